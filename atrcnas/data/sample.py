@@ -1,0 +1,24 @@
+"""One labelled image, as every data set yields it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and its ground truth; no sentinel values, missing ground truth is in ``valid``.
+
+    Attributes:
+        name: unique within its split.
+        image: [H, W, 3] uint8 RGB.
+        targets: task -> [H, W] int64 classes, [H, W] float32 (depth, metres) or [H, W, 3] float32 (normals, unit length).
+        valid: task -> [H, W] bool, True where ground truth exists; target values elsewhere carry no meaning.
+    """
+
+    name: str
+    image: np.ndarray
+    targets: dict[str, np.ndarray]
+    valid: dict[str, np.ndarray]

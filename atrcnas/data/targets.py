@@ -1,0 +1,106 @@
+"""How the target files of one task are stored, and reading them accordingly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from atrcnas.data.rasters import MAX_PIXELS, read_array
+from atrcnas.data.reading import decode_classes, decode_scalar, decode_vector
+from atrcnas.ground.errors import ConfigError
+from atrcnas.spec.tasks import Task
+
+
+class ValueRule(BaseModel):
+    """From the numbers in a task's files to values."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scale: float = Field(
+        default=1.0, gt=0, le=1e9, allow_inf_nan=False, description="number * scale = value; 0.001 for millimetres"
+    )
+    offset: float = Field(
+        default=0.0, ge=-1e9, le=1e9, allow_inf_nan=False, description="added after scaling; not for classes"
+    )
+    missing: float | None = Field(
+        default=None,
+        ge=-1e9,
+        le=1e9,
+        allow_inf_nan=False,
+        description="number that marks missing truth; None: the task's own",
+    )
+    shift: int = Field(
+        default=0, ge=-65535, le=65535, description="added to class numbers after missing ones are taken out"
+    )
+
+
+@dataclass(frozen=True)
+class TargetReader:
+    """Reads the target files of one task.
+
+    Attributes:
+        task: with its class count known.
+        rule: how values are stored.
+        max_pixels: larger files are refused.
+    """
+
+    task: Task
+    rule: ValueRule
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        unused = {
+            "classes": {"offset": "Use shift instead."},
+            "scalar": {"shift": "Use offset instead."},
+            "vector": dict.fromkeys(("scale", "offset", "shift"), "Vectors are scaled to unit length. Remove it."),
+        }[self.task.target]
+        for name, way_out in unused.items():
+            if getattr(self.rule, name) != ValueRule.model_fields[name].default:
+                raise ConfigError(f"data.options.values.{self.task.name}.{name}: has no effect on this task. {way_out}")
+
+    @property
+    def missing(self) -> float:
+        """Stored number of a pixel without ground truth."""
+        return self.task.missing if self.rule.missing is None else self.rule.missing
+
+    def read(self, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """Values and valid mask of one file.
+
+        Returns:
+            [H, W] int64 classes, [H, W] float32 or [H, W, 3] float32 unit vectors; [H, W] bool.
+
+        Raises:
+            DataError: the file cannot be read, has the wrong layout, or holds a class out of range.
+        """
+        return self.decode(self.read_raw(path), path)
+
+    def read_raw(self, path: Path) -> npt.NDArray[Any]:
+        """The numbers as stored, see :func:`atrcnas.data.rasters.read_array`."""
+        return read_array(path, self.max_pixels, indexed=self.task.target == "classes")
+
+    def decode(self, raw: npt.NDArray[Any], where: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """:meth:`read` for numbers already in memory; ``where`` names them in messages."""
+        rule, name = self.rule, self.task.name
+        if self.task.target == "vector":
+            return decode_vector(raw, where, missing=self.missing)
+        if self.task.target == "scalar":
+            # What shrinks as the camera comes nearer is a distance, and no distance is zero or negative.
+            positive = self.task.zoom == "divide"
+            return decode_scalar(
+                raw, where, missing=self.missing, scale=rule.scale, offset=rule.offset, positive=positive
+            )
+        keys = f"data.options.classes.{name} or data.options.values.{name}"
+        return decode_classes(
+            raw,
+            where,
+            num_classes=self.task.num_labels,
+            missing=self.missing,
+            scale=rule.scale,
+            shift=rule.shift,
+            way_out=f"Set {keys} (missing, shift, scale), or correct the file.",
+        )

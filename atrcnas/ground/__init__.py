@@ -1,0 +1,1 @@
+"""Ground: what every other room stands on (errors, registry, files)."""

@@ -1,0 +1,103 @@
+"""Any timm backbone as a feature pyramid with strides 4, 8, 16 and 32."""
+
+from __future__ import annotations
+
+import difflib
+import pickle
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from atrcnas.ground.errors import CheckpointError, ConfigError
+from atrcnas.nn.heads import resize
+from atrcnas.spec.pairs import LEVELS
+
+# Settings timm needs to give the four native scales, by prefix of the name.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "hrnet": {"feature_location": ""},  # otherwise the wide classification features
+    "vit": {"dynamic_img_size": True},
+    "deit": {"dynamic_img_size": True},
+}
+
+
+class Backbone(nn.Module):
+    """A timm feature extractor.
+
+    Plain transformers have one stride; four of their blocks, evenly spaced, are resized to the four strides.
+
+    Args:
+        name: timm model name.
+        weights: "none", "hub" (timm downloads) or a local ``.safetensors``/``.pth`` file under timm's names.
+        freeze: keep weights and BatchNorm statistics.
+
+    Attributes:
+        widths: level -> channels.
+
+    Raises:
+        ConfigError: timm does not know the model, or it has no strides 4 to 32.
+        CheckpointError: the weight file is missing, damaged or of another model.
+    """
+
+    def __init__(self, name: str, weights: str = "none", freeze: bool = False) -> None:
+        super().__init__()
+        settings = next((extra for prefix, extra in _SETTINGS.items() if name.startswith(prefix)), {})
+        indices = _level_indices(name, settings)
+        self.body = _create(name, weights, {**settings, "out_indices": indices})
+        self.widths = dict(zip(LEVELS, self.body.feature_info.channels(), strict=True))
+        self.freeze = freeze
+        self.requires_grad_(not freeze)
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Training mode, except that a frozen backbone stays in evaluation mode."""
+        return super().train(mode and not self.freeze)
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        """Map [B, 3, H, W] (ImageNet-normalised; H and W multiples of 32) to level -> [B, C, H/level, W/level]."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
+            maps = self.body(image)
+        height, width = image.shape[-2:]
+        return {
+            level: resize(x, (height // level, width // level)) for level, x in zip(LEVELS, maps, strict=True)
+        }
+
+
+def _level_indices(name: str, settings: dict[str, Any]) -> tuple[int, ...]:
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        raise ConfigError(f"backbone.name: timm {timm.__version__} has no model '{name}'.{hint}")
+    with torch.device("meta"):
+        try:
+            info = timm.create_model(name, features_only=True, **settings).feature_info
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ConfigError(f"backbone.name: '{name}' cannot give feature maps ({error}). Choose another.") from error
+    reductions = info.reduction()
+    if len(set(reductions)) == 1:
+        depth = len(info.info)
+        return tuple(depth * (i + 1) // len(LEVELS) - 1 for i in range(len(LEVELS)))
+    if not set(LEVELS) <= set(reductions):
+        raise ConfigError(f"backbone.name: '{name}' has strides {reductions}, expected {list(LEVELS)}. Choose another.")
+    return tuple(len(reductions) - 1 - reductions[::-1].index(level) for level in LEVELS)
+
+
+def _create(name: str, weights: str, settings: dict[str, Any]) -> nn.Module:
+    if weights in ("none", "hub"):
+        return timm.create_model(name, pretrained=weights == "hub", features_only=True, **settings)
+    if not Path(weights).is_file():
+        raise CheckpointError(
+            f"backbone.weights: expected 'none', 'hub' or a file, got '{weights}', which does not exist. Check the path."
+        )
+    try:
+        return timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay={"file": weights}, features_only=True, **settings
+        )
+    except (SafetensorError, RuntimeError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"backbone.weights: {weights} does not hold weights of '{name}' ({reason}). "
+            "Expected a file under timm's names for this model."
+        ) from error

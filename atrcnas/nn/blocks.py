@@ -1,0 +1,132 @@
+"""The convolution blocks everything else is made of."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvBN(nn.Sequential):
+    """Convolution without bias, BatchNorm, and ReLU unless ``activate`` is off; spatial size is kept."""
+
+    def __init__(self, in_width: int, out_width: int, kernel: int = 1, activate: bool = True) -> None:
+        layers: list[nn.Module] = [
+            nn.Conv2d(in_width, out_width, kernel, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(out_width),
+        ]
+        super().__init__(*layers, *([nn.ReLU(inplace=True)] if activate else []))
+
+    @property
+    def norm(self) -> nn.BatchNorm2d:
+        """Its BatchNorm."""
+        norm = self[1]
+        if not isinstance(norm, nn.BatchNorm2d):
+            raise TypeError("the BatchNorm was folded")
+        return norm
+
+
+class Residual(nn.Module):
+    """ResNet's block: ``relu(body(x) + shortcut(x))``; the shortcut is projected when widths differ."""
+
+    def __init__(self, body: nn.Module, in_width: int, out_width: int) -> None:
+        super().__init__()
+        self.body = body
+        self.shortcut = nn.Identity() if in_width == out_width else ConvBN(in_width, out_width, activate=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, in_width, H, W] to [B, out_width, H, W]."""
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
+def basic_block(in_width: int, out_width: int) -> Residual:
+    """Two 3x3 convolutions (He et al., CVPR 2016)."""
+    body = nn.Sequential(ConvBN(in_width, out_width, 3), ConvBN(out_width, out_width, 3, activate=False))
+    return Residual(body, in_width, out_width)
+
+
+def bottleneck_block(in_width: int, out_width: int) -> Residual:
+    """1x1, 3x3 and 1x1 convolutions, the middle ones a quarter as wide (He et al., CVPR 2016)."""
+    middle = max(out_width // 4, 1)
+    body = nn.Sequential(
+        ConvBN(in_width, middle), ConvBN(middle, middle, 3), ConvBN(middle, out_width, activate=False)
+    )
+    return Residual(body, in_width, out_width)
+
+
+class PairConvBN(nn.Module):
+    """A 1x1 convolution and BatchNorm of its own for each of many pairs, run as one.
+
+    Parameters are stacked over pairs, so that the pairs that share an input cost one convolution, and a subset of
+    pairs can be computed alone. Statistics are per channel, hence those of one module per pair.
+
+    Args:
+        num_pairs: P.
+        in_width: C, channels of each input.
+        out_width: d, channels of each pair's output.
+        affine: whether BatchNorm scales and shifts.
+    """
+
+    def __init__(self, num_pairs: int, in_width: int, out_width: int, affine: bool = True) -> None:
+        super().__init__()
+        self.in_width, self.out_width = in_width, out_width
+        self.weight = nn.Parameter(torch.empty(num_pairs * out_width, in_width, 1, 1))
+        for part in self.weight.data.split(out_width):
+            nn.init.xavier_uniform_(part)
+        self.scale = nn.Parameter(torch.ones(num_pairs * out_width)) if affine else None
+        self.shift = nn.Parameter(torch.zeros(num_pairs * out_width)) if affine else None
+        self.register_buffer("mean", torch.zeros(num_pairs * out_width))
+        self.register_buffer("var", torch.ones(num_pairs * out_width))
+        self.mean: Tensor
+        self.var: Tensor
+        self.eps, self.momentum = 1e-5, 0.1
+        self.folded_bias: Tensor | None = None
+
+    def forward(self, x: Tensor, rows: tuple[int, ...], grouped: bool) -> Tensor:
+        """Project.
+
+        Args:
+            x: [B, C, H, W] shared by ``rows``, or [B, n*C, H, W] with one input for each row if ``grouped``.
+            rows: which pairs, n of them.
+            grouped: see ``x``.
+
+        Returns:
+            [B, n*d, H, W], before the activation.
+        """
+        weight = self._pick(self.weight, rows)
+        groups = len(rows) if grouped else 1
+        if self.folded_bias is not None:
+            return F.conv2d(x, weight, self._pick(self.folded_bias, rows), groups=groups)
+        y = F.conv2d(x, weight, groups=groups)
+        scale = None if self.scale is None else self._pick(self.scale, rows)
+        shift = None if self.shift is None else self._pick(self.shift, rows)
+        mean, var = self._pick(self.mean, rows), self._pick(self.var, rows)
+        y = F.batch_norm(y, mean, var, scale, shift, self.training, self.momentum, self.eps)
+        if self.training:
+            self._put(self.mean, mean, rows)
+            self._put(self.var, var, rows)
+        return y
+
+    def fold(self) -> None:
+        """Fold BatchNorm into the convolution, for inference only."""
+        gain = torch.rsqrt(self.var + self.eps) * (1.0 if self.scale is None else self.scale)
+        self.folded_bias = (0.0 if self.shift is None else self.shift) - self.mean * gain
+        self.weight = nn.Parameter(self.weight * gain[:, None, None, None])
+
+    def _pick(self, stacked: Tensor, rows: tuple[int, ...]) -> Tensor:
+        d = self.out_width
+        if _adjacent(rows):
+            return stacked[rows[0] * d : (rows[0] + len(rows)) * d]
+        # Slices rather than an index tensor: an index would have to be copied to the device in every step.
+        return torch.cat([stacked[row * d : (row + 1) * d] for row in rows])
+
+    def _put(self, stacked: Tensor, picked: Tensor, rows: tuple[int, ...]) -> None:
+        if _adjacent(rows):
+            return  # picked is a view of stacked
+        d = self.out_width
+        for row, part in zip(rows, picked.split(d), strict=True):
+            stacked[row * d : (row + 1) * d] = part
+
+
+def _adjacent(rows: tuple[int, ...]) -> bool:
+    return rows == tuple(range(rows[0], rows[0] + len(rows)))

@@ -1,0 +1,136 @@
+"""What every kind of context is: a module over a list of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atrcnas.nn.blocks import PairConvBN
+from atrcnas.spec.pairs import Pair
+
+
+class ContextInputs:
+    """What contexts pool from, at one level.
+
+    Args:
+        features: task -> [B, C, H, W] float.
+        labels: task -> [B, K, H, W] float label logits, for the tasks whose label map some kind needs.
+        valid: [B, 1, H, W] bool, False where the input image is padding; None if all is image.
+    """
+
+    def __init__(self, features: dict[str, Tensor], labels: dict[str, Tensor], valid: Tensor | None) -> None:
+        self.features, self.labels, self.valid = features, labels, valid
+        self._probabilities: dict[str, Tensor] = {}
+
+    def masked(self, x: Tensor) -> Tensor:
+        """``x`` [B, *, H, W] with zeros where the image is padding."""
+        return x if self.valid is None else x * self.valid.to(x.dtype)
+
+    def label_probabilities(self, task: str) -> Tensor:
+        """Spatial softmax of a task's label logits: [B, K, H*W], each row sums to 1 over the valid pixels.
+
+        An image without valid pixels has all zeros. Computed once per forward pass.
+        """
+        if task not in self._probabilities:
+            self._probabilities[task] = spatial_softmax(self.labels[task], self.valid)
+        return self._probabilities[task]
+
+
+def spatial_softmax(logits: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Softmax over pixels.
+
+    Args:
+        logits: [B, K, H, W] float; never written to.
+        valid: [B, 1, H, W] bool or None.
+
+    Returns:
+        [B, K, H*W]; zero where not valid, all zero for an image without valid pixels.
+
+    Source: Bruggemann et al. 2021, label contexts. Differs: a bool mask in place of the value 255 in the image.
+    """
+    flat = logits.flatten(2)
+    if valid is None:
+        return flat.softmax(-1)
+    keep = valid.flatten(2)
+    return torch.where(keep, flat.masked_fill(~keep, -torch.inf).softmax(-1), 0.0)
+
+
+class Context(nn.Module):
+    """Base of all kinds.
+
+    Args:
+        pairs: the pairs this kind serves, in the order of its rows.
+        width: C, channels of the task features.
+        out_width: d, channels of a pooled map.
+        searching: a candidate among several: value projections are normalised but not scaled, so that a candidate
+            cannot buy weight by scaling (Bruggemann et al. 2021).
+    """
+
+    def __init__(self, pairs: Sequence[Pair], width: int, out_width: int, searching: bool) -> None:
+        super().__init__()
+        self.pairs = tuple(pairs)
+        self.width, self.out_width, self.searching = width, out_width, searching
+
+    def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
+        """Pool one map for each of ``rows`` (indices into ``pairs``): each [B, d, H, W]."""
+        raise NotImplementedError
+
+    def rows_by(self, rows: tuple[int, ...], role: str) -> dict[str, tuple[int, ...]]:
+        """Group rows by the task in ``role`` ("target" or "source")."""
+        groups: dict[str, list[int]] = {}
+        for row in rows:
+            groups.setdefault(getattr(self.pairs[row], role), []).append(row)
+        return {task: tuple(group) for task, group in groups.items()}
+
+
+class Projection(nn.Module):
+    """One or two 1x1 convolutions with BatchNorm for each pair, from the features of its target or source.
+
+    Args:
+        context: the kind that owns it.
+        role: which features feed a pair, "target" (queries) or "source" (keys, values).
+        layers: 1 (values) or 2 (queries, keys).
+        affine: of every BatchNorm.
+        last: "relu" or "softplus", the activation of the last layer; others are ReLU.
+    """
+
+    def __init__(self, context: Context, role: str, layers: int, affine: bool = True, last: str = "relu") -> None:
+        super().__init__()
+        num_pairs, d = len(context.pairs), context.out_width
+        self.role, self.last = role, last
+        self.first = PairConvBN(num_pairs, context.width, d, affine)
+        self.second = PairConvBN(num_pairs, d, d, affine) if layers == 2 else None
+
+    def forward(self, context: Context, features: dict[str, Tensor], rows: tuple[int, ...]) -> Tensor:
+        """Project features [B, C, H, W] per task to [B, n*d, H, W], rows in the given order."""
+        d, parts = context.out_width, {}
+        for task, group in context.rows_by(rows, self.role).items():
+            projected = self.first(features[task], group, grouped=False)
+            parts.update(zip(group, projected.split(d, dim=1), strict=True))
+        return self.finish(torch.cat([parts[row] for row in rows], dim=1), rows)
+
+    def finish(self, first: Tensor, rows: tuple[int, ...]) -> Tensor:
+        """Everything behind the first layer's BatchNorm."""
+        if self.second is None:
+            return self._activate(first)
+        return self._activate(self.second(F.relu(first), rows, grouped=True))
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return F.softplus(x) if self.last == "softplus" else F.relu(x)
+
+
+def to_tokens(x: Tensor, num_pairs: int) -> Tensor:
+    """[B, n*d, H, W] to [B, n, H*W, d]; a view when ``x`` is channels-last."""
+    batch, channels, height, width = x.shape
+    tokens = x.permute(0, 2, 3, 1).reshape(batch, height * width, num_pairs, channels // num_pairs)
+    return tokens.transpose(1, 2)
+
+
+def to_maps(tokens: Tensor, height: int, width: int) -> list[Tensor]:
+    """[B, n, H*W, d] to n maps [B, d, H, W]."""
+    batch, num_pairs, _, channels = tokens.shape
+    maps = tokens.permute(0, 1, 3, 2).reshape(batch, num_pairs, channels, height, width)
+    return list(maps.unbind(1))

@@ -1,0 +1,83 @@
+"""`tlabel` and `slabel`: attention to the regions of a label map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atrcnas.nn.contexts.base import Context, ContextInputs, Projection, to_maps, to_tokens
+from atrcnas.spec.pairs import Pair
+
+
+class LabelContext(Context):
+    """Region vectors are label-weighted means of the source features; queries attend to the regions.
+
+    Source: Bruggemann et al. 2021, target and source label contexts; Yuan et al., ECCV 2020 (object-contextual
+    representations).
+    """
+
+    def __init__(self, pairs: Sequence[Pair], width: int, out_width: int, searching: bool) -> None:
+        super().__init__(pairs, width, out_width, searching)
+        self.query = Projection(self, "target", layers=2)
+        self.key = Projection(self, "source", layers=2)
+        self.value = Projection(self, "source", layers=1, affine=not searching)
+
+    def label_task(self, pair: Pair) -> str:
+        """The task whose label map makes the regions."""
+        raise NotImplementedError
+
+    def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
+        """Pool one map for each row: each [B, d, H, W]."""
+        height, width = inputs.features[self.pairs[rows[0]].target].shape[-2:]
+        regions = self._regions(inputs, rows)
+        query = to_tokens(self.query(self, inputs.features, rows), len(rows))
+        maps: dict[int, Tensor] = {}
+        for group in self._by_region_count(regions):
+            # [B, n*C, K, 1]: one group of channels for each pair, so that BatchNorm sees each pair's regions alone.
+            stacked = torch.cat([regions[row] for row in group], dim=1).unsqueeze(-1)
+            key, value = (
+                to_tokens(project.finish(project.first(stacked, group, grouped=True), group), len(group))
+                for project in (self.key, self.value)
+            )
+            positions = [rows.index(row) for row in group]
+            own = query if len(group) == len(rows) else torch.stack([query[:, i] for i in positions], dim=1)
+            pooled = F.scaled_dot_product_attention(own, key, value)
+            maps.update(zip(group, to_maps(pooled, height, width), strict=True))
+        return [maps[row] for row in rows]
+
+    def _regions(self, inputs: ContextInputs, rows: tuple[int, ...]) -> dict[int, Tensor]:
+        """Region vectors of each row, [B, C, K]: one matrix product per source for all its label maps."""
+        regions: dict[int, Tensor] = {}
+        for source, group in self.rows_by(rows, "source").items():
+            tasks = list(dict.fromkeys(self.label_task(self.pairs[row]) for row in group))
+            maps = [inputs.label_probabilities(task) for task in tasks]
+            features = inputs.features[source].flatten(2)
+            pooled = features @ torch.cat(maps, dim=1).transpose(1, 2).to(features.dtype)
+            parts = dict(zip(tasks, pooled.split([m.shape[1] for m in maps], dim=2), strict=True))
+            regions |= {row: parts[self.label_task(self.pairs[row])] for row in group}
+        return regions
+
+    def _by_region_count(self, regions: dict[int, Tensor]) -> list[tuple[int, ...]]:
+        groups: dict[int, list[int]] = {}
+        for row, vectors in regions.items():
+            groups.setdefault(vectors.shape[-1], []).append(row)
+        return [tuple(sorted(group)) for group in groups.values()]
+
+
+class TargetLabel(LabelContext):
+    """`tlabel`: the regions of what is predicted."""
+
+    def label_task(self, pair: Pair) -> str:
+        """The target."""
+        return pair.target
+
+
+class SourceLabel(LabelContext):
+    """`slabel`: the regions of what helps."""
+
+    def label_task(self, pair: Pair) -> str:
+        """The source."""
+        return pair.source

@@ -1,0 +1,88 @@
+"""`local`: attention in a window around each pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atrcnas.nn.contexts.base import Context, ContextInputs, Projection
+from atrcnas.spec.pairs import Pair
+
+KERNEL = 9
+
+
+class Local(Context):
+    """``softmax(q.k / sqrt(d))`` over a 9x9 window.
+
+    Positions outside of the image, and padding, have similarity 0 and value 0 and do take part in the softmax.
+
+    Source: Bruggemann et al. 2021, local context (as the published code computes it).
+    """
+
+    def __init__(self, pairs: Sequence[Pair], width: int, out_width: int, searching: bool) -> None:
+        super().__init__(pairs, width, out_width, searching)
+        self.query = Projection(self, "target", layers=2)
+        self.key = Projection(self, "source", layers=2)
+        self.value = Projection(self, "source", layers=1, affine=not searching)
+
+    def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
+        """Pool one map for each row: each [B, d, H, W]."""
+        query = self.query(self, inputs.features, rows)
+        key = inputs.masked(self.key(self, inputs.features, rows))
+        value = inputs.masked(self.value(self, inputs.features, rows))
+        return list(window_attention(query, key, value, len(rows)).split(self.out_width, dim=1))
+
+
+def window_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, kernel: int = KERNEL) -> Tensor:
+    """Attention of each pixel to the ``kernel`` x ``kernel`` window around it, zero-padded.
+
+    Queries are cut into tiles of side ``kernel - 1``; all windows of a tile lie in the 2 x 2 tiles of the keys shifted
+    by half a window. One masked dense attention per tile is then exact, and never holds 81 copies of the keys.
+
+    Args:
+        query: [B, heads*d, H, W] float.
+        key: as ``query``.
+        value: as ``query``.
+        heads: independent attentions, stacked in channels.
+        kernel: odd window side, in pixels.
+
+    Returns:
+        [B, heads*d, H, W], channels-last.
+    """
+    height, width = query.shape[-2:]
+    tile, reach = kernel - 1, kernel // 2
+    right, bottom = -width % tile, -height % tile
+    q = _tiles(F.pad(query, (0, right, 0, bottom)), heads, tile)
+    halo = (reach, right + reach, reach, bottom + reach)
+    k = _windows(_tiles(F.pad(key, halo), heads, tile))
+    v = _windows(_tiles(F.pad(value, halo), heads, tile))
+    mask = _window_mask(tile, reach, query.device)
+    batch, rows, columns = q.shape[:3]
+    out = F.scaled_dot_product_attention(*(x.flatten(0, 2).flatten(2, 3) for x in (q, k, v)), attn_mask=mask)
+    out = out.reshape(batch, rows, columns, heads, tile, tile, -1).permute(0, 1, 4, 2, 5, 3, 6)
+    out = out.reshape(batch, rows * tile, columns * tile, -1).permute(0, 3, 1, 2)
+    return out[..., :height, :width]
+
+
+def _tiles(x: Tensor, heads: int, tile: int) -> Tensor:
+    """[B, heads*d, Y*tile, X*tile] to [B, Y, X, heads, tile, tile, d]; a view when ``x`` is channels-last."""
+    batch, channels, height, width = x.shape
+    y = x.permute(0, 2, 3, 1).reshape(batch, height // tile, tile, width // tile, tile, heads, channels // heads)
+    return y.permute(0, 1, 3, 5, 2, 4, 6)
+
+
+def _windows(tiles: Tensor) -> Tensor:
+    """Join each 2 x 2 neighbouring tiles: [B, Y+1, X+1, heads, tile, tile, d] to [B, Y, X, heads, 2*tile, 2*tile, d]."""
+    tall = torch.cat([tiles[:, :-1], tiles[:, 1:]], dim=4)
+    return torch.cat([tall[:, :, :-1], tall[:, :, 1:]], dim=5)
+
+
+def _window_mask(tile: int, reach: int, device: torch.device) -> Tensor:
+    """[tile*tile, (2*tile)**2] bool: which keys of the 2 x 2 tiles lie in the window of which query."""
+    query = torch.arange(tile, device=device)[:, None] + reach
+    near = (query - torch.arange(2 * tile, device=device)).abs() <= reach
+    mask = near[:, None, :, None] & near[None, :, None, :]
+    return mask.reshape(tile * tile, 4 * tile * tile)

@@ -1,0 +1,53 @@
+"""The mixture: how much of each kind each pair uses in one forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from atrcnas.spec.pairs import Pair
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Weights of kinds per pair, given to the network as an argument.
+
+    Attributes:
+        pairs: P pairs, the rows.
+        kinds: K kinds, the columns.
+        weights: [P, K] float; rows sum to 1, zero outside of a pair's pool.
+        active: for each pair the kinds that are computed; the others' weights must be zero.
+    """
+
+    pairs: tuple[Pair, ...]
+    kinds: tuple[str, ...]
+    weights: Tensor
+    active: tuple[frozenset[str], ...]
+
+    def uses(self, pair: Pair, kind: str) -> bool:
+        """Whether ``kind`` is computed for ``pair``."""
+        return kind in self.active[self.pairs.index(pair)]
+
+    def weight(self, pair: Pair, kind: str) -> Tensor:
+        """The weight, a scalar tensor."""
+        return self.weights[self.pairs.index(pair), self.kinds.index(kind)]
+
+    @classmethod
+    def from_weights(cls, weights: Mapping[Pair, Mapping[str, float]], dtype: torch.dtype = torch.float32) -> Mixture:
+        """Build from plain numbers; kinds with weight 0 are not computed."""
+        kinds = tuple(dict.fromkeys(kind for row in weights.values() for kind in row))
+        table = torch.tensor([[row.get(kind, 0.0) for kind in kinds] for row in weights.values()], dtype=dtype)
+        active = tuple(frozenset(kind for kind, value in row.items() if value) for row in weights.values())
+        return cls(tuple(weights), kinds, table, active)
+
+    @classmethod
+    def one_hot(cls, kinds: Mapping[Pair, str]) -> Mixture:
+        """One kind per pair."""
+        return cls.from_weights({pair: {kind: 1.0} for pair, kind in kinds.items()})
+
+    def to(self, device: torch.device) -> Mixture:
+        """The same mixture with its weights on ``device``."""
+        return Mixture(self.pairs, self.kinds, self.weights.to(device), self.active)

@@ -1,0 +1,187 @@
+"""The one model: baselines, PAD-Net, MTI-Net, ATRC and the supernet are points of its configuration space.
+
+    image -> backbone -> neck -> task features F_t (and label logits A_t)          per level, coarse to fine
+          -> for every pair (t <- s): kind(s) -> mixture -> fuse -> refine         ContextRefiner, per level
+          -> head per task -> predictions at the image's size
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atrcnas.nn.backbone import Backbone
+from atrcnas.nn.heads import Head, LabelBranch, predictor, resize, stem
+from atrcnas.nn.mixture import Mixture
+from atrcnas.nn.propagate import Propagate
+from atrcnas.nn.relations import ContextRefiner, label_tasks
+from atrcnas.spec.experiment import BackboneSpec, ModelSpec
+from atrcnas.spec.pairs import BASE_LEVEL, LEVELS, Pair
+from atrcnas.spec.tasks import Task
+
+STRIDE = 32
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass
+class Outputs:
+    """What one forward pass gives.
+
+    Attributes:
+        predictions: task -> [B, channels, H, W], raw (before decoding), at the image's size.
+        labels: (task, level) -> [B, K, h, w] label logits, at feature size.
+        initial: (task, level) -> [B, channels, h, w] deeply supervised initial predictions, at feature size.
+    """
+
+    predictions: dict[str, Tensor]
+    labels: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    initial: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+
+
+class MultiTaskNet(nn.Module):
+    """Multi-task network over one backbone; searching or fixed by what ``candidates`` holds.
+
+    Args:
+        tasks: records of the predicted tasks, by name.
+        candidates: the kinds each pair may use: one each in a fixed network, several in the supernet. Empty: no pairs.
+        backbone: timm backbone.
+        model: neck, task features, fusion, head.
+        auxiliary: records of tasks that give context but are not predicted.
+
+    Raises:
+        ConfigError: see :class:`Backbone` and :class:`ContextRefiner`.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        candidates: Mapping[Pair, Sequence[str]],
+        backbone: BackboneSpec | None = None,
+        model: ModelSpec | None = None,
+        auxiliary: Mapping[str, Task] | None = None,
+    ) -> None:
+        super().__init__()
+        backbone, model = backbone or BackboneSpec(), model or ModelSpec()
+        everyone = {**tasks, **(auxiliary or {})}
+        self.tasks, self.model = tuple(tasks), model
+        self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        self.backbone = Backbone(backbone.name, backbone.weights, backbone.freeze)
+        concat = model.neck == "concat"
+        inputs = {BASE_LEVEL: sum(self.backbone.widths.values())} if concat else self.backbone.widths
+        base = model.width or max(inputs[BASE_LEVEL] // 4, 1)
+        self.widths = {BASE_LEVEL: base} if concat else dict(inputs)
+        self.levels = tuple(self.widths)
+        self.stems = nn.ModuleDict()
+        self.labels = nn.ModuleDict()
+        self.initial = nn.ModuleDict()
+        self.propagate = nn.ModuleDict()
+        self.refiners = nn.ModuleDict()
+        for level in self.levels:
+            self._build_level(level, inputs[level], everyone, candidates)
+        self.heads = nn.ModuleDict({name: Head(model.head, self.widths, task.num_channels) for name, task in tasks.items()})
+
+    def _build_level(
+        self, level: int, in_width: int, tasks: Mapping[str, Task], candidates: Mapping[Pair, Sequence[str]]
+    ) -> None:
+        model, width, key = self.model, self.widths[level], str(level)
+        finest_to_come = self.model.propagate and level != self.levels[-1]
+        carried = self.widths[level * 2] if finest_to_come else 0
+        if model.task_features != "none":
+            self.stems[key] = nn.ModuleDict({name: stem(model.task_features, in_width + carried, width) for name in tasks})
+        if model.deep_supervision:
+            self.initial[key] = nn.ModuleDict({name: predictor(width, task.num_channels) for name, task in tasks.items()})
+        if model.propagate and level != self.levels[0]:
+            self.propagate[key] = Propagate(list(tasks), width)
+        here = {pair: kinds for pair, kinds in candidates.items() if pair.level == level}
+        if here:
+            self.refiners[key] = ContextRefiner(
+                here, width, fuse=model.fuse, refine=model.refine, dropout=model.dropout
+            )
+            self.labels[key] = nn.ModuleDict(
+                {name: LabelBranch(in_width, tasks[name].num_labels) for name in label_tasks(here)}
+            )
+
+    @property
+    def searching(self) -> bool:
+        """Whether some pair still has several kinds."""
+        return any(refiner.searching for refiner in self.refiners.values())
+
+    @property
+    def candidates(self) -> dict[Pair, tuple[str, ...]]:
+        """The kinds each pair may use, over all levels."""
+        return {pair: kinds for refiner in self.refiners.values() for pair, kinds in refiner.candidates.items()}
+
+    def forward(self, image: Tensor, valid: Tensor | None = None, mixture: Mixture | None = None) -> Outputs:
+        """Predict all tasks.
+
+        Args:
+            image: [B, 3, H, W], RGB in [0, 1] (float) or [0, 255] (uint8); any size, padded inside to multiples of 32.
+            valid: [B, 1, H, W] bool, False where the image is padding; None if all is image.
+            mixture: weights of the candidates; None for a fixed network.
+        """
+        size = image.shape[-2:]
+        image, valid = self._prepare(image, valid)
+        features = self._neck(self.backbone(image))
+        outputs = Outputs({})
+        refined: dict[int, dict[str, Tensor]] = {}
+        carried: dict[str, Tensor] | None = None
+        for level in reversed(self.levels):
+            own = self._task_features(level, features[level], carried, outputs)
+            mask = None if valid is None else valid[..., :: level, :: level]
+            labels = {name: branch(features[level]) for name, branch in self._part(self.labels, level).items()}
+            outputs.labels.update({(name, level): logits for name, logits in labels.items()})
+            key = str(level)
+            carried = self.propagate[key](own) if key in self.propagate else None
+            refined[level] = {**own}
+            if key in self.refiners:
+                refined[level] |= self.refiners[key](own, labels, mask, mixture)
+        for task in self.tasks:
+            prediction = self.heads[task]({level: refined[level][task] for level in self.levels})
+            full = resize(prediction, image.shape[-2:])
+            outputs.predictions[task] = full[..., : size[0], : size[1]]
+        return outputs
+
+    def _prepare(self, image: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        if not image.is_floating_point():
+            image = image.to(self.image_mean.dtype) / 255
+        image = (image - self.image_mean) / self.image_std
+        if valid is not None:
+            image = image * valid.to(image.dtype)
+        right, bottom = -image.shape[-1] % STRIDE, -image.shape[-2] % STRIDE
+        if right or bottom:
+            if valid is None:
+                valid = torch.ones_like(image[:, :1], dtype=torch.bool)
+            image = F.pad(image, (0, right, 0, bottom))
+            valid = F.pad(valid, (0, right, 0, bottom))
+        return image.contiguous(memory_format=torch.channels_last), valid
+
+    def _neck(self, maps: dict[int, Tensor]) -> dict[int, Tensor]:
+        if self.model.neck == "pyramid":
+            return maps
+        size = maps[BASE_LEVEL].shape[-2:]
+        return {BASE_LEVEL: torch.cat([resize(maps[level], size) for level in LEVELS], dim=1)}
+
+    def _task_features(
+        self, level: int, features: Tensor, carried: dict[str, Tensor] | None, outputs: Outputs
+    ) -> dict[str, Tensor]:
+        stems = self._part(self.stems, level)
+        if not stems:
+            return {task: features for task in self.tasks}
+        own: dict[str, Tensor] = {}
+        for name, module in stems.items():
+            joined = features
+            if carried is not None:
+                joined = torch.cat([features, resize(carried[name], features.shape[-2:])], dim=1)
+            own[name] = module(joined)
+        for name, module in self._part(self.initial, level).items():
+            outputs.initial[name, level] = module(own[name])
+        return own
+
+    def _part(self, parts: nn.ModuleDict, level: int) -> dict[str, nn.Module]:
+        return dict(parts[str(level)].items()) if str(level) in parts else {}

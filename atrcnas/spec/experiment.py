@@ -1,0 +1,283 @@
+"""The experiment: everything a run needs, checked before anything is built.
+
+Defaults are the published ATRC recipe (Bruggemann et al., ICCV 2021; NYUD-v2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, PrivateAttr, field_validator, model_validator
+
+from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.files import parse_yaml, read_yaml
+from atrcnas.ground.registry import load_plugins, resolve
+from atrcnas.spec.bundled import find
+from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.schema import Spec, validate
+from atrcnas.spec.space import SearchSpace
+from atrcnas.spec.tasks import TASKS, Task
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Steps = Annotated[int, Field(ge=1, le=100_000_000)]
+
+
+class AugmentSpec(Spec):
+    """Training augmentation; switched off by ``augment: null``."""
+
+    crop_size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None = Field(
+        None, description="height, width in pixels; None keeps each image's own size"
+    )
+    scale: tuple[Annotated[float, Field(gt=0.05)], Annotated[float, Field(lt=20)]] = (0.5, 2.0)
+    flip: Share = Field(0.5, description="probability of a horizontal flip")
+    photometric: bool = True
+    crop_max_share: float = Field(0.75, gt=0, le=1, description="redraw a crop that one class fills beyond this share")
+
+
+class DataSpec(Spec):
+    """Where samples come from and how they are loaded."""
+
+    name: str = "rooms"
+    options: dict[str, Any] = Field({}, description="of that data set; `atrcnas list datasets` shows them")
+    augment: AugmentSpec | None = AugmentSpec()
+    workers: int = Field(0, ge=0, le=256, description="loader processes")
+
+
+class BackboneSpec(Spec):
+    """A timm backbone."""
+
+    name: str = "hrnet_w18_small_v2"
+    weights: str = Field("none", description="'none', 'hub' (timm's download) or a local file")
+    freeze: bool = Field(False, description="keep weights and BatchNorm statistics as loaded")
+
+
+class ModelSpec(Spec):
+    """The point of the configuration space that is not the pairs (DESIGN: one space, one model)."""
+
+    neck: Literal["concat", "pyramid"] = "concat"
+    task_features: Literal["none", "conv3", "bottleneck2", "basic2"] = "conv3"
+    width: int | None = Field(None, ge=4, le=4096, description="channels of task features; None: a quarter of the neck's")
+    deep_supervision: bool = Field(False, description="initial predictions from task features, with the final losses")
+    propagate: bool = Field(False, description="MTI-Net's feature propagation from coarser to finer levels")
+    fuse: Literal["concat", "sum"] = "concat"
+    refine: bool = Field(True, description="ATRC's last 1x1 convolution over own features and contexts")
+    dropout: float = Field(0.05, ge=0, lt=1, description="of the refined features; not while searching")
+    head: Literal["conv1", "bottleneck2", "pyramid"] = "conv1"
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> ModelSpec:
+        if (self.neck == "pyramid") != (self.head == "pyramid"):
+            raise ValueError(f"model: neck '{self.neck}' and head '{self.head}' do not fit. Set both to 'pyramid', or neither.")
+        if self.propagate and (self.neck != "pyramid" or self.task_features == "none"):
+            raise ValueError("model.propagate: expected neck: pyramid and task features. Set task_features: basic2.")
+        if self.deep_supervision and self.task_features == "none":
+            raise ValueError("model.deep_supervision: there are no task features to predict from. Set task_features: basic2.")
+        if self.neck == "concat" and self.task_features == "none":
+            raise ValueError("model.task_features: 'none' needs neck: pyramid. Set task_features: conv3.")
+        if self.width is not None and self.neck == "pyramid":
+            raise ValueError("model.width: with neck: pyramid each level keeps the backbone's width. Remove model.width.")
+        return self
+
+
+class TrainSpec(Spec):
+    """What searching and retraining share: SGD with momentum and a polynomial schedule per step."""
+
+    steps: Steps = 40_000
+    batch_size: int = Field(8, ge=1, le=65_536)
+    learning_rate: float = Field(0.01, gt=0, le=100)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0, le=1)
+    poly_power: float = Field(0.9, ge=0, le=10)
+    clip: float | None = Field(None, gt=0, description="largest norm of the gradient; None: no clipping")
+    validate_every: Steps = 2_000
+    log_every: Steps = 50
+
+
+class SearchSpec(TrainSpec):
+    """The differentiable search."""
+
+    clip: float | None = Field(10.0, gt=0, description="largest norm of the gradient; None: no clipping")
+    logits_learning_rate: float = Field(5e-4, gt=0, le=100, description="of Adam, without decay")
+    tau: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+        (1.0, 0.05), description="temperature, first and last step, linear"
+    )
+    entropy_weight: tuple[float, float] = Field((-0.02, 0.06), description="of the mean entropy, first and last step, linear")
+    commit_gap: float = Field(0.3, gt=0, le=1, description="a pair commits when its two best probabilities differ by this")
+    noise: bool = Field(True, description="Gumbel noise; false gives DARTS' plain softmax")
+    estimator: Literal["soft", "sampled"] = Field(
+        "soft", description="soft: all candidates; sampled: only what is drawn, straight-through"
+    )
+    held_out: float = Field(0.0, ge=0, lt=1, description="share of training samples for the logits; 0: single-level")
+
+
+class RetrainSpec(TrainSpec):
+    """Training of the fixed network."""
+
+    inherit: bool = Field(False, description="start from the supernet's weights instead of from scratch")
+
+
+class TaskOptions(Spec):
+    """What an experiment may change of a task."""
+
+    weight: float | None = Field(None, ge=0)
+    positive_weight: float | None = Field(None, gt=0, lt=1, description="of the boundary loss")
+
+    def given(self) -> dict[str, float]:
+        """The options that are set."""
+        return {key: value for key, value in self.model_dump().items() if value is not None}
+
+
+class Experiment(Spec):
+    """One experiment file."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    name: str = Field("experiment", pattern=r"^[\w.-]+$")
+    plugins: list[str] = []
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    tasks: tuple[str, ...] = Field(min_length=1)
+    auxiliary_tasks: tuple[str, ...] = Field((), description="give context and deep supervision, but no final output")
+    task_options: dict[str, TaskOptions] = {}
+    data: DataSpec = DataSpec()
+    backbone: BackboneSpec = BackboneSpec()
+    model: ModelSpec = ModelSpec()
+    space: str | dict[str, Any] = Field("atrc", description="a bundled space, a file, or the space itself")
+    search: SearchSpec = SearchSpec()
+    retrain: RetrainSpec = RetrainSpec()
+    precision: Literal["32", "bf16", "64"] = "32"
+    devices: Literal["auto", "cpu"] | Annotated[int, Field(ge=1)] = "auto"
+
+    _where: str = PrivateAttr("experiment")
+
+    @field_validator("tasks", "auxiliary_tasks")
+    @classmethod
+    def _known_once(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        for task in tasks:
+            if task not in TASKS:
+                raise ValueError(TASKS.miss(task))
+        if len(set(tasks)) < len(tasks):
+            raise ValueError(f"expected each task once, got {list(tasks)}.")
+        return tasks
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        both = set(self.tasks) & set(self.auxiliary_tasks)
+        if both:
+            raise ValueError(f"auxiliary_tasks: {sorted(both)} are among tasks already. Remove them from one of the two.")
+        for name in self.task_options:
+            if name not in self.all_tasks:
+                raise ValueError(f"task_options.{name}: not a task of this experiment. Tasks: {', '.join(self.all_tasks)}.")
+        if self.data.name not in DATASETS:
+            raise ValueError(f"data.name: {DATASETS.miss(self.data.name)}")
+        return self
+
+    @property
+    def all_tasks(self) -> tuple[str, ...]:
+        """Tasks that are predicted, then those that only help."""
+        return (*self.tasks, *self.auxiliary_tasks)
+
+    def data_options(self) -> BaseModel:
+        """The options of the data set, validated by its own model.
+
+        Raises:
+            ConfigError: unknown key, wrong type or out of range.
+        """
+        source = resolve(DATASETS[self.data.name].source)
+        return validate(source.Options, self.data.options, f"{self._where}: data.options")
+
+    def resolved_tasks(self) -> dict[str, Task]:
+        """Task records with class counts from the data set and options from the experiment, by name.
+
+        Raises:
+            ConfigError: a class count is missing or contradicts the task table.
+        """
+        counts = resolve(DATASETS[self.data.name].source).num_classes(self.data_options())
+        tasks = {}
+        for name in self.all_tasks:
+            options = self.task_options.get(name, TaskOptions()).given()
+            try:
+                tasks[name] = TASKS[name].with_options(counts.get(name), **options)
+            except ConfigError as error:
+                raise ConfigError(f"{self._where}: {error}") from error
+        return tasks
+
+    def search_space(self) -> SearchSpace:
+        """The search space, checked against the tasks and the neck.
+
+        Raises:
+            ConfigError: not found, not valid, or not for these tasks or levels.
+        """
+        try:
+            space = SearchSpace.load(self.space)
+            space.pools(self.tasks, self.all_tasks)
+            self.check_levels(space.levels)
+        except ConfigError as error:
+            raise ConfigError(f"{self._where}: space: {error}") from error
+        return space
+
+    def check_levels(self, levels: Sequence[int]) -> None:
+        """Refuse contexts at levels the neck does not have.
+
+        Raises:
+            ConfigError: several levels with ``neck: concat``.
+        """
+        if self.model.neck == "concat" and tuple(levels) != (4,):
+            raise ConfigError(f"levels {list(levels)} need several scales. Set model.neck: pyramid and model.head: pyramid.")
+
+    @classmethod
+    def load(cls, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
+        """Read and check a whole experiment; imports its plugins, builds nothing.
+
+        Args:
+            source: a file, a bundled experiment by name, or an already parsed mapping.
+            overrides: ``key.path=value`` with YAML values, as on the command line.
+
+        Raises:
+            ConfigError: not found or not valid; all problems at once.
+        """
+        if isinstance(source, Mapping):
+            value, where = dict(source), "experiment"
+        else:
+            path = find(source, "experiments", "experiment")
+            value, where = read_yaml(path, "experiment"), str(path)
+        if isinstance(value, Mapping):
+            value = _override(dict(value), overrides, where)
+            plugins = value.get("plugins")
+            load_plugins([name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else [])
+        experiment = validate(cls, value, where)
+        experiment._where = where
+        experiment.resolved_tasks()
+        experiment.search_space()
+        return experiment
+
+    def replace(self, **sections: Any) -> Experiment:
+        """A copy with other values, checked again; a mapping is laid over the section of that name."""
+        value = self.dump()
+        for key, section in sections.items():
+            merge = isinstance(section, Mapping) and isinstance(value.get(key), Mapping)
+            value[key] = {**value[key], **section} if merge else section
+        experiment = validate(Experiment, value, self._where)
+        experiment._where = self._where
+        return experiment
+
+    def dump(self) -> dict[str, Any]:
+        """Plain values, every default written out."""
+        return self.model_dump(by_alias=True, mode="json")
+
+
+def _override(value: dict[str, Any], overrides: Sequence[str], where: str) -> dict[str, Any]:
+    for text in overrides:
+        key, equals, raw = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"'{text}': expected key.path=value, e.g. search.steps=1000.")
+        section = value
+        *parents, last = key.split(".")
+        for parent in parents:
+            nested = section.get(parent)
+            if nested is not None and not isinstance(nested, dict):
+                raise ConfigError(f"{where}: {key}: '{parent}' holds {nested!r}, it has no keys below it.")
+            section[parent] = dict(nested or {})
+            section = section[parent]
+        section[last] = parse_yaml(raw, f"{key} on the command line")
+    return value

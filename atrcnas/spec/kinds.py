@@ -1,0 +1,72 @@
+"""The table of context kinds: name, what it needs, how it is drawn, where its module is.
+
+A new kind is one file with its module and one ``KINDS.register(Kind(...))``, here or in a plugin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from atrcnas.ground.registry import Registry
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of context.
+
+    Attributes:
+        name: the word used everywhere.
+        module: subclass of ``atrcnas.nn.contexts.base.Context``, or its ``"module:Class"`` string; None pools nothing.
+        description: one line.
+        letter: one or two characters for the heat map.
+        colour: hex colour for plots; kinds also differ in lightness, so that grey prints stay readable.
+        needs_target_label: pools by the target's label map.
+        needs_source_label: pools by the source's label map.
+        on_diagonal: offered when target and source are the same task.
+        reference_code: the integer of the ATRC reference implementation's JSON, None if it has none.
+    """
+
+    name: str
+    module: Any
+    description: str
+    letter: str
+    colour: str
+    needs_target_label: bool = False
+    needs_source_label: bool = False
+    on_diagonal: bool = True
+    reference_code: int | None = None
+
+
+KINDS: Registry[Kind] = Registry("kind")
+NONE = "none"
+
+KINDS.register(Kind(NONE, None, "no context", "–", "#d9d9d9", reference_code=0))
+KINDS.register(
+    Kind("global", "atrcnas.nn.contexts.global_:Global", "linear attention over the whole image", "G", "#e69f00", reference_code=1)
+)
+KINDS.register(Kind("local", "atrcnas.nn.contexts.local:Local", "attention in a 9x9 window", "L", "#56b4e9", reference_code=2))
+KINDS.register(
+    Kind(
+        "tlabel",
+        "atrcnas.nn.contexts.label:TargetLabel",
+        "attention to the regions of the target's label map",
+        "T",
+        "#d55e00",
+        needs_target_label=True,
+        reference_code=3,
+    )
+)
+KINDS.register(
+    Kind(
+        "slabel",
+        "atrcnas.nn.contexts.label:SourceLabel",
+        "attention to the regions of the source's label map",
+        "S",
+        "#009e73",
+        needs_source_label=True,
+        on_diagonal=False,
+        reference_code=4,
+    )
+)
+KINDS.register(Kind("mti", "atrcnas.nn.contexts.mti:Mti", "gated distillation of PAD-Net and MTI-Net", "M", "#7a4988"))

@@ -1,0 +1,92 @@
+"""The search space: the pool of kinds each ordered pair may choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.files import read_yaml, write_yaml
+from atrcnas.spec.bundled import find
+from atrcnas.spec.kinds import KINDS
+from atrcnas.spec.pairs import LEVELS, Pair, apply_rules, check_rule_keys
+from atrcnas.spec.schema import Spec, validate
+
+Pool = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class SearchSpace(Spec):
+    """Pools per pair, by rules from general to specific: ``default``, ``diagonal``, ``t<-s``, ``t<-s@level``.
+
+    Kinds that make no sense on the diagonal (`slabel`) are dropped there from the ``default`` rule.
+
+    Attributes:
+        schema_version: written ``schema: 1``.
+        levels: backbone scales searched; ``[4]`` is ATRC, ``[4, 8, 16, 32]`` a pyramid.
+        pairs: the rules.
+    """
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    levels: tuple[Literal[4, 8, 16, 32], ...] = Field((4,), min_length=1)
+    pairs: dict[str, Pool]
+
+    @field_validator("levels")
+    @classmethod
+    def _levels_ascend(cls, levels: tuple[int, ...]) -> tuple[int, ...]:
+        if list(levels) != sorted(set(levels)):
+            raise ValueError(f"expected each of {list(LEVELS)} at most once, in ascending order, got {list(levels)}.")
+        return levels
+
+    @model_validator(mode="after")
+    def _kinds_exist(self) -> SearchSpace:
+        for key, pool in self.pairs.items():
+            if key not in ("default", "diagonal"):
+                try:
+                    Pair.parse(key)
+                except ConfigError as error:
+                    raise ValueError(f"pairs: {error}") from error
+            for kind in pool:
+                if kind not in KINDS:
+                    raise ValueError(f"pairs.{key}: {KINDS.miss(kind)}")
+            if len(set(pool)) < len(pool):
+                raise ValueError(f"pairs.{key}: expected each kind once, got {list(pool)}.")
+        return self
+
+    def pools(self, targets: Sequence[str], sources: Sequence[str] | None = None) -> dict[Pair, tuple[str, ...]]:
+        """The pool of each pair of these tasks.
+
+        Raises:
+            ConfigError: a rule names a foreign task, a pair has no rule, or a diagonal pair is offered a kind that
+                needs two different tasks.
+        """
+        check_rule_keys(list(self.pairs), [*targets, *(sources or ())], self.levels)
+        pools = apply_rules(self.pairs, targets, self.levels, sources)
+        for pair, pool in pools.items():
+            unfit = [kind for kind in pool if pair.on_diagonal and not KINDS[kind].on_diagonal]
+            if unfit and "diagonal" not in self.pairs and f"{pair.target}<-{pair.source}" not in self.pairs:
+                pools[pair] = tuple(kind for kind in pool if kind not in unfit) or ("none",)
+            elif unfit:
+                raise ConfigError(
+                    f"pairs: '{pair}' is offered {unfit}, which needs two different tasks. Remove it from that rule."
+                )
+        return pools
+
+    @classmethod
+    def load(cls, source: str | Path | Mapping[str, Any]) -> SearchSpace:
+        """Read a file, a bundled space by name, or an already parsed mapping.
+
+        Raises:
+            ConfigError: not found or not valid.
+        """
+        if isinstance(source, Mapping):
+            return validate(cls, source, "space")
+        path = find(source, "search_spaces", "search space")
+        return validate(cls, read_yaml(path, "search space"), str(path))
+
+    def save(self, path: Path) -> None:
+        """Write the YAML form."""
+        pairs = {key: list(pool) for key, pool in self.pairs.items()}
+        write_yaml(path, {"schema": 1, "levels": list(self.levels), "pairs": pairs})

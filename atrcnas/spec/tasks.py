@@ -1,0 +1,220 @@
+"""THE task table: the one file where a task's name is a literal.
+
+Everything the rest of the toolkit does differently for one task than for another is a field here, so that a new task
+is one record. Numbers are those of Bruggemann et al., ICCV 2021 (ATRC), supplementary material and published code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.registry import Registry
+
+
+@dataclass(frozen=True)
+class Task:
+    """One dense prediction task.
+
+    Attributes:
+        name: the word used in YAML, the command line and the API.
+        description: one line for ``atrcnas list tasks``.
+        target: what a target map holds: ``classes`` [H, W] int64, ``scalar`` [H, W] float32, ``vector`` [H, W, 3] float32.
+        channels: output channels of the network; None until the data set's class count is known.
+        label_channels: channels of the auxiliary label map that `tlabel` and `slabel` pool by; None as above.
+        label_encoder: how a target map becomes label classes (objectives/labels.py).
+        loss: name in objectives/losses.py, of the final prediction.
+        label_loss: name in objectives/losses.py, of the label map.
+        loss_options: keyword arguments of both losses.
+        metric: name in objectives/metrics; its first figure is the task's score.
+        score: name of that first figure.
+        higher_is_better: direction of the score.
+        score_scale: for a score where lower is better, the value that counts as half as good as perfect
+            (used only to choose the best checkpoint over several tasks).
+        decode: how raw network output becomes a prediction (objectives/decode.py).
+        weight: factor of the task's losses in the total.
+        unit: of the score, "" if it has none.
+        missing: value that marks missing ground truth in files; readers turn it into a valid mask.
+        flip: what a horizontal flip does to values, beside moving them.
+        zoom: what enlarging the image by a factor does to values.
+        display: how plots draw it: ``palette``, a matplotlib colour map name, or ``vector``.
+        display_range: values at the two ends of the colour map, None for the data's own range.
+    """
+
+    name: str
+    description: str
+    target: Literal["classes", "scalar", "vector"]
+    channels: int | None
+    label_channels: int | None
+    label_encoder: str
+    loss: str
+    label_loss: str
+    metric: str
+    score: str
+    higher_is_better: bool
+    decode: str
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
+    score_scale: float = 1.0
+    weight: float = 1.0
+    unit: str = ""
+    missing: float = 255
+    flip: Literal["none", "negate_x"] = "none"
+    zoom: Literal["none", "divide"] = "none"
+    display: str = "palette"
+    display_range: tuple[float, float] | None = None
+
+    def with_options(self, num_classes: int | None = None, weight: float | None = None, **loss_options: Any) -> Task:
+        """This task for one experiment: class count from the data set, weight and loss options from the user.
+
+        Raises:
+            ConfigError: the class count is needed and missing, or contradicts a fixed one.
+        """
+        channels, label_channels = self.channels, self.label_channels
+        if channels is None:
+            if num_classes is None:
+                raise ConfigError(f"task '{self.name}' needs the number of classes. Set data.options.classes.{self.name}.")
+            channels = label_channels = num_classes
+        elif self.target == "classes" and num_classes is not None and num_classes != (label_channels or channels):
+            raise ConfigError(f"task '{self.name}' has {label_channels} classes, the data set says {num_classes}.")
+        return replace(
+            self,
+            channels=channels,
+            label_channels=label_channels,
+            weight=self.weight if weight is None else weight,
+            loss_options={**self.loss_options, **loss_options},
+        )
+
+    @property
+    def num_channels(self) -> int:
+        """Output channels, once known."""
+        if self.channels is None:
+            raise ConfigError(f"task '{self.name}' has no class count yet. Set data.options.classes.{self.name}.")
+        return self.channels
+
+    @property
+    def num_labels(self) -> int:
+        """Label channels, once known."""
+        if self.label_channels is None:
+            raise ConfigError(f"task '{self.name}' has no class count yet. Set data.options.classes.{self.name}.")
+        return self.label_channels
+
+
+TASKS: Registry[Task] = Registry("task")
+
+TASKS.register(
+    Task(
+        name="semseg",
+        description="semantic segmentation",
+        target="classes",
+        channels=None,
+        label_channels=None,
+        label_encoder="classes",
+        loss="cross_entropy",
+        label_loss="cross_entropy",
+        metric="segmentation",
+        score="miou",
+        higher_is_better=True,
+        decode="argmax",
+    )
+)
+TASKS.register(
+    Task(
+        name="human_parts",
+        description="human part segmentation: background and 6 parts",
+        target="classes",
+        channels=7,
+        label_channels=7,
+        label_encoder="classes",
+        loss="cross_entropy",
+        label_loss="cross_entropy",
+        metric="segmentation",
+        score="miou",
+        higher_is_better=True,
+        decode="argmax",
+        weight=2.0,
+    )
+)
+TASKS.register(
+    Task(
+        name="depth",
+        description="depth along the optical axis, metres",
+        target="scalar",
+        channels=1,
+        label_channels=40,
+        label_encoder="depth_bins",
+        loss="l1",
+        label_loss="cross_entropy",
+        metric="depth",
+        score="rmse",
+        higher_is_better=False,
+        score_scale=1.0,
+        decode="clamp",
+        unit="m",
+        missing=0.0,
+        zoom="divide",
+        display="viridis_r",
+    )
+)
+TASKS.register(
+    Task(
+        name="normals",
+        description="surface normals, unit vectors in the camera frame (x right, y down, z forward)",
+        target="vector",
+        channels=3,
+        label_channels=40,
+        label_encoder="normal_centroids",
+        loss="normals_l1",
+        label_loss="cross_entropy",
+        metric="normals",
+        score="mean_error",
+        higher_is_better=False,
+        score_scale=30.0,
+        decode="unit",
+        weight=10.0,
+        unit="deg",
+        missing=0.0,
+        flip="negate_x",
+        display="vector",
+    )
+)
+TASKS.register(
+    Task(
+        name="sal",
+        description="saliency: the thing one looks at first",
+        target="classes",
+        channels=2,
+        label_channels=2,
+        label_encoder="classes",
+        loss="balanced_cross_entropy",
+        label_loss="balanced_cross_entropy",
+        metric="saliency",
+        score="max_f",
+        higher_is_better=True,
+        decode="foreground",
+        weight=5.0,
+        display="gray",
+        display_range=(0.0, 1.0),
+    )
+)
+TASKS.register(
+    Task(
+        name="edge",
+        description="object and surface boundaries",
+        target="classes",
+        channels=1,
+        label_channels=2,
+        label_encoder="classes",
+        loss="balanced_bce",
+        label_loss="balanced_edge_cross_entropy",
+        loss_options={"positive_weight": 0.8},
+        metric="edge",
+        score="ods_f",
+        higher_is_better=True,
+        decode="sigmoid",
+        weight=50.0,
+        display="gray_r",
+        display_range=(0.0, 1.0),
+    )
+)

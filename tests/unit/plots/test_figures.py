@@ -1,0 +1,189 @@
+"""Every figure from files: readable at every size, the same bytes each time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from legibility import faults, texts
+from matplotlib.figure import Figure
+from PIL import Image
+from run_files import contexts, write_logits, write_metrics, write_rows, write_run, write_sample
+
+from atrcnas import plots
+from atrcnas.ground.errors import RunError
+from atrcnas.ground.files import write_yaml
+from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.kinds import KINDS
+from atrcnas.spec.tasks import TASKS
+
+SIZES = [(2, (4,)), (4, (4,)), (4, (4, 8)), (6, (4, 8, 16, 32)), (2, (4, 8, 16, 32)), (1, (4,))]
+LONG = ("a_task_with_a_remarkably_long_name_for_a_plot", "panoptic_boundaries_of_things", TASKS.names[0])
+LOGIT_COLUMNS = ("step", "level", "target", "source", "kind", "logit", "probability", "committed")
+METRIC_COLUMNS = ("step", "stage", "task", "name", "value")
+
+
+def cells(figure: Figure) -> dict[str, str]:
+    """Letter by pair."""
+    return {str(text.get_gid()): text.get_text() for text in texts(figure) if "<-" in str(text.get_gid())}
+
+
+@pytest.mark.parametrize("preset", [False, True], ids=["searched", "preset"])
+@pytest.mark.parametrize(("num_tasks", "levels"), SIZES)
+def test_heatmap_is_readable_and_shows_the_letters_of_the_chosen_kinds(
+    num_tasks: int, levels: tuple[int, ...], preset: bool
+) -> None:
+    tasks = TASKS.names[:num_tasks]
+    value = contexts(tasks, levels, preset)
+    figure = plots.draw_heatmap(value)
+    chosen = ContextConfig.model_validate(value).kinds(tasks)
+    assert faults(figure) == []
+    assert cells(figure) == {str(pair): KINDS[kind].letter for pair, kind in chosen.items()}
+    written = [text.get_text() for text in texts(figure)]
+    assert {"source (helps)", "target (predicts)", *chosen.values()} <= set(written)
+    assert any("no probabilities" in text for text in written) == preset
+
+
+def test_heatmap_survives_long_names_and_long_titles() -> None:
+    value = contexts(LONG, (4, 8))
+    value["provenance"]["experiment"] = "an experiment whose name goes on " * 6
+    assert faults(plots.draw_heatmap(value)) == []
+
+
+def test_heatmap_takes_missing_pairs_for_none() -> None:
+    target, source = TASKS.names[:2]
+    value = {"schema": 1, "tasks": [target, source], "pairs": {target: {source: "global"}, source: {}}}
+    letters = cells(plots.draw_heatmap(value))
+    assert letters.pop(f"{target}<-{source}") == KINDS["global"].letter
+    assert set(letters.values()) == {KINDS["none"].letter}
+    assert len(letters) == 3
+
+
+@pytest.mark.parametrize(("num_tasks", "levels"), [(1, (4,)), (2, (4,)), (6, (4, 16))])
+def test_probabilities_are_readable_and_one_figure_a_level(
+    tmp_path: Path, num_tasks: int, levels: tuple[int, ...]
+) -> None:
+    write_logits(tmp_path / "logits.csv", TASKS.names[:num_tasks], levels, num_logged=15)
+    figures = plots.draw_probabilities(tmp_path / "logits.csv")
+    assert tuple(figures) == levels
+    for figure in figures.values():
+        assert faults(figure) == []
+        assert len(figure.legends) == 2
+
+
+def test_probabilities_survive_long_names_and_a_single_step(tmp_path: Path) -> None:
+    write_logits(tmp_path / "logits.csv", LONG, num_logged=1)
+    (figure,) = plots.draw_probabilities(tmp_path / "logits.csv").values()
+    assert faults(figure) == []
+
+
+def test_probabilities_mark_where_a_pair_commits_and_what_is_not_searched(tmp_path: Path) -> None:
+    one, two = TASKS.names[:2]
+    rows = [
+        (step, 4, one, source, kind, 0, chance if step else 0.5, int(step >= 20 and source == one))
+        for step in (0, 10, 20, 30)
+        for source in (one, two)
+        for kind, chance in (("global", 0.9), ("local", 0.1))
+    ]
+    write_rows(tmp_path / "logits.csv", LOGIT_COLUMNS, [*rows, (0, 4, two, one, "local", 0, 1, 0)])
+    (figure,) = plots.draw_probabilities(tmp_path / "logits.csv").values()
+    badges = [text for text in texts(figure) if text.get_text() == KINDS["global"].letter]
+    assert [badge.get_position()[0] for badge in badges] == [20]
+    assert sum(text.get_text() == "not searched" for text in texts(figure)) == 1
+    entropy = figure.axes[-1].get_lines()[0].get_ydata()
+    assert np.asarray(entropy)[0] == pytest.approx(2 / 3)  # two undecided pairs and one that has no choice
+
+
+@pytest.mark.parametrize("num_tasks", [1, 2, 4, 6])
+@pytest.mark.parametrize("phases", [("search",), ("retrain",), ("search", "retrain")], ids="+".join)
+def test_losses_and_scores_are_readable(tmp_path: Path, num_tasks: int, phases: tuple[str, ...]) -> None:
+    metrics = {phase: tmp_path / f"{phase}.csv" for phase in phases}
+    for phase, path in metrics.items():
+        write_metrics(path, TASKS.names[:num_tasks], phase == "search", num_steps=10000)
+    losses, scores = plots.draw_losses(metrics), plots.draw_scores(metrics)
+    assert faults(losses) + faults(scores) == []
+    assert len(scores.axes) == num_tasks
+    for figure in (losses, scores):
+        labels = {text.get_text() for text in figure.legends[0].get_texts()}
+        assert set(phases) <= labels
+
+
+def test_scores_say_name_unit_and_direction(tmp_path: Path) -> None:
+    write_metrics(tmp_path / "metrics.csv", TASKS.names, True, num_steps=8000)
+    written = [text.get_text() for text in texts(plots.draw_scores({"search": tmp_path / "metrics.csv"}))]
+    for task in TASKS:
+        unit = f" ({task.unit})" if task.unit else ""
+        assert f"{task.score}{unit}  {'↑ higher' if task.higher_is_better else '↓ lower'} is better" in written
+
+
+def test_losses_count_the_last_row_of_a_step_and_skip_a_line_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    write_rows(path, METRIC_COLUMNS, [(10, "train", "", "loss", 9), (0, "train", "", "loss", 3)])
+    with path.open("a") as stream:
+        stream.write("10,train,,loss,2\r\n20,train,,loss,0.")
+    line = plots.draw_losses({"search": path}).axes[0].get_lines()[0]
+    assert np.asarray(line.get_xdata()).tolist() == [0, 10]
+    assert np.asarray(line.get_ydata()).tolist() == [3, 2]
+
+
+@pytest.mark.parametrize("num_tasks", [1, 2, 6])
+@pytest.mark.parametrize("size", [(60, 80), (90, 40)], ids=["wide", "tall"])
+def test_gallery_is_readable(tmp_path: Path, num_tasks: int, size: tuple[int, int]) -> None:
+    for index in range(3):
+        write_sample(tmp_path / f"{index}.npz", TASKS.names[:num_tasks], size, index)
+    figure = plots.draw_gallery(tmp_path, max_samples=2)
+    assert faults(figure) == []
+    headers = [text.get_text() for text in texts(figure) if text.get_gid() == "column"]
+    assert headers == ["input", *TASKS.names[:num_tasks]]
+    assert sum(text.get_text() == "truth" for text in texts(figure)) == 2
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield write_run(tmp_path_factory.mktemp("run"), TASKS.names[:3], (4, 8), num_samples=1)
+
+
+def test_plot_run_makes_every_figure_and_equal_inputs_give_equal_bytes(run_dir: Path, tmp_path: Path) -> None:
+    made = plots.plot_run(run_dir)
+    names = ["contexts", "probabilities", "probabilities_level8", "losses", "scores", "gallery"]
+    assert made == [run_dir / f"plots/{name}.png" for name in names]
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        again = plots.plot_run(run_dir, tmp_path)
+    assert [path.read_bytes() for path in made] == [path.read_bytes() for path in again]
+    for path in made:
+        picture = Image.open(path)
+        assert picture.info["dpi"] == pytest.approx((150, 150), abs=0.1)
+        assert "Software" not in picture.info
+
+
+def test_plot_run_makes_what_it_can(tmp_path: Path) -> None:
+    write_yaml(tmp_path / "contexts.yaml", contexts(TASKS.names[:2]))
+    assert plots.plot_run(tmp_path) == [tmp_path / "plots/contexts.png"]
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "svg"])
+def test_contexts_can_be_drawn_for_print(tmp_path: Path, suffix: str) -> None:
+    write_yaml(tmp_path / "contexts.yaml", contexts(TASKS.names[:2]))
+    outs = [plots.plot_contexts(tmp_path / "contexts.yaml", tmp_path / f"{index}.{suffix}") for index in range(2)]
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+def test_importing_plots_imports_no_torch_and_no_pyplot() -> None:
+    code = "import sys, atrcnas.plots; sys.exit(bool({'torch', 'matplotlib.pyplot', 'pandas'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3]).returncode == 0
+
+
+def test_figures_leave_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    plots.plot_heatmap(contexts(TASKS.names[:2]), tmp_path / "out.png")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_another_suffix_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"out\.bmp: expected a \.png"):
+        plots.plot_heatmap(contexts(TASKS.names[:2]), tmp_path / "out.bmp")
