@@ -44,7 +44,8 @@ def find_entries(root: Path, split: str, tasks: Sequence[str], max_pixels: int) 
         return _find_entries(_find_split(root, split), tasks, max_pixels)
     except OSError as error:
         raise DataError(
-            f"{error.filename or root}: expected a readable folder, got an error ({error.strerror}). Check its permissions."
+            f"{error.filename or root}: expected a readable folder, got an error ({error.strerror}). "
+            "Check its permissions."
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,13 +28,21 @@ class Mixture:
     weights: Tensor
     active: tuple[frozenset[str], ...]
 
-    def uses(self, pair: Pair, kind: str) -> bool:
-        """Whether ``kind`` is computed for ``pair``."""
-        return kind in self.active[self.pairs.index(pair)]
+    def active_kinds(self, pair: Pair) -> frozenset[str]:
+        """The kinds that are computed for ``pair``."""
+        return self._active[pair]
 
     def weight(self, pair: Pair, kind: str) -> Tensor:
         """The weight, a scalar tensor."""
-        return self.weights[self.pairs.index(pair), self.kinds.index(kind)]
+        return self._cells[pair][self.kinds.index(kind)]
+
+    @cached_property
+    def _active(self) -> dict[Pair, frozenset[str]]:
+        return dict(zip(self.pairs, self.active, strict=True))
+
+    @cached_property
+    def _cells(self) -> dict[Pair, tuple[Tensor, ...]]:
+        return {pair: row.unbind() for pair, row in zip(self.pairs, self.weights.unbind(), strict=True)}
 
     @classmethod
     def from_weights(cls, weights: Mapping[Pair, Mapping[str, float]], dtype: torch.dtype = torch.float32) -> Mixture:

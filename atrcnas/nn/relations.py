@@ -122,7 +122,7 @@ class ContextRefiner(nn.Module):
         for name, context in self.contexts.items():
             kind = name.removesuffix("_")
             rows = tuple(
-                row for row, pair in enumerate(context.pairs) if mixture is None or mixture.uses(pair, kind)
+                row for row, pair in enumerate(context.pairs) if mixture is None or kind in mixture.active_kinds(pair)
             )
             for row, pooled in zip(rows, context(inputs, rows) if rows else [], strict=True):
                 pair = context.pairs[row]
@@ -131,7 +131,7 @@ class ContextRefiner(nn.Module):
         return maps
 
     def _needs_labels(self, mixture: Mixture) -> bool:
-        return bool(label_tasks({pair: mixture.active[mixture.pairs.index(pair)] for pair in self.candidates}))
+        return bool(label_tasks({pair: mixture.active_kinds(pair) for pair in self.candidates}))
 
 
 def _check(candidates: Mapping[Pair, Sequence[str]]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atrcnas.ground.errors import RunError
-from atrcnas.plots.tables import Series, number_in, read_rows
+from atrcnas.plots.tables import Series, number_in, read_rows, whole_in
 from atrcnas.spec.pairs import Pair
 
 _COLUMNS = ("step", "level", "target", "source", "kind", "probability", "committed")
@@ -26,7 +26,7 @@ class Choice:
     """
 
     probabilities: dict[str, Series]
-    committed_at: float | None
+    committed_at: int | None
 
     @property
     def leader(self) -> str:
@@ -52,13 +52,13 @@ def read_choices(path: Path) -> dict[Pair, Choice]:
     Raises:
         RunError: missing, malformed or empty, or a probability outside of [0, 1].
     """
-    points: dict[Pair, dict[str, dict[float, float]]] = {}
-    committed: dict[Pair, dict[float, bool]] = {}
+    points: dict[Pair, dict[str, dict[int, float]]] = {}
+    committed: dict[Pair, dict[int, bool]] = {}
     for line, (step_text, level, target, source, kind, chance_text, flag) in read_rows(path, _COLUMNS):
-        step, chance = number_in(path, line, "step", step_text), number_in(path, line, "probability", chance_text)
+        step, chance = whole_in(path, line, "step", step_text), number_in(path, line, "probability", chance_text)
         if not -_SLACK <= chance <= 1 + _SLACK:
             raise RunError(f"{path}: line {line}: probability: expected 0 to 1, got {chance_text}. Restore the file.")
-        pair = Pair(target, source, int(number_in(path, line, "level", level)))
+        pair = Pair(target, source, whole_in(path, line, "level", level))
         points.setdefault(pair, {}).setdefault(kind, {})[step] = chance
         committed.setdefault(pair, {})[step] = bool(number_in(path, line, "committed", flag))
     return {

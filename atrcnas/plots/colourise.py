@@ -38,6 +38,8 @@ def colourise(
     if array.shape[2:] != ((3,) if task.display == "vector" else ()) or array.ndim < 2:
         shape = "[H, W, 3]" if task.display == "vector" else "[H, W]"
         raise ValueError(f"task '{task.name}': expected an array {shape}, got {list(array.shape)}.")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"task '{task.name}': expected numbers, got an array of {array.dtype}.")
     shown = np.ones(array.shape[:2], bool) if valid is None else np.asarray(valid, dtype=bool)
     if shown.shape != array.shape[:2]:
         raise ValueError(f"task '{task.name}': expected valid {list(array.shape[:2])}, got {list(shown.shape)}.")

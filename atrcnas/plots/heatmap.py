@@ -15,7 +15,7 @@ from atrcnas.plots.key import Key
 from atrcnas.plots.page import Page
 from atrcnas.plots.shades import CELL_FLOOR, blend
 from atrcnas.spec.context_config import ContextConfig, Provenance
-from atrcnas.spec.kinds import KINDS, NONE
+from atrcnas.spec.kinds import KINDS, NONE, Kind
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.schema import validate
 
@@ -43,8 +43,7 @@ def draw_heatmap(contexts: ContextConfig | Mapping[str, Any], where: str = "cont
     grid = Grid(list(dict.fromkeys(pair.target for pair in chosen)), titled=len(config.levels) > 1)
     across = _panels_across(len(config.levels), len(grid.tasks))
     panels_width = across * (grid.width + _GAP) - _GAP
-    shown = {NONE, *chosen.values(), *(kind for row in chances.values() for kind in row)}
-    key = Key([kind for kind in KINDS if kind.name in shown], max(panels_width, _MIN_WIDTH))
+    key = Key(_explained(chosen, chances), max(panels_width, _MIN_WIDTH))
     inner = max(panels_width, key.width, _MIN_WIDTH)
     title, subtitle = _titles(config.provenance, inner)
     panels_top = _MARGIN + len(title) * _TITLE_LINE + len(subtitle) * LINE_IN + 0.15
@@ -53,13 +52,13 @@ def draw_heatmap(contexts: ContextConfig | Mapping[str, Any], where: str = "cont
     with styled():
         page = Page(inner + 2 * _MARGIN, note_top + LINE_IN + _MARGIN)
         _draw_titles(page, title, subtitle)
+        panels_left = _MARGIN + (inner - panels_width) / 2
         for index, level in enumerate(config.levels):
-            left = _MARGIN + (inner - panels_width) / 2 + index % across * (grid.width + _GAP)
+            left = panels_left + index % across * (grid.width + _GAP)
             top = panels_top + index // across * (grid.height + _GAP)
             grid.draw(page, left, top, level)
-            for pair, kind in chosen.items():
-                if pair.level == level:
-                    grid.draw_cell(page, left, top, pair, KINDS[kind], certainty[pair])
+            for pair in (pair for pair in chosen if pair.level == level):
+                grid.draw_cell(page, left, top, pair, KINDS[chosen[pair]], certainty[pair])
         key_left = _MARGIN + (inner - key.width) / 2
         key.draw(page, key_left, key_top)
         _draw_note(page, key_left, note_top, list(certainty.values()))
@@ -96,6 +95,12 @@ def _chosen(config: ContextConfig, where: str) -> dict[Pair, str]:
         return config.kinds(tasks)
     except ConfigError as error:
         raise RunError(f"{where}: {error}") from error
+
+
+def _explained(chosen: Mapping[Pair, str], chances: Mapping[str, Mapping[str, float]]) -> list[Kind]:
+    """The kinds that were chosen or could have been."""
+    named = {NONE, *chosen.values(), *(kind for row in chances.values() for kind in row)}
+    return [kind for kind in KINDS if kind.name in named]
 
 
 def _panels_across(num_levels: int, num_tasks: int) -> int:

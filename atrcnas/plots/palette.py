@@ -62,7 +62,8 @@ def _table() -> NDArray[np.uint8]:
 def _distance(seen: list[NDArray[Any]], index: int) -> NDArray[Any]:
     """Distance of every candidate to one, for the sight that tells them apart worst."""
     normal, *blind = (np.linalg.norm(lab - lab[index], axis=1) for lab in seen)
-    return np.min([normal, *(_COLOUR_BLIND_WEIGHT * distance for distance in blind)], axis=0)
+    nearest: NDArray[Any] = np.min([normal, *(_COLOUR_BLIND_WEIGHT * distance for distance in blind)], axis=0)
+    return nearest
 
 
 def _lab(rgb: NDArray[Any], sight: NDArray[Any]) -> NDArray[Any]:

@@ -24,10 +24,10 @@ class Series:
     values: NDArray[np.float64]
 
     @classmethod
-    def of(cls, points: dict[float, float]) -> Series:
+    def of(cls, points: dict[int, float]) -> Series:
         """From value by step."""
         steps = sorted(points)
-        return cls(np.array(steps), np.array([points[step] for step in steps]))
+        return cls(np.array(steps, dtype=np.float64), np.array([points[step] for step in steps]))
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
@@ -73,14 +73,26 @@ def number_in(path: Path, line: int, column: str, text: str) -> float:
         raise RunError(f"{path}: line {line}: {column}: expected a number, got '{text}'. {_WAY_OUT}") from error
 
 
+def whole_in(path: Path, line: int, column: str, text: str) -> int:
+    """A whole number, such as a step.
+
+    Raises:
+        RunError: something else, told with file, line and column.
+    """
+    value = number_in(path, line, column, text)
+    if not value.is_integer():
+        raise RunError(f"{path}: line {line}: {column}: expected a whole number, got '{text}'. {_WAY_OUT}")
+    return int(value)
+
+
 def read_metrics(path: Path) -> dict[tuple[str, str, str], Series]:
     """Every quantity of a metrics file by (stage, task, name), in order of appearance; ``task`` is empty for totals.
 
     Raises:
         RunError: see :func:`read_rows` and :func:`number_in`.
     """
-    points: dict[tuple[str, str, str], dict[float, float]] = {}
+    points: dict[tuple[str, str, str], dict[int, float]] = {}
     for line, (step, stage, task, name, value) in read_rows(path, METRIC_COLUMNS):
         place = points.setdefault((stage, task, name), {})
-        place[number_in(path, line, "step", step)] = number_in(path, line, "value", value)
+        place[whole_in(path, line, "step", step)] = number_in(path, line, "value", value)
     return {key: Series.of(by_step) for key, by_step in points.items()}

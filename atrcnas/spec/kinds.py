@@ -45,7 +45,7 @@ KINDS.register(Kind(NONE, None, "no context", "–", "#d9d9d9", reference_code=0
 KINDS.register(
     Kind("global", "atrcnas.nn.contexts.global_:Global", "linear attention over the whole image", "G", "#e69f00", reference_code=1)
 )
-KINDS.register(Kind("local", "atrcnas.nn.contexts.local:Local", "attention in a 9x9 window", "L", "#56b4e9", reference_code=2))
+KINDS.register(Kind("local", "atrcnas.nn.contexts.local:Local", "attention in a 9x9 window", "L", "#0072b2", reference_code=2))
 KINDS.register(
     Kind(
         "tlabel",
@@ -63,10 +63,10 @@ KINDS.register(
         "atrcnas.nn.contexts.label:SourceLabel",
         "attention to the regions of the source's label map",
         "S",
-        "#009e73",
+        "#5fbf9b",
         needs_source_label=True,
         on_diagonal=False,
         reference_code=4,
     )
 )
-KINDS.register(Kind("mti", "atrcnas.nn.contexts.mti:Mti", "gated distillation of PAD-Net and MTI-Net", "M", "#7a4988"))
+KINDS.register(Kind("mti", "atrcnas.nn.contexts.mti:Mti", "gated distillation of PAD-Net and MTI-Net", "M", "#4b2e63"))

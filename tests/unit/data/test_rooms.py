@@ -46,7 +46,9 @@ def test_sample_depends_on_seed_and_index_alone() -> None:
 
 
 def test_seeds_give_different_rooms() -> None:
-    assert not same(Rooms(RoomsOptions(seed=1), "train", Rooms.all_tasks)[0], samples()[0])
+    other = Rooms(RoomsOptions(seed=1), "train", Rooms.all_tasks)[0]
+    # The geometry, not just the sensor noise.
+    assert np.mean(np.abs(other.targets["depth"] - samples()[0].targets["depth"]) > 0.1) > 0.5
 
 
 def test_rooms_do_not_depend_on_the_size_of_the_split() -> None:

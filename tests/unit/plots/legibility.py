@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from itertools import combinations
+from unittest import mock
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
@@ -13,27 +14,23 @@ _TOLERANCE_PX = 1.0
 
 
 def texts(figure: Figure) -> list[Text]:
-    """Every text that is drawn."""
-    found = [artist for artist in figure.findobj(Text) if isinstance(artist, Text)]
-    return [text for text in found if text.get_visible() and text.get_text().strip() and _drawn(text)]
+    """Every text that drawing the figure draws; a tick outside of the limits has a label that never is."""
+    drawn: list[Text] = []
+    draw = Text.draw
 
+    def record(text: Text, renderer: RendererBase) -> None:
+        if text.get_visible() and text.get_text().strip():
+            drawn.append(text)
+        draw(text, renderer)
 
-def _drawn(text: Text) -> bool:
-    """Ticks outside of the axis limits keep a label that is never drawn."""
-    axes = text.axes
-    if axes is None or text not in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-        return True
-    x, y = text.get_position()
-    low, high = axes.get_xlim() if text in axes.get_xticklabels() else axes.get_ylim()
-    return low - 1e-9 <= (x if text in axes.get_xticklabels() else y) <= high + 1e-9
+    with mock.patch.object(Text, "draw", record):
+        figure.draw_without_rendering()
+    return drawn
 
 
 def faults(figure: Figure) -> list[str]:
     """What is clipped and what overlaps, in words."""
-    assert isinstance(figure.canvas, FigureCanvasAgg)
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()
-    boxes: list[tuple[str, Bbox]] = [(text.get_text(), text.get_window_extent(renderer)) for text in texts(figure)]
+    boxes: list[tuple[str, Bbox]] = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
     page = figure.bbox
     clipped = [
         f"'{name}' is clipped"

@@ -22,7 +22,7 @@ from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.tasks import TASKS
 
-SIZES = [(2, (4,)), (4, (4,)), (4, (4, 8)), (6, (4, 8, 16, 32)), (2, (4, 8, 16, 32)), (1, (4,))]
+SIZES = [(1, (4,)), (2, (4, 8, 16, 32)), (4, (4, 8)), (6, (4,)), (6, (4, 8, 16, 32))]
 LONG = ("a_task_with_a_remarkably_long_name_for_a_plot", "panoptic_boundaries_of_things", TASKS.names[0])
 LOGIT_COLUMNS = ("step", "level", "target", "source", "kind", "logit", "probability", "committed")
 METRIC_COLUMNS = ("step", "stage", "task", "name", "value")
@@ -33,8 +33,9 @@ def cells(figure: Figure) -> dict[str, str]:
     return {str(text.get_gid()): text.get_text() for text in texts(figure) if "<-" in str(text.get_gid())}
 
 
-@pytest.mark.parametrize("preset", [False, True], ids=["searched", "preset"])
-@pytest.mark.parametrize(("num_tasks", "levels"), SIZES)
+@pytest.mark.parametrize(
+    ("num_tasks", "levels", "preset"), [*((*size, False) for size in SIZES), (2, (4,), True), (4, (4, 8), True)]
+)
 def test_heatmap_is_readable_and_shows_the_letters_of_the_chosen_kinds(
     num_tasks: int, levels: tuple[int, ...], preset: bool
 ) -> None:
@@ -99,8 +100,10 @@ def test_probabilities_mark_where_a_pair_commits_and_what_is_not_searched(tmp_pa
     assert np.asarray(entropy)[0] == pytest.approx(2 / 3)  # two undecided pairs and one that has no choice
 
 
-@pytest.mark.parametrize("num_tasks", [1, 2, 4, 6])
-@pytest.mark.parametrize("phases", [("search",), ("retrain",), ("search", "retrain")], ids="+".join)
+@pytest.mark.parametrize(
+    ("num_tasks", "phases"),
+    [(1, ("retrain",)), (2, ("search",)), (4, ("search", "retrain")), (6, ("search", "retrain"))],
+)
 def test_losses_and_scores_are_readable(tmp_path: Path, num_tasks: int, phases: tuple[str, ...]) -> None:
     metrics = {phase: tmp_path / f"{phase}.csv" for phase in phases}
     for phase, path in metrics.items():
@@ -187,3 +190,20 @@ def test_figures_leave_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"out\.bmp: expected a \.png"):
         plots.plot_heatmap(contexts(TASKS.names[:2]), tmp_path / "out.bmp")
+
+
+def test_diverged_losses_are_drawn_as_gaps(tmp_path: Path) -> None:
+    values = ["nan" if step % 7 == 0 else "inf" if step % 11 == 0 else f"{1 / (step + 1)}" for step in range(60)]
+    rows = [(step, "train", "", "loss", value) for step, value in enumerate(values)]
+    write_rows(tmp_path / "metrics.csv", METRIC_COLUMNS, rows)
+    figure = plots.draw_losses({"search": tmp_path / "metrics.csv"})
+    assert faults(figure) == []
+    assert np.isfinite(np.asarray(figure.axes[0].get_lines()[1].get_ydata())).all()
+
+
+def test_the_check_of_legibility_sees_clipped_and_overlapping_text() -> None:
+    figure = Figure()
+    figure.text(0.5, 0.5, "one")
+    figure.text(0.51, 0.5, "two")
+    figure.text(0.99, 0.1, "three")
+    assert faults(figure) == ["'three' is clipped", "'one' overlaps 'two'"]

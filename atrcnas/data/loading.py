@@ -1,0 +1,203 @@
+"""Samples into batches: a step-indexed order that resumes anywhere, augmentation, collation, loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from atrcnas.data.sample import Sample
+from atrcnas.data.transforms import Augmented, augment
+from atrcnas.ground.errors import DataError
+from atrcnas.ground.registry import resolve
+from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.experiment import AugmentSpec, Experiment
+from atrcnas.spec.tasks import Task
+
+
+class Source(Protocol):
+    """What a data set offers."""
+
+    class_names: Mapping[str, Sequence[str]]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+@dataclass
+class Batch:
+    """A batch of labelled images.
+
+    Attributes:
+        image: [B, 3, H, W] uint8 RGB.
+        image_valid: [B, 1, H, W] bool, False on padding; None if nothing is padded.
+        targets: task -> [B, H, W] int64, [B, 1, H, W] float32 or [B, 3, H, W] float32.
+        valid: task -> [B, H, W] bool.
+        names: B sample names.
+        sizes: B pairs (height, width) before padding.
+    """
+
+    image: Tensor
+    image_valid: Tensor | None
+    targets: dict[str, Tensor]
+    valid: dict[str, Tensor]
+    names: list[str]
+    sizes: list[tuple[int, int]]
+
+    def to(self, device: torch.device) -> Batch:
+        """Move to ``device`` without waiting."""
+        moved = {name: x.to(device, non_blocking=True) for name, x in self.targets.items()}
+        valid = {name: x.to(device, non_blocking=True) for name, x in self.valid.items()}
+        mask = None if self.image_valid is None else self.image_valid.to(device, non_blocking=True)
+        return Batch(self.image.to(device, non_blocking=True), mask, moved, valid, self.names, self.sizes)
+
+    def pin_memory(self) -> Batch:
+        """Copy into page-locked memory."""
+        mask = None if self.image_valid is None else self.image_valid.pin_memory()
+        targets = {name: x.pin_memory() for name, x in self.targets.items()}
+        valid = {name: x.pin_memory() for name, x in self.valid.items()}
+        return Batch(self.image.pin_memory(), mask, targets, valid, self.names, self.sizes)
+
+
+def open_source(experiment: Experiment, split: str) -> Source:
+    """Open one split of the experiment's data set.
+
+    Raises:
+        DataError: files are missing or do not fit each other; each named.
+    """
+    source: Source = resolve(DATASETS[experiment.data.name].source)(
+        experiment.data_options(), split, experiment.all_tasks
+    )
+    if len(source) == 0:
+        raise DataError(f"data: split '{split}' of '{experiment.data.name}' is empty. Add samples to it.")
+    return source
+
+
+class _Prepared(Dataset[Augmented]):
+    """Augmented samples, addressed by (index, seed of the augmentation)."""
+
+    def __init__(self, source: Source, tasks: Mapping[str, Task], options: AugmentSpec | None) -> None:
+        self.source, self.tasks, self.options = source, tasks, options
+
+    def __getitem__(self, key: tuple[int, tuple[int, ...]]) -> Augmented:
+        index, seed = key
+        sample = self.source[index]
+        if self.options is None:
+            return Augmented(sample, np.ones(sample.image.shape[:2], dtype=bool))
+        return augment(sample, self.options, self.tasks, np.random.default_rng(seed))
+
+
+class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
+    """The batches of steps ``first .. steps - 1``, a pure function of (seed, step).
+
+    Samples are shuffled anew in each pass over ``indices``; a batch may span two passes, so that all have one size.
+
+    Args:
+        indices: samples to draw from.
+        batch_size: over all processes; each takes its share.
+        steps: of the whole training.
+        first: the step to begin with (after a resume).
+        seed: of order and augmentation.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    def __init__(
+        self, indices: Sequence[int], batch_size: int, steps: int, *, seed: int, first: int = 0, rank: int = 0, world: int = 1
+    ) -> None:
+        self.indices = np.asarray(indices)
+        self.batch_size, self.steps, self.first = batch_size, steps, first
+        self.seed, self.rank, self.world = seed, rank, world
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
+        for step in range(self.first, self.steps):
+            slots = range(step * self.batch_size + self.rank, (step + 1) * self.batch_size, self.world)
+            yield [(self._sample(slot), (self.seed, slot)) for slot in slots]
+
+    def _sample(self, slot: int) -> int:
+        turn, position = divmod(slot, len(self.indices))
+        if getattr(self, "_turn", None) != turn:
+            self._turn, self._order = turn, np.random.default_rng((self.seed, turn)).permutation(self.indices)
+        return int(self._order[position])
+
+
+def training_loader(
+    experiment: Experiment, source: Source, indices: Sequence[int], batch_size: int, steps: int, **order: int
+) -> DataLoader[Batch]:
+    """Loader of augmented training batches; ``order`` as in :class:`StepBatches`."""
+    tasks = experiment.resolved_tasks()
+    batches = StepBatches(indices, batch_size, steps, seed=experiment.seed, **order)
+    return _loader(experiment, _Prepared(source, tasks, experiment.data.augment), tasks, batch_sampler=batches)
+
+
+def validation_loader(
+    experiment: Experiment, source: Source, batch_size: int, rank: int = 0, world: int = 1
+) -> DataLoader[Batch]:
+    """Loader of whole images in order; over all processes each sample comes once."""
+    tasks = experiment.resolved_tasks()
+    indices = range(rank, len(source), world)
+    batches = [
+        [(index, (0,)) for index in indices[first : first + batch_size]] for first in range(0, len(indices), batch_size)
+    ]
+    return _loader(experiment, _Prepared(source, tasks, None), tasks, batch_sampler=batches)
+
+
+def _loader(experiment: Experiment, dataset: _Prepared, tasks: Mapping[str, Task], batch_sampler: Any) -> DataLoader[Batch]:
+    workers = experiment.data.workers
+    return DataLoader(
+        dataset,
+        batch_sampler=batch_sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available() and experiment.devices != "cpu",
+        collate_fn=_Collate(tasks),
+    )
+
+
+@dataclass(frozen=True)
+class _Collate:
+    tasks: Mapping[str, Task]
+
+    def __call__(self, items: list[Augmented]) -> Batch:
+        return collate(items, self.tasks)
+
+
+def collate(items: Sequence[Augmented], tasks: Mapping[str, Task]) -> Batch:
+    """Stack samples, padding the smaller ones on the right and at the bottom."""
+    sizes = [(int(item.image_valid.shape[0]), int(item.image_valid.shape[1])) for item in items]
+    size = (max(height for height, _ in sizes), max(width for _, width in sizes))
+    mask = np.stack([_pad(item.image_valid, size) for item in items])
+    image = np.stack([_pad(item.sample.image, size) for item in items])
+    targets, valid = {}, {}
+    for name, task in tasks.items():
+        stacked = torch.from_numpy(np.stack([_pad(item.sample.targets[name], size) for item in items]))
+        if task.target == "classes":
+            targets[name] = stacked.long()
+        else:
+            targets[name] = (stacked[:, None] if task.target == "scalar" else stacked.permute(0, 3, 1, 2)).float()
+        valid[name] = torch.from_numpy(np.stack([_pad(item.sample.valid[name], size) for item in items]))
+    return Batch(
+        image=torch.from_numpy(image).permute(0, 3, 1, 2),
+        image_valid=None if mask.all() else torch.from_numpy(mask)[:, None],
+        targets=targets,
+        valid=valid,
+        names=[item.sample.name for item in items],
+        sizes=sizes,
+    )
+
+
+def _pad(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if array.shape[:2] == size:
+        return array
+    padded = np.zeros((*size, *array.shape[2:]), array.dtype)
+    padded[: array.shape[0], : array.shape[1]] = array
+    return padded

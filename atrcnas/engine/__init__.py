@@ -1,0 +1,1 @@
+"""Engine: searching, retraining and evaluating, in run folders that survive interruption."""

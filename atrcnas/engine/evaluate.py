@@ -1,0 +1,101 @@
+"""Scoring the retrained network of a run: metrics of each task, costs, and samples for the gallery."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from atrcnas.data.loading import Batch, open_source, validation_loader
+from atrcnas.engine.costs import measure_costs
+from atrcnas.engine.networks import load_network
+from atrcnas.engine.run_folder import RunFolder
+from atrcnas.ground.files import write_atomically, write_json
+from atrcnas.nn.net import MultiTaskNet
+from atrcnas.objectives.decode import DECODERS
+from atrcnas.objectives.gain import selection_score
+from atrcnas.objectives.metrics import METRICS
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.tasks import Task
+
+NUM_SAMPLES = 4
+
+
+def evaluate(run: str | Path, held_lock: bool = False) -> dict[str, Any]:
+    """Score ``model.safetensors`` of a run on the whole validation split.
+
+    Args:
+        run: run folder with a retrained network.
+        held_lock: the caller holds the folder's lock already.
+
+    Returns:
+        What ``results.json`` holds: ``scores`` (task -> figures), ``selection``, ``costs``.
+
+    Raises:
+        RunError: no run folder, or nothing retrained in it.
+        CheckpointError: the weights are damaged.
+    """
+    folder = RunFolder(Path(run))
+    experiment = folder.load_experiment()
+    net = load_network(folder)
+    device = torch.device("cuda" if torch.cuda.is_available() and experiment.devices != "cpu" else "cpu")
+    with nullcontext() if held_lock else folder.locked():
+        scores, size = _score(experiment, net.to(device), device, folder.samples)
+        first = {name: next(iter(figures.values())) for name, figures in scores.items()}
+        tasks = experiment.resolved_tasks()
+        results = {
+            "experiment": experiment.name,
+            "seed": experiment.seed,
+            "scores": scores,
+            "selection": selection_score(first, [tasks[name] for name in experiment.tasks]),
+            "costs": {"image_size": list(size), **measure_costs(net.cpu(), size)},
+        }
+        write_json(folder.results, results)
+    return results
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """Read ``results.json`` of a run."""
+    found: dict[str, Any] = json.loads(RunFolder(run).results.read_text(encoding="utf-8"))
+    return found
+
+
+@torch.no_grad()
+def _score(
+    experiment: Experiment, net: MultiTaskNet, device: torch.device, samples: Path
+) -> tuple[dict[str, dict[str, float]], tuple[int, int]]:
+    tasks = {name: task for name, task in experiment.resolved_tasks().items() if name in experiment.tasks}
+    metrics = {name: METRICS[task.metric].build(task).to(device) for name, task in tasks.items()}
+    loader = validation_loader(experiment, open_source(experiment, "val"), 1)
+    size = (0, 0)
+    for number, batch in enumerate(loader):
+        batch, size = batch.to(device), batch.sizes[0]
+        outputs = net(batch.image, batch.image_valid)
+        decoded = {name: DECODERS[task.decode].function(outputs.predictions[name]) for name, task in tasks.items()}
+        for name, metric in metrics.items():
+            metric.update(decoded[name], batch.targets[name], batch.valid[name])
+        if number < NUM_SAMPLES:
+            _save_sample(samples / f"{number}.npz", batch, decoded, tasks)
+    return {name: {k: float(v) for k, v in metric.compute().items()} for name, metric in metrics.items()}, size
+
+
+def _save_sample(path: Path, batch: Batch, decoded: Mapping[str, torch.Tensor], tasks: Mapping[str, Task]) -> None:
+    arrays = {"image": batch.image[0].permute(1, 2, 0).cpu().numpy()}
+    for name in tasks:
+        arrays[f"prediction.{name}"] = as_map(decoded[name])
+        arrays[f"target.{name}"] = as_map(batch.targets[name])
+        arrays[f"valid.{name}"] = batch.valid[name][0].cpu().numpy()
+    write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+
+def as_map(x: torch.Tensor) -> np.ndarray:
+    """First of a batch of [B, H, W], [B, 1, H, W] or [B, 3, H, W] as [H, W] or [H, W, 3]."""
+    one = x[0].cpu().numpy()
+    if one.ndim == 3:
+        one = one[0] if len(one) == 1 else np.moveaxis(one, 0, -1)
+    return one

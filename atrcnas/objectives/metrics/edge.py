@@ -1,0 +1,122 @@
+"""odsF, oisF and AP of boundary detection, without MATLAB."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from atrcnas.ground.errors import ConfigError
+from atrcnas.objectives.metrics.arguments import check_shapes
+from atrcnas.objectives.metrics.boundary import NUM_THRESHOLDS, BoundaryCounts, count_boundaries
+from atrcnas.spec.tasks import Task
+
+
+class EdgeMetric(Metric):
+    """F of thinned, one-to-one matched boundaries at the best threshold of the split (ODS) and of each image (OIS).
+
+    Args:
+        max_dist: largest distance of a matched pair, as a share of the image diagonal; 0.011 for NYUD, 0.0075 else.
+        thin_target: thin the true boundaries as the predicted ones are.
+        num_workers: processes over which the images of a batch are spread; 0 works in this one.
+
+    Raises:
+        ConfigError: ``max_dist`` is outside (0, 1).
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    higher_is_better = True
+    matched: Tensor
+    predicted: Tensor
+    true: Tensor
+    best: Tensor
+
+    def __init__(self, *, max_dist: float = 0.0075, thin_target: bool = True, num_workers: int = 0) -> None:
+        super().__init__()
+        if not 0.0 < max_dist < 1.0:
+            raise ConfigError(
+                f"metric option max_dist: expected a share of the image diagonal in (0, 1), got {max_dist}. "
+                "Published figures use 0.011 (NYUD) and 0.0075 (PASCAL)."
+            )
+        self.max_dist = max_dist
+        self.thin_target = thin_target
+        self.num_workers = num_workers
+        self.add_state("matched", torch.zeros(NUM_THRESHOLDS, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("predicted", torch.zeros(NUM_THRESHOLDS, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("true", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        # Matched, predicted and true pixels at each image's own best threshold.
+        self.add_state("best", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
+        """Match the boundaries of each image, on the CPU.
+
+        Args:
+            prediction: [B, H, W] float probability of a boundary, in [0, 1]; dropped where not ``valid``.
+            target: [B, H, W] int64, 1 = boundary; dropped where not ``valid``.
+            valid: [B, H, W] bool.
+        """
+        check_shapes(prediction, target, valid)
+        for counts in self._count(prediction, target, valid):
+            f_score = _f_score(counts.matched, counts.predicted, counts.true)
+            # Among equals (an image without boundaries) the threshold with the fewest predictions.
+            index = int(np.lexsort((counts.predicted, -f_score))[0])
+            best = [int(counts.matched[index]), int(counts.predicted[index]), counts.true]
+            self.matched += torch.from_numpy(counts.matched).to(self.matched.device)
+            self.predicted += torch.from_numpy(counts.predicted).to(self.predicted.device)
+            self.true += counts.true
+            self.best += self.best.new_tensor(best)
+
+    def compute(self) -> dict[str, Tensor]:
+        """``ods_f``, ``ois_f`` and ``ap``, each in [0, 1]; 0 without a true or predicted boundary."""
+        matched, predicted = self.matched.cpu().numpy(), self.predicted.cpu().numpy()
+        true, best = int(self.true), self.best.cpu().numpy()
+        figures = {
+            "ods_f": _f_score(matched, predicted, true).max(),
+            "ois_f": _f_score(best[:1], best[1:2], int(best[2]))[0],
+            "ap": _average_precision(matched, predicted, true),
+        }
+        return {name: self.matched.new_tensor(value, dtype=torch.float64) for name, value in figures.items()}
+
+    def _count(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Iterator[BoundaryCounts]:
+        images = prediction.detach().float().cpu().numpy()
+        arguments = (images, (target == 1).cpu().numpy(), valid.cpu().numpy())
+        options = (itertools.repeat(self.max_dist), itertools.repeat(self.thin_target))
+        if self.num_workers and len(images) > 1:
+            return _pool(self.num_workers).map(count_boundaries, *arguments, *options)
+        return map(count_boundaries, *arguments, *options)
+
+
+@functools.cache
+def _pool(num_workers: int) -> ProcessPoolExecutor:
+    """One pool for all metrics of the process. Spawned: a fork would copy CUDA's and torch's threads mid-work."""
+    return ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _f_score(matched: np.ndarray, predicted: np.ndarray, true: int) -> np.ndarray:
+    """2 P R / (P + R) with P = matched / predicted and R = matched / true; 0 where nothing is matched."""
+    return np.asarray(2.0 * matched / np.maximum(predicted + true, 1))
+
+
+def _average_precision(matched: np.ndarray, predicted: np.ndarray, true: int) -> float:
+    """Area under the precision-recall curve, from recall 0 on at the precision of the lowest recall measured."""
+    precision = matched / np.maximum(predicted, 1)
+    recall = matched / max(true, 1)
+    order = np.lexsort((-precision, recall))
+    order = order[predicted[order] > 0]
+    if not len(order):
+        return 0.0
+    recall, precision = np.concatenate([[0.0], recall[order]]), np.concatenate([precision[order][:1], precision[order]])
+    return float(np.trapezoid(precision, recall))
+
+
+def build(task: Task) -> EdgeMetric:
+    """The metric for ``task``, with its ``metric_options`` as keyword arguments."""
+    return EdgeMetric(**getattr(task, "metric_options", {}))

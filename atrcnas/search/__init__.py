@@ -1,0 +1,1 @@
+"""Search: drawing mixtures from logits, and settling them."""

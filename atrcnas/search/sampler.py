@@ -1,0 +1,135 @@
+"""The sampler: logits of every pair, the mixtures drawn from them, and the rule by which a pair commits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atrcnas.nn.mixture import Mixture
+from atrcnas.spec.pairs import Pair
+
+
+class Sampler(nn.Module):
+    """Architecture parameters of a search.
+
+    Draws are a function of (seed, step) alone and made on the CPU, so that every device and every process of a
+    distributed search sees the same mixture, and a resumed search the same as an uninterrupted one.
+
+    Args:
+        pools: kinds per pair.
+        seed: of the Gumbel noise.
+        commit_gap: a pair commits once its two largest probabilities differ by at least this.
+        estimator: "soft" mixes all candidates; "sampled" computes only the drawn one, with the gradient of its soft
+            weight (straight-through).
+        noise: Gumbel noise; without it the mixture is the plain softmax of DARTS.
+
+    Source: Bruggemann et al. 2021, section 3.3 (Gumbel-softmax of Jang et al., ICLR 2017); "sampled": Dong and Yang,
+    CVPR 2019 (GDAS).
+    """
+
+    def __init__(
+        self,
+        pools: Mapping[Pair, tuple[str, ...]],
+        *,
+        seed: int = 0,
+        commit_gap: float = 0.3,
+        estimator: Literal["soft", "sampled"] = "soft",
+        noise: bool = True,
+    ) -> None:
+        super().__init__()
+        self.pools = dict(pools)
+        self.pairs = tuple(pools)
+        self.kinds = tuple(dict.fromkeys(kind for pool in pools.values() for kind in pool))
+        self.seed, self.commit_gap, self.estimator, self.noise = seed, commit_gap, estimator, noise
+        pool = torch.tensor([[kind in self.pools[pair] for kind in self.kinds] for pair in self.pairs])
+        self.logits = nn.Parameter(torch.zeros(pool.shape))
+        self.register_buffer("pool", pool, persistent=False)
+        self.register_buffer("committed", pool.sum(1) == 1)
+        self.register_buffer("choice", pool.int().argmax(1))
+        self.pool: Tensor
+        self.committed: Tensor
+        self.choice: Tensor
+        self.refresh()
+
+    def masked_logits(self) -> Tensor:
+        """[P, K] logits, -inf outside of the pools."""
+        return self.logits.masked_fill(~self.pool, -torch.inf)
+
+    def probabilities(self) -> Tensor:
+        """[P, K] softmax of the logits; never a random draw."""
+        return self.masked_logits().softmax(1)
+
+    def entropy(self) -> Tensor:
+        """Mean over pairs of the entropy of their probabilities, in nats; pairs without a choice count 0."""
+        log = self.masked_logits().log_softmax(1).masked_fill(~self.pool, 0.0)
+        return -(log.exp() * log * self.pool).sum(1).mean()
+
+    def uniform_entropy(self) -> float:
+        """The entropy at the start, when every candidate is equally likely."""
+        return float(self.pool.sum(1).to(torch.float64).log().mean())
+
+    def draw(self, step: int, tau: float) -> Mixture:
+        """Draw the mixture of a training step.
+
+        Args:
+            step: 0, 1, ...; the same step gives the same noise.
+            tau: temperature > 0.
+        """
+        noisy = self.masked_logits()
+        if self.noise:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+            uniform = torch.rand(self.pool.shape, generator=generator, dtype=torch.float64).clamp_min(1e-300)
+            noisy = noisy - torch.log(-torch.log(uniform)).to(noisy)
+        soft = (noisy / tau).softmax(1)
+        settled = F.one_hot(self.choice, len(self.kinds)).to(soft)
+        if self.estimator == "sampled":
+            drawn = torch.where(self.committed, self.choice, noisy.argmax(1))
+            hard = F.one_hot(drawn, len(self.kinds)).to(soft)
+            soft = hard + soft - soft.detach()
+            # The one synchronisation of a sampled step: the host must know what to compute.
+            active = tuple(frozenset({self.kinds[column]}) for column in drawn.tolist())
+        else:
+            active = self._active
+        weights = torch.where(self.committed[:, None], settled, soft)
+        return Mixture(self.pairs, self.kinds, weights, active)
+
+    def argmax_mixture(self) -> Mixture:
+        """The one-hot mixture of the current choice, for validation."""
+        return Mixture.one_hot(self.chosen()).to(self.logits.device)
+
+    @torch.no_grad()
+    def commit(self) -> None:
+        """Settle for good every pair whose best kind leads by ``commit_gap``; no synchronisation."""
+        top = self.probabilities().topk(min(2, len(self.kinds)), dim=1)
+        gap = top.values[:, 0] - top.values[:, 1:].sum(1)
+        newly = (gap >= self.commit_gap) & ~self.committed
+        self.choice.copy_(torch.where(newly, top.indices[:, 0], self.choice))
+        self.committed |= newly
+
+    def chosen(self) -> dict[Pair, str]:
+        """The kind of each pair: what it committed to, else the most likely one."""
+        best = torch.where(self.committed, self.choice, self.masked_logits().argmax(1)).tolist()
+        return {pair: self.kinds[column] for pair, column in zip(self.pairs, best, strict=True)}
+
+    def probability_table(self) -> dict[Pair, dict[str, float]]:
+        """Probability of each kind in each pair's pool."""
+        rows = self.probabilities().tolist()
+        return {
+            pair: {kind: row[self.kinds.index(kind)] for kind in self.pools[pair]}
+            for pair, row in zip(self.pairs, rows, strict=True)
+        }
+
+    def refresh(self) -> None:
+        """Let the host see which pairs have committed, so that their other candidates are no longer computed.
+
+        Reads from the device; call it now and then. Results do not depend on when: those candidates' weights are zero.
+        """
+        committed, choice = self.committed.tolist(), self.choice.tolist()
+        self._active = tuple(
+            frozenset({self.kinds[choice[row]]}) if committed[row] else frozenset(self.pools[pair])
+            for row, pair in enumerate(self.pairs)
+        )

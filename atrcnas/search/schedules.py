@@ -1,0 +1,14 @@
+"""Schedules as pure functions of the step, so that a resumed run continues exactly."""
+
+from __future__ import annotations
+
+
+def linear(ends: tuple[float, float], step: int, steps: int) -> float:
+    """From ``ends[0]`` at step 0 to ``ends[1]`` at step ``steps - 1``, linearly."""
+    share = step / max(steps - 1, 1)
+    return ends[0] + (ends[1] - ends[0]) * share
+
+
+def poly(first: float, power: float, step: int, steps: int) -> float:
+    """``first * (1 - step / steps) ** power``."""
+    return first * (1 - step / steps) ** power
