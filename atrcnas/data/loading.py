@@ -109,7 +109,15 @@ class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
     """
 
     def __init__(
-        self, indices: Sequence[int], batch_size: int, steps: int, *, seed: int, first: int = 0, rank: int = 0, world: int = 1
+        self,
+        indices: Sequence[int],
+        batch_size: int,
+        steps: int,
+        *,
+        seed: int,
+        first: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.indices = np.asarray(indices)
         self.batch_size, self.steps, self.first = batch_size, steps, first
@@ -151,7 +159,9 @@ def validation_loader(
     return _loader(experiment, _Prepared(source, tasks, None), tasks, batch_sampler=batches)
 
 
-def _loader(experiment: Experiment, dataset: _Prepared, tasks: Mapping[str, Task], batch_sampler: Any) -> DataLoader[Batch]:
+def _loader(
+    experiment: Experiment, dataset: _Prepared, tasks: Mapping[str, Task], batch_sampler: Any
+) -> DataLoader[Batch]:
     workers = experiment.data.workers
     return DataLoader(
         dataset,

@@ -4,49 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from atrcnas.data.photometric import distort_colours
 from atrcnas.data.resizing import nearest_indices, resize_image, take_pixels
 from atrcnas.data.sample import Sample
 from atrcnas.ground.errors import DataError
+from atrcnas.spec.experiment import AugmentSpec
 from atrcnas.spec.tasks import Task
 
 # The mean of ImageNet's colours, so that padding is 0 (to 1/100) once the network's input is normalised.
 PAD_COLOUR = (124, 116, 104)
 MAX_CROP_DRAWS = 10
-
-Factor = Annotated[float, Field(ge=0.05, le=20.0)]
-Side = Annotated[int, Field(ge=8, le=16384)]
-
-
-class AugmentOptions(BaseModel):
-    """What training images go through."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    crop_size: tuple[Side, Side] | None = Field(
-        default=None, description="height, width, pixels; None: each image's own"
-    )
-    scale: tuple[Factor, Factor] = Field(default=(0.5, 2.0), description="smallest and largest random enlargement")
-    flip: float = Field(default=0.5, ge=0.0, le=1.0, description="probability of a horizontal flip")
-    photometric: bool = Field(default=True, description="change brightness, contrast, saturation and hue")
-    crop_max_share: float = Field(
-        default=0.75,
-        gt=0.0,
-        le=1.0,
-        description="redraw a crop in which one class has more of the labelled pixels than this",
-    )
-
-    @model_validator(mode="after")
-    def _scale_ascends(self) -> AugmentOptions:
-        if self.scale[0] > self.scale[1]:
-            raise ValueError(f"scale: expected the smaller first, got {list(self.scale)}. Swap them.")
-        return self
 
 
 @dataclass(frozen=True)
@@ -71,7 +43,7 @@ class _Window:
     box: tuple[float, float, float, float]
 
 
-def augment(sample: Sample, options: AugmentOptions, tasks: Mapping[str, Task], rng: np.random.Generator) -> Augmented:
+def augment(sample: Sample, options: AugmentSpec, tasks: Mapping[str, Task], rng: np.random.Generator) -> Augmented:
     """Draw one augmented version of a sample.
 
     Random enlargement, random crop (redrawn up to ten times while one class dominates it), horizontal flip, random

@@ -20,7 +20,9 @@ class AtomicCheckpoints(CheckpointIO):
         """Write; the file before stays whole until the new one is."""
         write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
 
-    def load_checkpoint(self, path: str | Path, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Read tensors and plain values only; see :func:`read_checkpoint`."""
         return read_checkpoint(Path(path), map_location)
 
@@ -41,7 +43,11 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         value = torch.load(path, map_location=map_location, weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: not a readable checkpoint ({reason}). Use an earlier one, or begin anew.") from error
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint ({reason}). Use an earlier one, or begin anew."
+        ) from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: expected a checkpoint, got {type(value).__name__}. Use a file from a run folder.")
+        raise CheckpointError(
+            f"{path}: expected a checkpoint, got {type(value).__name__}. Use a file from a run folder."
+        )
     return value

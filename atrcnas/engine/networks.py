@@ -74,5 +74,7 @@ def load_network(folder: RunFolder) -> MultiTaskNet:
         net.load_state_dict(load_file(folder.weights))
     except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{folder.weights}: damaged, or of another network ({reason}). Retrain, or restore it.") from error
+        raise CheckpointError(
+            f"{folder.weights}: damaged, or of another network ({reason}). Retrain, or restore it."
+        ) from error
     return net.eval()

@@ -72,7 +72,9 @@ class ShowProgress(pl.Callback):
         done, total = training.current_step, training.recipe.steps
         pace = (self._last_line - self._began) / max(done - self._first, 1)
         left = f"{(total - done) * pace:.0f} s left"
-        self.console.print(f"{self.stage} {done}/{total}, {left}, {self._status(training)} {scores}".rstrip(), soft_wrap=True)
+        self.console.print(
+            f"{self.stage} {done}/{total}, {left}, {self._status(training)} {scores}".rstrip(), soft_wrap=True
+        )
 
     def _status(self, training: Training) -> str:
         share = getattr(training, "committed_share", None)

@@ -47,7 +47,11 @@ def metric_rows(step: int, stage: str, task: str, values: Mapping[str, float]) -
 
 def logit_rows(step: int, sampler: Sampler) -> list[tuple[object, ...]]:
     """Rows of logits.csv: every kind of every pair."""
-    logits, probabilities, committed = sampler.logits.tolist(), sampler.probabilities().tolist(), sampler.committed.tolist()
+    logits, probabilities, committed = (
+        sampler.logits.tolist(),
+        sampler.probabilities().tolist(),
+        sampler.committed.tolist(),
+    )
     rows: list[tuple[object, ...]] = []
     for i, pair in enumerate(sampler.pairs):
         for kind in sampler.pools[pair]:

@@ -84,7 +84,9 @@ def _training(
 def _inherit(net: MultiTaskNet, experiment: Experiment, folder: RunFolder) -> None:
     path = folder.stage("search") / "checkpoints" / "last.ckpt"
     if not path.is_file():
-        raise CheckpointError(f"retrain.inherit: {path} is not there. Search into this run folder first, or set inherit: false.")
+        raise CheckpointError(
+            f"retrain.inherit: {path} is not there. Search into this run folder first, or set inherit: false."
+        )
     inherit(net, network_state(read_checkpoint(path)), supernet(experiment))
 
 
@@ -95,4 +97,6 @@ def _keep_best(net: MultiTaskNet, stage_dir: Path, folder: RunFolder) -> None:
 
 def network_state(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The network's part of a checkpoint."""
-    return {key.removeprefix("net."): value for key, value in checkpoint["state_dict"].items() if key.startswith("net.")}
+    return {
+        key.removeprefix("net."): value for key, value in checkpoint["state_dict"].items() if key.startswith("net.")
+    }

@@ -78,7 +78,9 @@ class RunFolder:
             RunError: nothing was searched or given yet.
         """
         if not self.contexts.is_file():
-            raise RunError(f"{self.contexts}: not there yet. Run `atrcnas search` into {self.root} first, or give --contexts.")
+            raise RunError(
+                f"{self.contexts}: not there yet. Run `atrcnas search` into {self.root} first, or give --contexts."
+            )
         return ContextConfig.load(self.contexts)
 
     @contextmanager
@@ -94,7 +96,9 @@ class RunFolder:
             lock = FileLock(self.root / ".lock")
             lock.acquire(timeout=0)
         except Timeout as error:
-            raise RunError(f"{self.root}: another process is writing this run. Wait for it, or choose another --run.") from error
+            raise RunError(
+                f"{self.root}: another process is writing this run. Wait for it, or choose another --run."
+            ) from error
         except OSError as error:
             raise RunError(f"{self.root}: cannot write here ({error.strerror}). Choose another --run.") from error
         try:
@@ -110,7 +114,9 @@ class RunFolder:
         """
         begun = self.stage(stage).exists()
         if begun and not resume:
-            raise RunError(f"{self.stage(stage)}: this run has begun already. Add --resume to go on, or choose another --run.")
+            raise RunError(
+                f"{self.stage(stage)}: this run has begun already. Add --resume to go on, or choose another --run."
+            )
         if resume and self.experiment.is_file():
             self._check_same(experiment)
         write_yaml(self.experiment, experiment.dump())

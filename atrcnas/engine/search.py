@@ -1,10 +1,10 @@
 """The differentiable search: weights and logits trained together, the choice written at every validation.
 
-    mixture <- sampler.draw(step, tau)
-    loss    <- objective(net(image, mixture)) + entropy_weight * entropy(logits)
-    single-level: one backward pass moves weights (SGD) and logits (Adam)
-    bi-level:     logits move on a held-out batch, then weights on a training batch
-    pairs whose best kind leads by commit_gap commit
+mixture <- sampler.draw(step, tau)
+loss    <- objective(net(image, mixture)) + entropy_weight * entropy(logits)
+single-level: one backward pass moves weights (SGD) and logits (Adam)
+bi-level:     logits move on a held-out batch, then weights on a training batch
+pairs whose best kind leads by commit_gap commit
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """What searching and retraining share: the step, the schedules, validation, and what is written down.
 
-    for step, batch in loader:            one epoch of `steps` batches, so that step = batch index
-        learning rate <- poly(step)
-        losses <- objective(net(image, mixture), targets)
-        backward, clip, optimiser step
-        every `log_every` steps:          losses and schedules to metrics.csv
-        every `validate_every` steps:     scores of all tasks to metrics.csv, checkpoint
+for step, batch in loader:            one epoch of `steps` batches, so that step = batch index
+    learning rate <- poly(step)
+    losses <- objective(net(image, mixture), targets)
+    backward, clip, optimiser step
+    every `log_every` steps:          losses and schedules to metrics.csv
+    every `validate_every` steps:     scores of all tasks to metrics.csv, checkpoint
 """
 
 from __future__ import annotations
@@ -44,13 +44,21 @@ class Training(pl.LightningModule):
     """
 
     def __init__(
-        self, net: MultiTaskNet, objective: Objective, tasks: Mapping[str, Task], recipe: TrainSpec, table: Table, seed: int
+        self,
+        net: MultiTaskNet,
+        objective: Objective,
+        tasks: Mapping[str, Task],
+        recipe: TrainSpec,
+        table: Table,
+        seed: int,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.net, self.objective, self.tasks = net, objective, dict(tasks)
         self.recipe, self.table, self.seed = recipe, table, seed
-        self.metrics = torch.nn.ModuleDict({f"{name}_": METRICS[task.metric].build(task) for name, task in tasks.items()})
+        self.metrics = torch.nn.ModuleDict(
+            {f"{name}_": METRICS[task.metric].build(task) for name, task in tasks.items()}
+        )
         self.scores: dict[str, dict[str, float]] = {}
         self.last_loss = float("nan")
 

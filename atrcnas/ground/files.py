@@ -22,7 +22,9 @@ class _StrictLoader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
             mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="anchors and aliases are not supported; write the value out", problem_mark=mark)
+            raise yaml.MarkedYAMLError(
+                problem="anchors and aliases are not supported; write the value out", problem_mark=mark
+            )
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -100,7 +102,9 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
-        raise AtrcnasError(f"{path}: cannot write ({error.strerror or error}). The file before, if any, is unchanged.") from error
+        raise AtrcnasError(
+            f"{path}: cannot write ({error.strerror or error}). The file before, if any, is unchanged."
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

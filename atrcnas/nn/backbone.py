@@ -60,9 +60,7 @@ class Backbone(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
             maps = self.body(image)
         height, width = image.shape[-2:]
-        return {
-            level: resize(x, (height // level, width // level)) for level, x in zip(LEVELS, maps, strict=True)
-        }
+        return {level: resize(x, (height // level, width // level)) for level, x in zip(LEVELS, maps, strict=True)}
 
 
 def _level_indices(name: str, settings: dict[str, Any]) -> tuple[int, ...]:

@@ -48,9 +48,7 @@ def basic_block(in_width: int, out_width: int) -> Residual:
 def bottleneck_block(in_width: int, out_width: int) -> Residual:
     """1x1, 3x3 and 1x1 convolutions, the middle ones a quarter as wide (He et al., CVPR 2016)."""
     middle = max(out_width // 4, 1)
-    body = nn.Sequential(
-        ConvBN(in_width, middle), ConvBN(middle, middle, 3), ConvBN(middle, out_width, activate=False)
-    )
+    body = nn.Sequential(ConvBN(in_width, middle), ConvBN(middle, middle, 3), ConvBN(middle, out_width, activate=False))
     return Residual(body, in_width, out_width)
 
 

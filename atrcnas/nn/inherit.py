@@ -27,7 +27,9 @@ def inherit(net: MultiTaskNet, state: Mapping[str, Tensor], supernet: MultiTaskN
     try:
         supernet.load_state_dict(dict(state))
     except RuntimeError as error:
-        raise CheckpointError(f"the supernet's weights do not fit this search space: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(
+            f"the supernet's weights do not fit this search space: {str(error).splitlines()[0]}"
+        ) from error
     shared = supernet.state_dict()
     own = net.state_dict()
     for key, value in own.items():

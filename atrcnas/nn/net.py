@@ -1,8 +1,8 @@
 """The one model: baselines, PAD-Net, MTI-Net, ATRC and the supernet are points of its configuration space.
 
-    image -> backbone -> neck -> task features F_t (and label logits A_t)          per level, coarse to fine
-          -> for every pair (t <- s): kind(s) -> mixture -> fuse -> refine         ContextRefiner, per level
-          -> head per task -> predictions at the image's size
+image -> backbone -> neck -> task features F_t (and label logits A_t)          per level, coarse to fine
+      -> for every pair (t <- s): kind(s) -> mixture -> fuse -> refine         ContextRefiner, per level
+      -> head per task -> predictions at the image's size
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ class MultiTaskNet(nn.Module):
         self.refiners = nn.ModuleDict()
         for level in self.levels:
             self._build_level(level, inputs[level], everyone, candidates)
-        self.heads = nn.ModuleDict({name: Head(model.head, self.widths, task.num_channels) for name, task in tasks.items()})
+        self.heads = nn.ModuleDict(
+            {name: Head(model.head, self.widths, task.num_channels) for name, task in tasks.items()}
+        )
 
     def _build_level(
         self, level: int, in_width: int, tasks: Mapping[str, Task], candidates: Mapping[Pair, Sequence[str]]
@@ -93,9 +95,13 @@ class MultiTaskNet(nn.Module):
         finest_to_come = self.model.propagate and level != self.levels[-1]
         carried = self.widths[level * 2] if finest_to_come else 0
         if model.task_features != "none":
-            self.stems[key] = nn.ModuleDict({name: stem(model.task_features, in_width + carried, width) for name in tasks})
+            self.stems[key] = nn.ModuleDict(
+                {name: stem(model.task_features, in_width + carried, width) for name in tasks}
+            )
         if model.deep_supervision:
-            self.initial[key] = nn.ModuleDict({name: predictor(width, task.num_channels) for name, task in tasks.items()})
+            self.initial[key] = nn.ModuleDict(
+                {name: predictor(width, task.num_channels) for name, task in tasks.items()}
+            )
         if model.propagate and level != self.levels[0]:
             self.propagate[key] = Propagate(list(tasks), width)
         here = {pair: kinds for pair, kinds in candidates.items() if pair.level == level}
@@ -133,7 +139,7 @@ class MultiTaskNet(nn.Module):
         carried: dict[str, Tensor] | None = None
         for level in reversed(self.levels):
             own = self._task_features(level, features[level], carried, outputs)
-            mask = None if valid is None else valid[..., :: level, :: level]
+            mask = None if valid is None else valid[..., ::level, ::level]
             labels = {name: branch(features[level]) for name, branch in self._part(self.labels, level).items()}
             outputs.labels.update({(name, level): logits for name, logits in labels.items()})
             key = str(level)

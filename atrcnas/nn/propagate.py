@@ -21,7 +21,10 @@ class SqueezeExcite(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gate = nn.Sequential(
-            nn.Linear(width, max(width // SQUEEZE, 1)), nn.ReLU(), nn.Linear(max(width // SQUEEZE, 1), width), nn.Sigmoid()
+            nn.Linear(width, max(width // SQUEEZE, 1)),
+            nn.ReLU(),
+            nn.Linear(max(width // SQUEEZE, 1), width),
+            nn.Sigmoid(),
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -79,5 +79,7 @@ def _copy(ours: Tensor, state: Mapping[str, Tensor], key: str) -> None:
     if key not in state:
         raise CheckpointError(f"reference weights: '{key}' is missing. Is the file of the same context config?")
     if ours.shape != state[key].shape:
-        raise CheckpointError(f"reference weights: '{key}': expected {tuple(ours.shape)}, got {tuple(state[key].shape)}.")
+        raise CheckpointError(
+            f"reference weights: '{key}': expected {tuple(ours.shape)}, got {tuple(state[key].shape)}."
+        )
     ours.copy_(state[key])

@@ -109,7 +109,9 @@ class ContextRefiner(nn.Module):
             ConfigError: label logits are missing, or the network is searching and got no mixture.
         """
         if self.searching and mixture is None:
-            raise ConfigError("this network still has several kinds per pair. Pass mixture=..., or fix one kind per pair.")
+            raise ConfigError(
+                "this network still has several kinds per pair. Pass mixture=..., or fix one kind per pair."
+            )
         missing = [task for task in self.label_tasks if task not in (labels or {})]
         if missing and (mixture is None or self._needs_labels(mixture)):
             raise ConfigError(f"labels: the chosen kinds pool by the label maps of {missing}. Pass their logits.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor, nn
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from atrcnas.objectives.labels import LABEL_ENCODERS
 from atrcnas.objectives.losses import LOSSES
@@ -79,9 +79,7 @@ class Objective(nn.Module):
         return _apply(task.label_loss, task, logits, encoded, valid)
 
 
-def fit_label_states(
-    tasks: Mapping[str, Task], batches: Iterable[tuple[Truth, Truth]], seed: int
-) -> dict[str, Tensor]:
+def fit_label_states(tasks: Mapping[str, Task], batches: Iterable[tuple[Truth, Truth]], seed: int) -> dict[str, Tensor]:
     """Fit the label encoders that depend on data (k-means of the normals).
 
     Args:

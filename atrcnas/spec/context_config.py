@@ -23,10 +23,10 @@ class Provenance(Spec):
     """Where a context config comes from; every field may be absent (a preset has none)."""
 
     experiment: str | None = None
-    source: str | None = Field(None, description="paper or file, for configs that were not searched here")
+    source: str | None = Field(default=None, description="paper or file, for configs that were not searched here")
     seed: int | None = None
-    step: int | None = Field(None, ge=0)
-    commit: str | None = Field(None, description="of the program that searched")
+    step: int | None = Field(default=None, ge=0)
+    commit: str | None = Field(default=None, description="of the program that searched")
     probabilities: dict[str, dict[str, float]] = {}
 
 
@@ -43,9 +43,9 @@ class ContextConfig(Spec):
         provenance: where it comes from.
     """
 
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
     tasks: tuple[str, ...] = ()
-    levels: tuple[Literal[4, 8, 16, 32], ...] = Field((4,), min_length=1)
+    levels: tuple[Literal[4, 8, 16, 32], ...] = Field(default=(4,), min_length=1)
     pairs: dict[int, Table] | Table | dict[str, str]
     model: dict[str, Any] = {}
     provenance: Provenance = Provenance()
@@ -95,7 +95,9 @@ class ContextConfig(Spec):
             chosen = {pair: listed.get(pair, NONE) for pair in all_pairs(targets, self.levels, sources)}
         for pair, kind in chosen.items():
             if pair.on_diagonal and not KINDS[kind].on_diagonal:
-                raise ConfigError(f"pairs: '{pair}' is '{kind}', which needs two different tasks. Use 'tlabel' or 'none'.")
+                raise ConfigError(
+                    f"pairs: '{pair}' is '{kind}', which needs two different tasks. Use 'tlabel' or 'none'."
+                )
         return chosen
 
     def _check_tasks(self, wanted: Sequence[str]) -> None:

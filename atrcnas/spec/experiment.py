@@ -24,33 +24,48 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Steps = Annotated[int, Field(ge=1, le=100_000_000)]
 
 
+Factor = Annotated[float, Field(ge=0.05, le=20.0)]
+Side = Annotated[int, Field(ge=8, le=16384)]
+
+
 class AugmentSpec(Spec):
     """Training augmentation; switched off by ``augment: null``."""
 
-    crop_size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] | None = Field(
-        None, description="height, width in pixels; None keeps each image's own size"
+    crop_size: tuple[Side, Side] | None = Field(
+        default=None, description="height, width, pixels; None: each image's own"
     )
-    scale: tuple[Annotated[float, Field(gt=0.05)], Annotated[float, Field(lt=20)]] = (0.5, 2.0)
-    flip: Share = Field(0.5, description="probability of a horizontal flip")
-    photometric: bool = True
-    crop_max_share: float = Field(0.75, gt=0, le=1, description="redraw a crop that one class fills beyond this share")
+    scale: tuple[Factor, Factor] = Field(default=(0.5, 2.0), description="smallest and largest random enlargement")
+    flip: Share = Field(default=0.5, description="probability of a horizontal flip")
+    photometric: bool = Field(default=True, description="change brightness, contrast, saturation and hue")
+    crop_max_share: float = Field(
+        default=0.75,
+        gt=0.0,
+        le=1.0,
+        description="redraw a crop in which one class has more of the labelled pixels than this",
+    )
+
+    @model_validator(mode="after")
+    def _scale_ascends(self) -> AugmentSpec:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale: expected the smaller first, got {list(self.scale)}. Swap them.")
+        return self
 
 
 class DataSpec(Spec):
     """Where samples come from and how they are loaded."""
 
     name: str = "rooms"
-    options: dict[str, Any] = Field({}, description="of that data set; `atrcnas list datasets` shows them")
+    options: dict[str, Any] = Field(default={}, description="of that data set; `atrcnas list datasets` shows them")
     augment: AugmentSpec | None = AugmentSpec()
-    workers: int = Field(0, ge=0, le=256, description="loader processes")
+    workers: int = Field(default=0, ge=0, le=256, description="loader processes")
 
 
 class BackboneSpec(Spec):
     """A timm backbone."""
 
     name: str = "hrnet_w18_small_v2"
-    weights: str = Field("none", description="'none', 'hub' (timm's download) or a local file")
-    freeze: bool = Field(False, description="keep weights and BatchNorm statistics as loaded")
+    weights: str = Field(default="none", description="'none', 'hub' (timm's download) or a local file")
+    freeze: bool = Field(default=False, description="keep weights and BatchNorm statistics as loaded")
 
 
 class ModelSpec(Spec):
@@ -58,26 +73,36 @@ class ModelSpec(Spec):
 
     neck: Literal["concat", "pyramid"] = "concat"
     task_features: Literal["none", "conv3", "bottleneck2", "basic2"] = "conv3"
-    width: int | None = Field(None, ge=4, le=4096, description="channels of task features; None: a quarter of the neck's")
-    deep_supervision: bool = Field(False, description="initial predictions from task features, with the final losses")
-    propagate: bool = Field(False, description="MTI-Net's feature propagation from coarser to finer levels")
+    width: int | None = Field(
+        default=None, ge=4, le=4096, description="channels of task features; None: a quarter of the neck's"
+    )
+    deep_supervision: bool = Field(
+        default=False, description="initial predictions from task features, with the final losses"
+    )
+    propagate: bool = Field(default=False, description="MTI-Net's feature propagation from coarser to finer levels")
     fuse: Literal["concat", "sum"] = "concat"
-    refine: bool = Field(True, description="ATRC's last 1x1 convolution over own features and contexts")
-    dropout: float = Field(0.05, ge=0, lt=1, description="of the refined features; not while searching")
+    refine: bool = Field(default=True, description="ATRC's last 1x1 convolution over own features and contexts")
+    dropout: float = Field(default=0.05, ge=0, lt=1, description="of the refined features; not while searching")
     head: Literal["conv1", "bottleneck2", "pyramid"] = "conv1"
 
     @model_validator(mode="after")
     def _parts_fit(self) -> ModelSpec:
         if (self.neck == "pyramid") != (self.head == "pyramid"):
-            raise ValueError(f"model: neck '{self.neck}' and head '{self.head}' do not fit. Set both to 'pyramid', or neither.")
+            raise ValueError(
+                f"model: neck '{self.neck}' and head '{self.head}' do not fit. Set both to 'pyramid', or neither."
+            )
         if self.propagate and (self.neck != "pyramid" or self.task_features == "none"):
             raise ValueError("model.propagate: expected neck: pyramid and task features. Set task_features: basic2.")
         if self.deep_supervision and self.task_features == "none":
-            raise ValueError("model.deep_supervision: there are no task features to predict from. Set task_features: basic2.")
+            raise ValueError(
+                "model.deep_supervision: there are no task features to predict from. Set task_features: basic2."
+            )
         if self.neck == "concat" and self.task_features == "none":
             raise ValueError("model.task_features: 'none' needs neck: pyramid. Set task_features: conv3.")
         if self.width is not None and self.neck == "pyramid":
-            raise ValueError("model.width: with neck: pyramid each level keeps the backbone's width. Remove model.width.")
+            raise ValueError(
+                "model.width: with neck: pyramid each level keeps the backbone's width. Remove model.width."
+            )
         return self
 
 
@@ -85,12 +110,12 @@ class TrainSpec(Spec):
     """What searching and retraining share: SGD with momentum and a polynomial schedule per step."""
 
     steps: Steps = 40_000
-    batch_size: int = Field(8, ge=1, le=65_536)
-    learning_rate: float = Field(0.01, gt=0, le=100)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0, le=1)
-    poly_power: float = Field(0.9, ge=0, le=10)
-    clip: float | None = Field(None, gt=0, description="largest norm of the gradient; None: no clipping")
+    batch_size: int = Field(default=8, ge=1, le=65_536)
+    learning_rate: float = Field(default=0.01, gt=0, le=100)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0, le=1)
+    poly_power: float = Field(default=0.9, ge=0, le=10)
+    clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient; None: no clipping")
     validate_every: Steps = 2_000
     log_every: Steps = 50
 
@@ -98,31 +123,37 @@ class TrainSpec(Spec):
 class SearchSpec(TrainSpec):
     """The differentiable search."""
 
-    clip: float | None = Field(10.0, gt=0, description="largest norm of the gradient; None: no clipping")
-    logits_learning_rate: float = Field(5e-4, gt=0, le=100, description="of Adam, without decay")
+    clip: float | None = Field(default=10.0, gt=0, description="largest norm of the gradient; None: no clipping")
+    logits_learning_rate: float = Field(default=5e-4, gt=0, le=100, description="of Adam, without decay")
     tau: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
-        (1.0, 0.05), description="temperature, first and last step, linear"
+        default=(1.0, 0.05), description="temperature, first and last step, linear"
     )
-    entropy_weight: tuple[float, float] = Field((-0.02, 0.06), description="of the mean entropy, first and last step, linear")
-    commit_gap: float = Field(0.3, gt=0, le=1, description="a pair commits when its two best probabilities differ by this")
-    noise: bool = Field(True, description="Gumbel noise; false gives DARTS' plain softmax")
+    entropy_weight: tuple[float, float] = Field(
+        default=(-0.02, 0.06), description="of the mean entropy, first and last step, linear"
+    )
+    commit_gap: float = Field(
+        default=0.3, gt=0, le=1, description="a pair commits when its two best probabilities differ by this"
+    )
+    noise: bool = Field(default=True, description="Gumbel noise; false gives DARTS' plain softmax")
     estimator: Literal["soft", "sampled"] = Field(
-        "soft", description="soft: all candidates; sampled: only what is drawn, straight-through"
+        default="soft", description="soft: all candidates; sampled: only what is drawn, straight-through"
     )
-    held_out: float = Field(0.0, ge=0, lt=1, description="share of training samples for the logits; 0: single-level")
+    held_out: float = Field(
+        default=0.0, ge=0, lt=1, description="share of training samples for the logits; 0: single-level"
+    )
 
 
 class RetrainSpec(TrainSpec):
     """Training of the fixed network."""
 
-    inherit: bool = Field(False, description="start from the supernet's weights instead of from scratch")
+    inherit: bool = Field(default=False, description="start from the supernet's weights instead of from scratch")
 
 
 class TaskOptions(Spec):
     """What an experiment may change of a task."""
 
-    weight: float | None = Field(None, ge=0)
-    positive_weight: float | None = Field(None, gt=0, lt=1, description="of the boundary loss")
+    weight: float | None = Field(default=None, ge=0)
+    positive_weight: float | None = Field(default=None, gt=0, lt=1, description="of the boundary loss")
 
     def given(self) -> dict[str, float]:
         """The options that are set."""
@@ -132,17 +163,19 @@ class TaskOptions(Spec):
 class Experiment(Spec):
     """One experiment file."""
 
-    schema_version: Literal[1] = Field(1, alias="schema")
-    name: str = Field("experiment", pattern=r"^[\w.-]+$")
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    name: str = Field(default="experiment", pattern=r"^[\w.-]+$")
     plugins: list[str] = []
-    seed: int = Field(0, ge=0, le=2**31 - 1)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
     tasks: tuple[str, ...] = Field(min_length=1)
-    auxiliary_tasks: tuple[str, ...] = Field((), description="give context and deep supervision, but no final output")
+    auxiliary_tasks: tuple[str, ...] = Field(
+        default=(), description="give context and deep supervision, but no final output"
+    )
     task_options: dict[str, TaskOptions] = {}
     data: DataSpec = DataSpec()
     backbone: BackboneSpec = BackboneSpec()
     model: ModelSpec = ModelSpec()
-    space: str | dict[str, Any] = Field("atrc", description="a bundled space, a file, or the space itself")
+    space: str | dict[str, Any] = Field(default="atrc", description="a bundled space, a file, or the space itself")
     search: SearchSpec = SearchSpec()
     retrain: RetrainSpec = RetrainSpec()
     precision: Literal["32", "bf16", "64"] = "32"
@@ -164,10 +197,14 @@ class Experiment(Spec):
     def _consistent(self) -> Experiment:
         both = set(self.tasks) & set(self.auxiliary_tasks)
         if both:
-            raise ValueError(f"auxiliary_tasks: {sorted(both)} are among tasks already. Remove them from one of the two.")
+            raise ValueError(
+                f"auxiliary_tasks: {sorted(both)} are among tasks already. Remove them from one of the two."
+            )
         for name in self.task_options:
             if name not in self.all_tasks:
-                raise ValueError(f"task_options.{name}: not a task of this experiment. Tasks: {', '.join(self.all_tasks)}.")
+                raise ValueError(
+                    f"task_options.{name}: not a task of this experiment. Tasks: {', '.join(self.all_tasks)}."
+                )
         if self.data.name not in DATASETS:
             raise ValueError(f"data.name: {DATASETS.miss(self.data.name)}")
         return self
@@ -223,7 +260,9 @@ class Experiment(Spec):
             ConfigError: several levels with ``neck: concat``.
         """
         if self.model.neck == "concat" and tuple(levels) != (4,):
-            raise ConfigError(f"levels {list(levels)} need several scales. Set model.neck: pyramid and model.head: pyramid.")
+            raise ConfigError(
+                f"levels {list(levels)} need several scales. Set model.neck: pyramid and model.head: pyramid."
+            )
 
     @classmethod
     def load(cls, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:

@@ -43,9 +43,18 @@ NONE = "none"
 
 KINDS.register(Kind(NONE, None, "no context", "–", "#d9d9d9", reference_code=0))
 KINDS.register(
-    Kind("global", "atrcnas.nn.contexts.global_:Global", "linear attention over the whole image", "G", "#e69f00", reference_code=1)
+    Kind(
+        "global",
+        "atrcnas.nn.contexts.global_:Global",
+        "linear attention over the whole image",
+        "G",
+        "#e69f00",
+        reference_code=1,
+    )
 )
-KINDS.register(Kind("local", "atrcnas.nn.contexts.local:Local", "attention in a 9x9 window", "L", "#0072b2", reference_code=2))
+KINDS.register(
+    Kind("local", "atrcnas.nn.contexts.local:Local", "attention in a 9x9 window", "L", "#0072b2", reference_code=2)
+)
 KINDS.register(
     Kind(
         "tlabel",

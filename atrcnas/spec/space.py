@@ -29,8 +29,8 @@ class SearchSpace(Spec):
         pairs: the rules.
     """
 
-    schema_version: Literal[1] = Field(1, alias="schema")
-    levels: tuple[Literal[4, 8, 16, 32], ...] = Field((4,), min_length=1)
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    levels: tuple[Literal[4, 8, 16, 32], ...] = Field(default=(4,), min_length=1)
     pairs: dict[str, Pool]
 
     @field_validator("levels")

@@ -74,7 +74,9 @@ class Task:
         channels, label_channels = self.channels, self.label_channels
         if channels is None:
             if num_classes is None:
-                raise ConfigError(f"task '{self.name}' needs the number of classes. Set data.options.classes.{self.name}.")
+                raise ConfigError(
+                    f"task '{self.name}' needs the number of classes. Set data.options.classes.{self.name}."
+                )
             channels = label_channels = num_classes
         elif self.target == "classes" and num_classes is not None and num_classes != (label_channels or channels):
             raise ConfigError(f"task '{self.name}' has {label_channels} classes, the data set says {num_classes}.")

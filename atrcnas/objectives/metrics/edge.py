@@ -114,7 +114,7 @@ def _average_precision(matched: np.ndarray, predicted: np.ndarray, true: int) ->
     if not len(order):
         return 0.0
     recall, precision = np.concatenate([[0.0], recall[order]]), np.concatenate([precision[order][:1], precision[order]])
-    return float(np.trapezoid(precision, recall))
+    return float((np.diff(recall) * (precision[1:] + precision[:-1]) / 2).sum())
 
 
 def build(task: Task) -> EdgeMetric:

@@ -50,7 +50,7 @@ class NormalsMetric(Metric):
         self.histogram += torch.bincount(bins.flatten(), minlength=NUM_BINS + 1)[:NUM_BINS]
 
     def compute(self) -> dict[str, Tensor]:
-        """``mean_error`` and ``median_error`` (to 0.03) in degrees, ``within_*`` in [0, 1]; NaN without valid pixels."""
+        """``mean_error`` and ``median_error`` (to 0.03) in degrees, ``within_*`` in [0, 1]; NaN if none is valid."""
         num_pixels = self.histogram.sum().double()
         within = self.within / num_pixels
         return {

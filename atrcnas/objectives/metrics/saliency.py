@@ -49,8 +49,8 @@ class SaliencyMetric(Metric):
     def compute(self) -> dict[str, Tensor]:
         """``max_f`` in [0, 1]; 0 without a foreground pixel."""
         # (1 + b) P R / (b P + R) with P = hits / predicted and R = hits / positives, multiplied out.
-        weighted = (BETA_SQUARED * self.positives + self.predicted).double()
-        f_score = (1 + BETA_SQUARED) * self.hits / weighted.clamp(min=torch.finfo(torch.float64).tiny)
+        weighted = BETA_SQUARED * self.positives.double() + self.predicted
+        f_score = (1 + BETA_SQUARED) * self.hits.double() / weighted.clamp(min=torch.finfo(torch.float64).tiny)
         return {"max_f": f_score.max()}
 
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from atrcnas.data.photometric import distort_colours, shift_hsv
 from atrcnas.data.resizing import nearest_indices, resize_sample
 from atrcnas.data.sample import Sample
-from atrcnas.data.transforms import PAD_COLOUR, Augmented, AugmentOptions, augment, pad_to
+from atrcnas.data.transforms import PAD_COLOUR, Augmented, AugmentSpec, augment, pad_to
 from atrcnas.ground.errors import DataError
 from atrcnas.spec.tasks import TASKS, Task
 
@@ -55,11 +55,11 @@ def coded_sample(height: int, width: int, seed: int = 0) -> Sample:
     return Sample("coded", image, targets, {name: valid.copy() for name in targets})
 
 
-def options(**changes: Any) -> AugmentOptions:
-    return AugmentOptions(**{**PLAIN, **changes})
+def options(**changes: Any) -> AugmentSpec:
+    return AugmentSpec(**{**PLAIN, **changes})
 
 
-def draw(sample: Sample, chosen: AugmentOptions, seed: int = 0) -> Augmented:
+def draw(sample: Sample, chosen: AugmentSpec, seed: int = 0) -> Augmented:
     return augment(sample, chosen, table(), np.random.default_rng(seed))
 
 
@@ -83,7 +83,7 @@ def test_a_pixel_keeps_its_identity_in_every_label_type(
     seed: int, sides: tuple[int, int], crop: tuple[int, int] | None
 ) -> None:
     source = coded_sample(*sides, seed=seed)
-    item = draw(source, AugmentOptions(crop_size=crop, photometric=False), seed)
+    item = draw(source, AugmentSpec(crop_size=crop, photometric=False), seed)
     assert item.image_valid.shape == (crop or sides)
     inside = item.image_valid
     number = item.sample.targets["semseg"]
@@ -125,7 +125,7 @@ def test_without_changes_the_sample_comes_back_in_fresh_arrays() -> None:
 def test_augmenting_leaves_the_source_as_it_was() -> None:
     source, same = coded_sample(20, 30), coded_sample(20, 30)
     for seed in range(10):
-        draw(source, AugmentOptions(flip=1.0), seed)
+        draw(source, AugmentSpec(flip=1.0), seed)
     assert np.array_equal(source.image, same.image)
     for name, values in source.targets.items():
         assert np.array_equal(values, same.targets[name])
@@ -195,7 +195,7 @@ def corner_sample(share_valid: float = 1.0) -> Sample:
     return Sample("corner", sample.image, {"semseg": labels}, {"semseg": valid})
 
 
-def dominated_share(chosen: AugmentOptions, tasks: dict[str, Task], sample: Sample) -> float:
+def dominated_share(chosen: AugmentSpec, tasks: dict[str, Task], sample: Sample) -> float:
     dominated = 0
     for seed in range(200):
         item = augment(sample, chosen, tasks, np.random.default_rng(seed)).sample
@@ -234,14 +234,14 @@ def test_crop_rule_lets_a_hopeless_image_pass() -> None:
 
 def test_same_generator_state_gives_the_same_result_and_another_a_different_one() -> None:
     source = coded_sample(24, 32)
-    first, again, other = (draw(source, AugmentOptions(crop_size=(20, 24)), seed) for seed in (5, 5, 6))
+    first, again, other = (draw(source, AugmentSpec(crop_size=(20, 24)), seed) for seed in (5, 5, 6))
     assert all(np.array_equal(one, two) for one, two in zip(arrays(first), arrays(again), strict=True))
     assert not np.array_equal(first.sample.image, other.sample.image)
 
 
 def test_results_are_contiguous_and_of_the_documented_types() -> None:
     for seed in range(6):
-        item = draw(coded_sample(24, 32), AugmentOptions(crop_size=(30, 20)), seed)
+        item = draw(coded_sample(24, 32), AugmentSpec(crop_size=(30, 20)), seed)
         assert all(array.flags.c_contiguous for array in arrays(item))
         assert item.sample.image.dtype == np.uint8
         for name, task in table().items():
@@ -312,7 +312,7 @@ def test_resized_sample_stays_aligned() -> None:
 )
 def test_options_outside_their_bounds_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        AugmentOptions(**changes)
+        AugmentSpec(**changes)
 
 
 @pytest.mark.parametrize(("height", "width", "limit_ms"), [(96, 128, 4), (425, 560, 60)])
@@ -322,6 +322,6 @@ def test_augmentation_keeps_up_with_training(height: int, width: int, limit_ms: 
     times_ms = []
     for _ in range(15):
         start = time.process_time()
-        augment(source, AugmentOptions(crop_size=(height, width)), table(300_000), rng)
+        augment(source, AugmentSpec(crop_size=(height, width)), table(300_000), rng)
         times_ms.append((time.process_time() - start) * 1e3)
     assert float(np.median(times_ms)) < 2 * limit_ms

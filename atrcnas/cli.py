@@ -1,0 +1,203 @@
+"""The command line: one function a command, each a few lines over the public API."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from atrcnas.ground.errors import AtrcnasError
+
+app = typer.Typer(
+    name="atrcnas",
+    help="Search for the right kind of context between every pair of dense prediction tasks.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+say = Console(stderr=True, highlight=False, soft_wrap=True).print
+
+ExperimentArg = Annotated[str, typer.Argument(help="An experiment file, or the name of a bundled one.")]
+RunArg = Annotated[Path, typer.Argument(help="A run folder.")]
+RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder. [default: runs/NAME]")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value ...", show_default=False)]
+
+
+class Format(str, Enum):
+    """Forms of a context config."""
+
+    yaml = "yaml"
+    reference_json = "reference-json"
+
+
+class Listing(str, Enum):
+    """What can be listed."""
+
+    kinds = "kinds"
+    tasks = "tasks"
+    datasets = "datasets"
+    spaces = "spaces"
+    experiments = "experiments"
+    presets = "presets"
+
+
+@app.command()
+def run(experiment: ExperimentArg, overrides: Overrides = None, run: RunOption = None, resume: Resume = False) -> None:
+    """The whole job: search, export, retrain, evaluate, plot, deploy."""
+    from atrcnas.job import run_job
+
+    spec, folder = _load(experiment, overrides, run)
+    for line in run_job(spec, folder, resume):
+        typer.echo(line)
+
+
+@app.command()
+def search(
+    experiment: ExperimentArg, overrides: Overrides = None, run: RunOption = None, resume: Resume = False
+) -> None:
+    """Search the context of every pair; writes contexts.yaml into the run folder."""
+    from atrcnas.engine.search import search as search_contexts
+
+    spec, folder = _load(experiment, overrides, run)
+    search_contexts(spec, folder, resume)
+    typer.echo(f"contexts: {folder / 'contexts.yaml'}")
+
+
+@app.command()
+def export(
+    run: RunArg,
+    out: Annotated[Path | None, typer.Option(help="File to write. [default: RUN/contexts.EXT]")] = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="Our YAML, or the reference implementation's JSON.")
+    ] = Format.yaml,
+) -> None:
+    """Write the chosen context config of a run."""
+    from atrcnas.engine.run_folder import RunFolder
+
+    contexts = RunFolder(run).load_contexts()
+    if form is Format.yaml:
+        path = out or run / "contexts.yaml"
+        contexts.save(path)
+    else:
+        path = out or run / "contexts.json"
+        contexts.save_reference(path)
+    typer.echo(str(path))
+
+
+@app.command()
+def retrain(
+    experiment: ExperimentArg,
+    contexts: Annotated[str, typer.Option(help="A context config: our YAML, the reference's JSON, or a preset.")],
+    overrides: Overrides = None,
+    run: RunOption = None,
+    resume: Resume = False,
+) -> None:
+    """Train the fixed network of a context config and score it."""
+    from atrcnas.engine.retrain import retrain as retrain_network
+    from atrcnas.job import result_lines
+    from atrcnas.spec.context_config import ContextConfig
+
+    config = ContextConfig.load(contexts)
+    spec, folder = _load(experiment, overrides, run)
+    for line in result_lines(retrain_network(spec, config, folder, resume)):
+        typer.echo(line)
+
+
+@app.command()
+def evaluate(run: RunArg) -> None:
+    """Score the retrained network of a run again."""
+    from atrcnas.engine.evaluate import evaluate as evaluate_run
+    from atrcnas.job import result_lines
+
+    for line in result_lines(evaluate_run(run)):
+        typer.echo(line)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="A run folder, or an exported .onnx or .pt2 file.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    out: Annotated[Path, typer.Option(help="Folder for pictures and arrays.")],
+) -> None:
+    """Predict every task on images; writes a picture per task and the arrays."""
+    from atrcnas.deploy.predict import Predictor, predict_images
+    from atrcnas.engine.run_folder import RunFolder
+
+    predictor = Predictor.from_run(RunFolder(run)) if run.is_dir() else Predictor.from_file(run)
+    for path in predict_images(predictor, images, out):
+        typer.echo(str(path))
+
+
+@app.command()
+def plot(
+    source: Annotated[str, typer.Argument(help="A run folder, a context config or a preset.")],
+    out: Annotated[Path | None, typer.Option(help="Folder (of a run's plots) or file (of a heat map).")] = None,
+) -> None:
+    """Draw the heat map of a context config, or every figure of a run."""
+    from atrcnas.plots import plot_contexts, plot_run
+
+    path = Path(source)
+    if path.is_dir():
+        _load_plugins_of(path)
+        for figure in plot_run(path, out):
+            typer.echo(str(figure))
+    else:
+        typer.echo(str(plot_contexts(path, out or Path(f"{path.stem}.png"))))
+
+
+@app.command()
+def deploy(
+    run: RunArg,
+    out: Annotated[Path, typer.Option(help="File to write: .onnx or .pt2.")],
+    size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width. [default: the data set's]")] = None,
+) -> None:
+    """Export the retrained network and compare the file with the live one."""
+    from atrcnas.job import deploy_run
+
+    for line in deploy_run(run, out, size):
+        typer.echo(line)
+
+
+@app.command(name="list")
+def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
+    """List what can be named in an experiment."""
+    from atrcnas.listing import lines
+
+    for line in lines(what.value):
+        typer.echo(line)
+
+
+def main() -> None:
+    """Run the command line: exit status 0, or 2 with one message for an error of the input."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app([argument for argument in arguments if argument != "--debug"], prog_name="atrcnas")
+    except AtrcnasError as error:
+        if debug:
+            raise
+        say(f"error: {error}", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        say("interrupted; go on with --resume")
+        sys.exit(130)
+
+
+def _load(experiment: str, overrides: list[str] | None, run: Path | None):  # type: ignore[no-untyped-def]
+    from atrcnas.spec.experiment import Experiment
+
+    spec = Experiment.load(experiment, overrides or [])
+    return spec, run or Path("runs") / spec.name
+
+
+def _load_plugins_of(folder: Path) -> None:
+    """A run may use kinds and tasks that plugins register."""
+    from atrcnas.engine.run_folder import RunFolder
+
+    if (folder / "experiment.yaml").is_file():
+        RunFolder(folder).load_experiment()

@@ -1,0 +1,1 @@
+"""Shipping a fixed network: folding, export with proof, prediction on images, costs."""

@@ -1,0 +1,208 @@
+"""Writing a fixed network as ``.onnx`` or ``.pt2``, and proving that the file computes the same."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from atrcnas.deploy.fold import fold_batch_norm
+from atrcnas.deploy.loading import MISSING_PACKAGES, Run, load_exported
+from atrcnas.deploy.metadata import INPUT, KEY, Metadata, task_records
+from atrcnas.ground.errors import ExportError
+from atrcnas.ground.files import write_atomically
+from atrcnas.nn.net import MultiTaskNet
+
+BATCHES = (1, 3)
+MAX_ONNX_BYTES = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was written and how close it is.
+
+    Attributes:
+        path: the file.
+        size: (height, width) of its image, pixels.
+        file_bytes: its size.
+        differences: task -> largest absolute difference to the live network, relative to the range of that task's output.
+        num_batch_norms: those that could not be folded.
+        seconds: spent, with the comparison.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    file_bytes: int
+    differences: dict[str, float]
+    num_batch_norms: int
+    seconds: float
+
+    def __str__(self) -> str:
+        height, width = self.size
+        lines = [f"{self.path}: image {height} x {width}, {self.file_bytes / 1e6:.1f} MB, written in {self.seconds:.0f} s"]
+        lines += [f"  {task}: largest difference {value:.1e} of the output's range" for task, value in self.differences.items()]
+        if self.num_batch_norms:
+            lines.append(f"  {self.num_batch_norms} BatchNorm remain: no convolution directly before them")
+        return "\n".join(lines)
+
+
+class _RawOutputs(nn.Module):
+    """What the file computes: [batch, 3, H, W] RGB in [0, 1] to task -> [batch, channels, H, W], raw."""
+
+    def __init__(self, net: MultiTaskNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        predictions: dict[str, Tensor] = self.net(image).predictions
+        return predictions
+
+
+def export(
+    net: MultiTaskNet, size: tuple[int, int], out: Path, *, example: Tensor | None = None, tolerance: float = 1e-4
+) -> ExportReport:
+    """Write a fixed network to one file, if the file reproduces it.
+
+    The file is loaded back and compared with ``net`` on random images, at two batch sizes, before it takes its place.
+
+    Args:
+        net: fixed network on any device, in any mode; unchanged.
+        size: (height, width) of the images it will get, pixels; any, multiples of 32 waste nothing.
+        out: ends in ``.onnx`` or ``.pt2``; the batch size stays free in both.
+        example: [B, 3, H, W] float RGB in [0, 1] of ``size``, compared in addition.
+        tolerance: largest allowed absolute difference, relative to the range of a task's output.
+
+    Raises:
+        ExportError: another suffix, a network still searching, a missing package, an operation the format does not
+            have, or a difference above ``tolerance``; a file that was at ``out`` stays as it was.
+    """
+    begin = time.perf_counter()
+    write = _writer(out)
+    images = _images(size, example)
+    metadata = Metadata(task_records(net), size)
+    live = copy.deepcopy(net).to("cpu", torch.float32).eval()
+    differences: dict[str, float] = {}
+
+    def write_and_compare(temporary: Path) -> None:
+        with _explained(out):
+            write(program, temporary, metadata)
+        differences.update(_compare(live, load_exported(temporary, trusted=True).run, images))
+        _require_close(differences, tolerance, out)
+
+    with _explained(out), torch.no_grad():
+        program = _trace(fold_batch_norm(live, size), size)
+    write_atomically(out, write_and_compare)
+    norms = sum("batch_norm" in str(node.target) for node in program.graph.nodes)
+    return ExportReport(out, size, out.stat().st_size, differences, norms, time.perf_counter() - begin)
+
+
+def _writer(out: Path) -> Callable[[ExportedProgram, Path, Metadata], None]:
+    writer = WRITERS.get(out.suffix.lower())
+    if writer is None:
+        raise ExportError(f"{out}: expected a file ending in {' or '.join(WRITERS)}, got '{out.suffix}'. Rename it.")
+    if out.is_dir():
+        raise ExportError(f"{out}: expected a file to write, this is a folder. Choose another name.")
+    return writer
+
+
+def _images(size: tuple[int, int], example: Tensor | None) -> list[Tensor]:
+    if min(size) < 1:
+        raise ExportError(f"size: expected a height and width of at least 1 pixel, got {size}.")
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.rand(batch, 3, *size, generator=generator) for batch in BATCHES]
+    if example is not None:
+        if example.dim() != 4 or tuple(example.shape[1:]) != (3, *size) or not example.is_floating_point():
+            raise ExportError(f"example: expected float [B, 3, {size[0]}, {size[1]}], got {example.dtype} {list(example.shape)}.")
+        images.append(example.detach().to("cpu", torch.float32))
+    return images
+
+
+def _trace(net: MultiTaskNet, size: tuple[int, int]) -> ExportedProgram:
+    # Two images, since a batch of one would be taken for a constant.
+    example = torch.zeros(2, 3, *size)
+    return torch.export.export(_RawOutputs(net), (example,), dynamic_shapes={INPUT: {0: Dim("batch", min=1)}})
+
+
+def _write_onnx(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ExportError(MISSING_PACKAGES.format(feature=".onnx", package=error.name)) from error
+    num_bytes = sum(tensor.nbytes for tensor in program.state_dict.values())
+    if num_bytes > MAX_ONNX_BYTES:
+        raise ExportError(f"an .onnx file holds at most 2 GB, the weights take {num_bytes / 1e9:.1f} GB. Use .pt2.")
+    names = list(metadata.tasks)
+    shapes = {INPUT: {0: "batch"}}
+    exported = torch.onnx.export(
+        program, input_names=[INPUT], output_names=names, dynamic_shapes=shapes, dynamo=True, verbose=False
+    )
+    exported.model.metadata_props[KEY] = metadata.to_json()
+    exported.save(path, external_data=False)
+
+
+def _write_pt2(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
+    torch.export.save(program, path, extra_files={KEY: metadata.to_json()})
+
+
+@contextlib.contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """Keep the exporters quiet, and turn what they raise into one readable line."""
+    level = logging.root.manager.disable
+    with warnings.catch_warnings(), open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        except (RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise ExportError(
+                f"{out}: the network cannot be exported as {out.suffix} ({reason}). "
+                f"Try {' or '.join(suffix for suffix in WRITERS if suffix != out.suffix.lower())}, or another backbone."
+            ) from error
+        finally:
+            logging.disable(level)
+
+
+def _compare(live: MultiTaskNet, run: Run, images: list[Tensor]) -> dict[str, float]:
+    """Task -> largest absolute difference over the range of the live output, over all ``images``."""
+    worst = dict.fromkeys(live.tasks, 0.0)
+    for image in images:
+        with torch.no_grad():
+            expected: Mapping[str, Tensor] = live(image).predictions
+        got = run(image)
+        for task, wanted in expected.items():
+            worst[task] = max(worst[task], _difference(wanted, got[task]))
+    return worst
+
+
+def _difference(expected: Tensor, got: Tensor) -> float:
+    if expected.shape != got.shape:
+        return float("inf")
+    span = (expected.max() - expected.min()).clamp(min=1e-12)
+    difference = ((expected - got).abs().max() / span).item()
+    return difference if difference == difference else float("inf")  # NaN is no agreement
+
+
+def _require_close(differences: Mapping[str, float], tolerance: float, out: Path) -> None:
+    apart = {task: f"{value:.1e}" for task, value in differences.items() if value > tolerance}
+    if apart:
+        raise ExportError(
+            f"{out}: not written, its predictions differ from the network's by {apart} of the output's range, "
+            f"expected at most {tolerance:.0e}. Try the other format, or report this with the backbone's name."
+        )
+
+
+WRITERS: dict[str, Callable[[ExportedProgram, Path, Metadata], Any]] = {".onnx": _write_onnx, ".pt2": _write_pt2}

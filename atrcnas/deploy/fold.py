@@ -1,0 +1,122 @@
+"""BatchNorm folded into the convolutions before it, as inference needs it."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.layers import BatchNormAct2d
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from atrcnas.ground.errors import ExportError
+from atrcnas.nn.blocks import PairConvBN
+from atrcnas.nn.net import MultiTaskNet
+
+# Whose forward is F.batch_norm and nothing else; another subclass might do more.
+_PLAIN = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+def inference_copy(net: MultiTaskNet) -> MultiTaskNet:
+    """Copy a fixed network in evaluation mode, without gradients and without the initial predictions only training needs.
+
+    Raises:
+        ExportError: the network is still searching.
+    """
+    if net.searching:
+        raise ExportError(
+            "expected a fixed network, got a supernet with several kinds per pair. "
+            "Retrain its context config first: `atrcnas retrain EXPERIMENT --contexts FILE`."
+        )
+    inference = copy.deepcopy(net).eval().requires_grad_(False)
+    inference.initial = nn.ModuleDict()
+    return inference
+
+
+def fold_batch_norm(net: MultiTaskNet, size: tuple[int, int] = (64, 64)) -> MultiTaskNet:
+    """Copy a fixed network for inference with every BatchNorm folded that directly follows a convolution.
+
+    One forward pass shows which BatchNorm reads which convolution, so that it works for any timm backbone. A
+    convolution that something else reads too, or that runs several times, is left as it is.
+
+    Args:
+        net: any device and mode; unchanged.
+        size: (height, width) of the image of that pass, for backbones that take one size only.
+
+    Returns:
+        The :func:`inference_copy`, whose predictions are those of ``net`` in evaluation mode up to rounding.
+
+    Raises:
+        ExportError: the network is still searching.
+    """
+    folded = inference_copy(net)
+    for block in folded.modules():
+        if isinstance(block, PairConvBN) and block.folded_bias is None:
+            with torch.no_grad():
+                block.fold()
+            block.weight.requires_grad_(False)
+    image = torch.zeros(1, 3, *size, dtype=net.image_mean.dtype, device=net.image_mean.device)
+    with torch.no_grad(), _Watch() as watch:
+        folded(image)
+    convs = {id(module.weight): module for module in folded.modules() if isinstance(module, nn.Conv2d)}
+    norms = {name: module for name, module in folded.named_modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)}
+    names = {id(norm.running_mean): name for name, norm in norms.items() if norm.running_mean is not None}
+    for weight, mean in watch.foldable():
+        if weight in convs and mean in names and _replaceable(norms[names[mean]]):
+            _fold_one(folded, convs[weight], names[mean], norms[names[mean]])
+    return folded
+
+
+def _replaceable(norm: nn.Module) -> bool:
+    return type(norm) in _PLAIN or isinstance(norm, BatchNormAct2d)
+
+
+def _fold_one(net: nn.Module, conv: nn.Conv2d, name: str, norm: nn.BatchNorm2d | nn.SyncBatchNorm) -> None:
+    conv.weight, bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    conv.bias = bias
+    conv.requires_grad_(False)
+    rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
+    net.set_submodule(name, nn.Sequential(*rest) if rest else nn.Identity())
+
+
+class _Watch(TorchFunctionMode):
+    """Notes, during a forward pass, which convolution each BatchNorm reads and how often each output is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Tensors are told apart by id, so those in question are kept alive.
+        self._outputs: dict[int, tuple[Tensor, int]] = {}
+        self._reads: Counter[int] = Counter()
+        self._runs: Counter[int] = Counter()
+        self._pairs: list[tuple[int, int]] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run ``func`` and note what it reads."""
+        result = func(*args, **(kwargs or {}))
+        if any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
+            self._reads.update(id(leaf) for leaf in tree_leaves((args, kwargs)) if id(leaf) in self._outputs)
+        if func is F.conv2d:
+            self._outputs[id(result)] = (result, id(args[1]))
+            self._runs[id(args[1])] += 1
+        elif func is F.batch_norm:
+            self._pairs.append((id(args[0]), id(args[1])))
+            self._runs[id(args[1])] += 1
+        return result
+
+    def foldable(self) -> Iterable[tuple[int, int]]:
+        """Ids of a convolution's weight and of the running mean of the BatchNorm that alone reads it."""
+        for output, mean in self._pairs:
+            if output in self._outputs:
+                weight = self._outputs[output][1]
+                if self._reads[output] == self._runs[weight] == self._runs[mean] == 1:
+                    yield weight, mean

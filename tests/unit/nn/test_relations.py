@@ -1,0 +1,345 @@
+"""The refiner: the supernet and the fixed network are one model; what it refuses; what a step costs."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from atrcnas.ground.errors import CheckpointError, ConfigError
+from atrcnas.nn.mixture import Mixture
+from atrcnas.nn.reference import load_refiner
+from atrcnas.nn.relations import ContextRefiner, label_tasks
+from atrcnas.search.sampler import Sampler
+from atrcnas.spec.kinds import KINDS, NONE
+from atrcnas.spec.pairs import Pair, all_pairs
+
+TASKS = ("a", "b", "c")
+NUM_LABELS = {"a": 5, "b": 3, "c": 5, "d": 5}
+WIDTH = 8
+EXACT = {"rtol": 0.0, "atol": 1e-12}
+Pools = dict[Pair, tuple[str, ...]]
+
+
+def fitting(pair: Pair) -> list[str]:
+    return [kind.name for kind in KINDS if kind.on_diagonal or not pair.on_diagonal]
+
+
+def full(tasks: tuple[str, ...] = TASKS) -> Pools:
+    return {pair: tuple(fitting(pair)) for pair in all_pairs(tasks, (4,))}
+
+
+def uniform(kind: str, tasks: tuple[str, ...] = TASKS, sources: tuple[str, ...] | None = None) -> Pools:
+    pairs = all_pairs(tasks, (4,), sources)
+    return {pair: (kind if kind in fitting(pair) else NONE,) for pair in pairs}
+
+
+@torch.no_grad()
+def randomise(module: nn.Module, seed: int) -> None:
+    """In particular the fuse's BatchNorm, which starts at zero and would hide every context."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if tensor.is_floating_point():
+            values = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
+            tensor.copy_(0.5 + values if name.endswith("var") else values - 0.4)
+
+
+def tensors(tasks: tuple[str, ...] = TASKS, seed: int = 1) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(channels: int) -> Tensor:
+        return torch.randn(2, channels, 9, 10, generator=generator, dtype=torch.float64)
+
+    return {task: draw(WIDTH) for task in tasks}, {task: draw(NUM_LABELS[task]) for task in tasks}
+
+
+def random_pools(rng: random.Random) -> Pools:
+    """Pools of one to all kinds; at least one pair with several."""
+    pools = {pair: tuple(rng.sample(fitting(pair), rng.randint(1, len(fitting(pair))))) for pair in full()}
+    pools[Pair("b", "a")] = ("mti", NONE, "global")
+    return pools
+
+
+def random_choice(pools: Pools, rng: random.Random) -> dict[Pair, str]:
+    """One kind per pair, some source for each target where its pools allow it."""
+    chosen = {pair: rng.choice(pool) for pair, pool in pools.items()}
+    for target in TASKS:
+        some = [p for p, pool in pools.items() if p.target == target and set(pool) - {NONE}]
+        if some and all(chosen[pair] == NONE for pair in some):
+            chosen[some[0]] = next(kind for kind in pools[some[0]] if kind != NONE)
+    return chosen
+
+
+@torch.no_grad()
+def copy_chosen(fixed: ContextRefiner, supernet: ContextRefiner) -> None:
+    """Rows of the chosen pairs; of the fuse's projection the columns of the pairs that have a kind."""
+    for name, context in fixed.contexts.items():
+        giver = supernet.contexts[name]
+        given = giver.state_dict()
+        for key, ours in context.state_dict().items():
+            if key not in given:
+                assert key in ("value.first.scale", "value.first.shift")
+                continue  # stays the identity
+            share = len(given[key]) // len(giver.pairs)
+            for row, pair in enumerate(context.pairs):
+                theirs = giver.pairs.index(pair)
+                ours[row * share : (row + 1) * share] = given[key][theirs * share : (theirs + 1) * share]
+    for target, fuse in fixed.fuse.items():
+        giver, given = supernet.fuse[target], supernet.fuse[target].state_dict()
+        for key, ours in fuse.state_dict().items():
+            if key == "project.0.weight":
+                d = fixed.hidden
+                columns = [giver.pairs.index(pair) for pair in fuse.pairs]
+                ours.copy_(torch.cat([given[key][:, c * d : (c + 1) * d] for c in columns], dim=1))
+            else:
+                ours.copy_(given[key])
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("fuse", ["concat", "sum"])
+def test_one_hot_mixture_equals_the_fixed_network(seed: int, fuse: str) -> None:
+    rng = random.Random(seed)
+    pools = random_pools(rng)
+    chosen = random_choice(pools, rng)
+    refine = rng.random() < 0.7
+    supernet = ContextRefiner(pools, WIDTH, fuse=fuse, refine=refine).double().eval()
+    fixed = ContextRefiner({p: (k,) for p, k in chosen.items()}, WIDTH, fuse=fuse, refine=refine).double().eval()
+    assert supernet.searching
+    assert not fixed.searching
+    randomise(supernet, seed)
+    copy_chosen(fixed, supernet)
+    features, labels = tensors(seed=seed)
+    out = supernet(features, labels, mixture=Mixture.one_hot(chosen))
+    expected = fixed(features, labels)
+    for target in TASKS:
+        if any(chosen[p] != NONE for p in pools if p.target == target) or fuse == "sum":
+            torch.testing.assert_close(out[target], expected[target], **EXACT)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_candidates_of_weight_zero_do_not_matter_whether_computed_or_not(seed: int) -> None:
+    rng = random.Random(seed)
+    pools = full()
+    supernet = ContextRefiner(pools, WIDTH).double().eval()
+    randomise(supernet, seed)
+    lean = Mixture.one_hot(random_choice(pools, rng))
+    computed = tuple(frozenset(pool) & frozenset(lean.kinds) for pool in pools.values())
+    whole = Mixture(lean.pairs, lean.kinds, lean.weights, computed)
+    features, labels = tensors()
+    a, b = (supernet(features, labels, mixture=mixture) for mixture in (lean, whole))
+    for target in TASKS:
+        torch.testing.assert_close(a[target], b[target], **EXACT)
+
+
+def test_mixture_is_linear_in_the_maps() -> None:
+    pools = {Pair("a", "b"): ("global", "local", "mti"), Pair("a", "a"): (NONE,)}
+    supernet = ContextRefiner(pools, WIDTH, fuse="sum", refine=False).double().eval()
+    randomise(supernet, 5)
+    features, labels = tensors(("a", "b"))
+
+    def context(**weights: float) -> Tensor:
+        mixture = Mixture.from_weights({Pair("a", "b"): weights, Pair("a", "a"): {NONE: 1.0}}, dtype=torch.float64)
+        return supernet(features, labels, mixture=mixture)["a"] - features["a"]
+
+    parts = 0.2 * context(**{"global": 1.0}) + 0.5 * context(local=1.0) + 0.3 * context(mti=1.0)
+    torch.testing.assert_close(context(**{"global": 0.2, "local": 0.5, "mti": 0.3}), parts, **EXACT)
+
+
+def test_weights_of_the_mixture_get_gradients() -> None:
+    pools = full()
+    supernet = ContextRefiner(pools, WIDTH).train()
+    randomise(supernet, 0)
+    sampler = Sampler(pools)
+    features, labels = ({task: x.float() for task, x in part.items()} for part in tensors())
+    out = supernet(features, labels, mixture=sampler.draw(0, 1.0))
+    sum(x.square().mean() for x in out.values()).backward()
+    assert (sampler.logits.grad.abs().amax(1) > 0).all()
+    assert (sampler.logits.grad.masked_select(~sampler.pool) == 0).all()
+
+
+def test_new_refiner_passes_no_context_yet() -> None:
+    """The fuse's BatchNorm starts at zero, so that a pretrained network is not disturbed at first."""
+    refiner = ContextRefiner(uniform("global"), WIDTH, refine=False).double().train()
+    features, labels = tensors()
+    for task, out in refiner(features, labels).items():
+        torch.testing.assert_close(out, features[task], **EXACT)
+
+
+def test_dropout_is_in_the_fixed_network_only() -> None:
+    def dropouts(pools: Pools, dropout: float) -> int:
+        refiner = ContextRefiner(pools, WIDTH, dropout=dropout)
+        return sum(isinstance(module, nn.Dropout2d) for module in refiner.modules())
+
+    assert dropouts(full(), 0.05) == 0
+    assert dropouts(uniform("local"), 0.05) == len(TASKS)
+    assert dropouts(uniform("local"), 0.0) == 0
+
+
+# What it refuses.
+
+
+def test_supernet_without_a_mixture_is_refused() -> None:
+    with pytest.raises(ConfigError, match="mixture"):
+        ContextRefiner(full(), WIDTH).double()(*tensors())
+
+
+@pytest.mark.parametrize("kind", ["tlabel", "slabel"])
+def test_missing_label_logits_are_named(kind: str) -> None:
+    refiner = ContextRefiner({Pair("a", "b"): (kind,)}, WIDTH).double()
+    features, labels = tensors(("a", "b"))
+    needed = "a" if kind == "tlabel" else "b"
+    assert refiner.label_tasks == (needed,)
+    with pytest.raises(ConfigError, match=rf"\['{needed}'\]"):
+        refiner(features)
+    with pytest.raises(ConfigError, match="labels"):
+        refiner(features, {task: x for task, x in labels.items() if task != needed})
+    refiner(features, {needed: labels[needed]})
+
+
+def test_labels_are_not_needed_where_the_mixture_uses_none() -> None:
+    pools = full()
+    refiner = ContextRefiner(pools, WIDTH).double()
+    features, _ = tensors()
+    refiner(features, mixture=Mixture.one_hot(dict.fromkeys(pools, "global")))
+
+
+@pytest.mark.xfail(
+    strict=True, raises=ConfigError, reason="relations.py: any label kind in the mixture demands the label maps of ALL tasks"
+)
+def test_only_the_label_maps_the_mixture_uses_are_needed() -> None:
+    pools = full()
+    refiner = ContextRefiner(pools, WIDTH).double()
+    features, labels = tensors()
+    chosen = {pair: "tlabel" if pair.target == "a" else NONE for pair in pools}
+    refiner(features, {"a": labels["a"]}, mixture=Mixture.one_hot(chosen))
+
+
+def test_several_levels_are_refused() -> None:
+    with pytest.raises(ConfigError, match="one level"):
+        ContextRefiner({Pair("a", "b", 4): ("local",), Pair("a", "b", 8): ("local",)}, WIDTH)
+
+
+def test_kind_that_does_not_fit_the_diagonal_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"a<-a.*slabel.*two different"):
+        ContextRefiner({Pair("a", "a"): ("slabel",)}, WIDTH)
+
+
+def test_unknown_kind_is_refused_with_the_nearest_spelling() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'local'"):
+        ContextRefiner({Pair("a", "b"): ("locla",)}, WIDTH)
+
+
+def test_empty_pool_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"a<-b.*none"):
+        ContextRefiner({Pair("a", "b"): ()}, WIDTH)
+
+
+def test_reference_weights_of_another_config_are_refused_by_key() -> None:
+    with pytest.raises(CheckpointError, match=r"cp_blocks\.a\.b\.query_project"):
+        load_refiner(ContextRefiner({Pair("a", "b"): ("local",)}, WIDTH), {})
+
+
+# Shapes of the module.
+
+
+def test_no_pairs_gives_nothing_to_refine() -> None:
+    refiner = ContextRefiner({}, WIDTH).double()
+    assert refiner(tensors()[0]) == {}
+    assert not refiner.searching
+
+
+@pytest.mark.parametrize("fuse", ["concat", "sum"])
+def test_target_without_sources_keeps_its_own_features(fuse: str) -> None:
+    features, _ = tensors()
+    plain = ContextRefiner(uniform(NONE), WIDTH, fuse=fuse, refine=False).double().eval()
+    assert all(torch.equal(x, features[task]) for task, x in plain(features).items())
+    refined = ContextRefiner(uniform(NONE), WIDTH, fuse=fuse).double().eval()
+    for task, out in refined(features).items():
+        torch.testing.assert_close(out, refined.fuse[task].refine(features[task]), **EXACT)
+    assert not refined.contexts
+
+
+def test_source_need_not_be_a_target() -> None:
+    refiner = ContextRefiner(uniform("tlabel", ("a", "b"), ("a", "b", "d")), WIDTH).double()
+    features, labels = tensors(("a", "b", "d"))
+    assert set(refiner(features, labels)) == {"a", "b"}
+
+
+def test_pooled_width_is_half_the_features_unless_said_or_summed() -> None:
+    pools = uniform("local")
+    assert ContextRefiner(pools, WIDTH).hidden == WIDTH // 2
+    assert ContextRefiner(pools, 9).hidden == 4
+    assert ContextRefiner(pools, 1).hidden == 1
+    assert ContextRefiner(pools, WIDTH, hidden=3).hidden == 3
+    assert ContextRefiner(pools, WIDTH, fuse="sum").hidden == WIDTH
+    assert ContextRefiner(pools, WIDTH, fuse="sum", hidden=3).hidden == WIDTH
+
+
+def test_sum_adds_every_map_to_the_own_features() -> None:
+    pools = uniform("mti")
+    refiner = ContextRefiner(pools, WIDTH, fuse="sum", refine=False).double().eval()
+    features, _ = tensors()
+    context = refiner.contexts["mti_"]
+    for target in TASKS:
+        expected = features[target].clone()
+        for row, pair in enumerate(context.pairs):
+            if pair.target == target:
+                gate, feature = (F.conv2d(features[pair.source], w, padding=1) for w in context.weight[row])
+                expected += gate.sigmoid() * feature
+        torch.testing.assert_close(refiner(features)[target], expected, **EXACT)
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
+def test_label_tasks_follow_from_what_kinds_need(kind: str) -> None:
+    needed = label_tasks({Pair("a", "b"): (kind,)})
+    assert needed == ("a",) * KINDS[kind].needs_target_label + ("b",) * KINDS[kind].needs_source_label
+
+
+def test_padding_does_not_influence_refined_features_of_valid_pixels() -> None:
+    pools = full()
+    refiner = ContextRefiner(pools, WIDTH).double().eval()
+    randomise(refiner, 2)
+    valid = torch.zeros(2, 1, 9, 10, dtype=torch.bool)
+    valid[..., :6, :7] = True
+    features, labels = tensors()
+    cropped = [{task: x[..., :6, :7] for task, x in part.items()} for part in (features, labels)]
+    mixture = Mixture.from_weights(
+        {pair: {kind: 1 / len(pool) for kind in pool} for pair, pool in pools.items()}, dtype=torch.float64
+    )
+    out, alone = refiner(features, labels, valid, mixture), refiner(*cropped, None, mixture)
+    for task in TASKS:
+        torch.testing.assert_close(out[task][..., :6, :7], alone[task], **EXACT)
+
+
+# Cost: projections are shared by the pairs of a task, which is what makes the search fast.
+
+
+def convolutions(monkeypatch: pytest.MonkeyPatch, kind: str, targets: tuple[str, ...], sources: tuple[str, ...]) -> int:
+    refiner = ContextRefiner(uniform(kind, targets, sources), WIDTH).double()
+    features, labels = tensors(("a", "b", "c", "d"))
+    labels = {task: logits[:, :3] for task, logits in labels.items()}
+    calls: list[int] = []
+    real = F.conv2d
+    with monkeypatch.context() as patch:
+        patch.setattr(F, "conv2d", lambda *args, **kwargs: calls.append(1) or real(*args, **kwargs))
+        refiner(features, labels)
+    return len(calls) - 2 * len(targets)  # those of fuse and refine
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS if kind.module is not None])
+def test_convolutions_grow_with_tasks_not_with_pairs(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = ("a", "b", "c", "d")
+    counts = [convolutions(monkeypatch, kind, tasks[:n], tasks[:n]) for n in (2, 3, 4)]
+    assert counts[2] - counts[1] <= counts[1] - counts[0], f"{counts} convolutions for 2, 3 and 4 tasks"
+    assert counts[2] <= 3 * len(tasks) + 3
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS if kind.module is not None])
+def test_queries_of_one_target_are_one_convolution(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more source costs at most its own key and value; one more target with the same sources its own query."""
+    few = convolutions(monkeypatch, kind, ("a",), ("b", "c"))
+    assert convolutions(monkeypatch, kind, ("a",), ("b", "c", "d")) - few <= 2
+    assert convolutions(monkeypatch, kind, ("a", "d"), ("b", "c")) - few <= 1
