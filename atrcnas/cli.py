@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import Enum
 from pathlib import Path
@@ -174,6 +175,8 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> Non
 
 def main() -> None:
     """Run the command line: exit status 0, or 2 with one message for an error of the input."""
+    # Threads that wait by spinning slow a shared machine down many times; read by OpenMP when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:

@@ -25,9 +25,12 @@ _ENTRY = re.compile(
     r"|models/model\.json|data/sample_inputs/model\.pt"
     r"|data/weights/(model_weights_config\.json|weight_\d+)|data/constants/(model_constants_config\.json|tensor_\d+))"
 )
-_FUNCTION = re.compile(r"torch\.ops\.aten\.\w+\.\w+|torch\.sym_\w+|_operator\.(add|sub|mul|floordiv|mod|eq|ne|ge|gt|le|lt|getitem|neg)")
+_FUNCTION = re.compile(
+    r"torch\.ops\.aten\.\w+\.\w+|torch\.sym_\w+|_operator\.(add|sub|mul|floordiv|mod|eq|ne|ge|gt|le|lt|getitem|neg)"
+)
 _EXPRESSION = re.compile(
-    r"(Symbol\('[su]\d+'|(positive|integer|nonnegative)=True|Integer\(|(Add|Mul|Pow|Max|Min|Mod|FloorDiv|PythonMod)\(|-?\d+|[(), ])+"
+    r"(Symbol\('[su]\d+'|(positive|integer|nonnegative)=True"
+    r"|(Integer|Add|Mul|Pow|Max|Min|Mod|FloorDiv|PythonMod)\(|-?\d+|[(), ])+"
 )
 
 

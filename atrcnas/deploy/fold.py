@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from timm.layers import BatchNormAct2d
+from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
@@ -61,28 +61,28 @@ def fold_batch_norm(net: MultiTaskNet, size: tuple[int, int] = (64, 64)) -> Mult
             with torch.no_grad():
                 block.fold()
             block.weight.requires_grad_(False)
-    image = torch.zeros(1, 3, *size, dtype=net.image_mean.dtype, device=net.image_mean.device)
+    weight = next(folded.parameters())
     with torch.no_grad(), _Watch() as watch:
-        folded(image)
+        folded(torch.zeros(1, 3, *size, dtype=weight.dtype, device=weight.device))
     convs = {id(module.weight): module for module in folded.modules() if isinstance(module, nn.Conv2d)}
-    norms = {name: module for name, module in folded.named_modules() if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)}
-    names = {id(norm.running_mean): name for name, norm in norms.items() if norm.running_mean is not None}
-    for weight, mean in watch.foldable():
-        if weight in convs and mean in names and _replaceable(norms[names[mean]]):
-            _fold_one(folded, convs[weight], names[mean], norms[names[mean]])
+    norms = {id(module.running_mean): name for name, module in folded.named_modules() if _replaceable(module)}
+    for conv, mean in watch.foldable():
+        if conv in convs and mean in norms:
+            _fold_one(folded, convs[conv], norms[mean])
     return folded
 
 
 def _replaceable(norm: nn.Module) -> bool:
-    return type(norm) in _PLAIN or isinstance(norm, BatchNormAct2d)
+    known = type(norm) in _PLAIN or isinstance(norm, BatchNormAct2d)
+    return known and norm.running_mean is not None
 
 
-def _fold_one(net: nn.Module, conv: nn.Conv2d, name: str, norm: nn.BatchNorm2d | nn.SyncBatchNorm) -> None:
-    conv.weight, bias = fuse_conv_bn_weights(
+def _fold_one(net: nn.Module, conv: nn.Conv2d, name: str) -> None:
+    norm: Any = net.get_submodule(name)
+    weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )
-    conv.bias = bias
-    conv.requires_grad_(False)
+    conv.weight, conv.bias = weight.requires_grad_(False), bias.requires_grad_(False)
     rest = [getattr(norm, part) for part in ("drop", "act") if hasattr(norm, part)]
     net.set_submodule(name, nn.Sequential(*rest) if rest else nn.Identity())
 
@@ -109,14 +109,14 @@ class _Watch(TorchFunctionMode):
             self._outputs[id(result)] = (result, id(args[1]))
             self._runs[id(args[1])] += 1
         elif func is F.batch_norm:
-            self._pairs.append((id(args[0]), id(args[1])))
             self._runs[id(args[1])] += 1
+            if id(args[0]) in self._outputs:
+                self._pairs.append((id(args[0]), id(args[1])))
         return result
 
     def foldable(self) -> Iterable[tuple[int, int]]:
         """Ids of a convolution's weight and of the running mean of the BatchNorm that alone reads it."""
         for output, mean in self._pairs:
-            if output in self._outputs:
-                weight = self._outputs[output][1]
-                if self._reads[output] == self._runs[weight] == self._runs[mean] == 1:
-                    yield weight, mean
+            weight = self._outputs[output][1]
+            if self._reads[output] == self._runs[weight] == self._runs[mean] == 1:
+                yield weight, mean

@@ -47,7 +47,7 @@ class ShowProgress(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say the scores."""
         training = _training(pl_module)
-        if not trainer.is_global_zero or not trainer.training:
+        if not trainer.is_global_zero:
             return
         if self.bar is not None:
             self.bar.console.print(f"{self.stage} step {training.current_step}: {scores_line(training)}")

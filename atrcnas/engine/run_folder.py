@@ -140,12 +140,19 @@ def environment(experiment: Experiment) -> dict[str, Any]:
     return {
         "atrcnas": __version__,
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in packages},
+        **{name: _version(name) for name in packages},
         "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "commit": commit(),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def commit() -> str | None:

@@ -111,14 +111,14 @@ class SearchTraining(Training):
             **super().schedule_values(step),
             "tau": self.tau_at(step),
             "entropy_weight": self.entropy_weight_at(step),
-            "entropy": float(self.sampler.entropy()),
+            "entropy": float(self.sampler.entropy().detach()),
             "committed_share": self.committed_share,
         }
 
     def on_validation_epoch_end(self) -> None:
         """Scores, and the current choice into contexts.yaml."""
         super().on_validation_epoch_end()
-        if self.trainer.is_global_zero and self.trainer.training:
+        if self.trainer.is_global_zero:
             self.contexts(self.current_step).save(self.folder.contexts)
 
     def contexts(self, step: int) -> ContextConfig:

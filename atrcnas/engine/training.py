@@ -132,7 +132,7 @@ class Training(pl.LightningModule):
         last = step + 1 == self.recipe.steps
         if (step % self.recipe.log_every and not last) or not self.trainer.is_global_zero:
             return
-        self.last_loss = float(loss)
+        self.last_loss = float(loss.detach())
         rows = metric_rows(step, "train", "", {"loss": self.last_loss, **self.schedule_values(step)})
         for name, part in parts.items():
             rows += metric_rows(step, "train", name, {"loss": float(part)})
@@ -161,7 +161,7 @@ class Training(pl.LightningModule):
         first = {name: next(iter(figures.values())) for name, figures in self.scores.items()}
         selection = selection_score(first, self.tasks.values())
         self.log("selection", selection, prog_bar=False, logger=False, rank_zero_only=False)
-        if self.trainer.sanity_checking or not self.trainer.is_global_zero or not self.trainer.training:
+        if not self.trainer.is_global_zero:
             return
         step = self.current_step
         rows = metric_rows(step, "val", "", {"selection": selection})

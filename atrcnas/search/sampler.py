@@ -83,7 +83,7 @@ class Sampler(nn.Module):
         if self.noise:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
             uniform = torch.rand(self.pool.shape, generator=generator, dtype=torch.float64).clamp_min(1e-300)
-            noisy = noisy - torch.log(-torch.log(uniform)).to(noisy)
+            noisy = noisy - torch.log(-torch.log(uniform)).to(noisy, non_blocking=True)
         soft = (noisy / tau).softmax(1)
         settled = F.one_hot(self.choice, len(self.kinds)).to(soft)
         if self.estimator == "sampled":

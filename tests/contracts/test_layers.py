@@ -19,7 +19,7 @@ FLOORS = [
     {"search"},
     {"engine"},
     {"deploy", "plots", "launch"},
-    {"cli", "__init__", "__main__"},
+    {"the house itself"},  # cli, the public API, and what lies beside them
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NO_TORCH = ("ground", "spec", "plots")
@@ -34,8 +34,10 @@ SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def room(module: str) -> str:
-    """The folder below atrcnas a module is in; the module itself if it is not in one."""
-    return [*module.split("."), "__init__"][1]
+    """The folder below atrcnas a module is in."""
+    parts = module.split(".")
+    in_folder = len(parts) > 2 or SOURCES.get(module, PACKAGE).name == "__init__.py"
+    return parts[1] if len(parts) > 1 and (in_folder or module == "atrcnas._version") else "the house itself"
 
 
 def imports(module: str) -> set[str]:

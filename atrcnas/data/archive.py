@@ -1,0 +1,115 @@
+"""From the archive of a published data set to a folder its reader has tried: `atrcnas data prepare`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from atrcnas.data import nyud, pascal
+from atrcnas.data.listed import SPLITS, Listed, Split
+from atrcnas.data.unpack import DamagedArchive, unpack
+from atrcnas.ground.errors import ConfigError, DataError
+from atrcnas.ground.files import write_json
+
+Name = Literal["nyud", "pascal"]
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What has been prepared.
+
+    Attributes:
+        name: of the data set.
+        root: folder it was unpacked into; the value for ``data.options.root``.
+        num_files: files in the archive.
+        num_kept: of these, there already from an earlier attempt.
+        num_bytes: size of all files together.
+        num_samples: split -> samples.
+    """
+
+    name: str
+    root: Path
+    num_files: int
+    num_kept: int
+    num_bytes: int
+    num_samples: dict[str, int]
+
+
+def prepare(
+    name: Name,
+    archive: Path,
+    root: Path,
+    on_member: Callable[[str, float], None] | None = None,
+    *,
+    expected: Mapping[str, int] | None = None,
+) -> PrepareReport:
+    """Unpack an archive, count its samples and read the first and the last of each split.
+
+    Interrupted at any moment, the same call goes on: complete files are told by their size and kept. They are kept for
+    the same archive only, and not after it has turned out to be damaged, since a damaged archive can yield
+    files of the right size.
+
+    Args:
+        name: of the data set.
+        archive: NYUD_MT or PASCAL_MT as .tgz, .tar or .zip.
+        root: folder to unpack into, created if missing.
+        on_member: called after each file with its name and the share in [0, 1] of the archive that is done; what it
+            raises ends the call.
+        expected: split -> number of samples; None for the published numbers.
+
+    Raises:
+        ConfigError: no such data set, or no such archive.
+        DataError: the archive is damaged, unsafe or not that of the data set, or a sample cannot be read.
+    """
+    if name not in _EXPECTED:
+        raise ConfigError(f"no archive of '{name}' is known. Known: {', '.join(_EXPECTED)}.")
+    if not archive.is_file():
+        raise ConfigError(f"{archive}: expected an archive, got {'a folder' if archive.exists() else 'nothing there'}.")
+    journal = root / f".prepare-{name}.json"
+    source = {"archive_bytes": archive.stat().st_size, "archive_time_ns": archive.stat().st_mtime_ns}
+    known = _read_journal(journal) == source
+    if not known:
+        write_json(journal, source)
+    try:
+        done = unpack(archive, root, on_member, keep=known)
+    except DamagedArchive:
+        journal.unlink(missing_ok=True)
+        raise
+    num_samples = _try_splits(name, archive, root, _EXPECTED[name] if expected is None else expected)
+    return PrepareReport(name, root, done.num_files, done.num_kept, done.num_bytes, num_samples)
+
+
+_EXPECTED: Mapping[str, Mapping[str, int]] = {"nyud": nyud.NUM_SAMPLES, "pascal": pascal.NUM_SAMPLES}
+
+
+def _open(name: str, root: Path, split: Split) -> Listed:
+    if name == "nyud":
+        return nyud.Nyud(nyud.NyudOptions(root=root), split, nyud.Nyud.layout.tasks)
+    return pascal.Pascal(pascal.PascalOptions(root=root), split, pascal.Pascal.layout.tasks)
+
+
+def _try_splits(name: str, archive: Path, root: Path, expected: Mapping[str, int]) -> dict[str, int]:
+    splits = {split: _open(name, root, split) for split in SPLITS}
+    counts = {split: len(samples) for split, samples in splits.items()}
+    if counts != dict(expected):
+        raise DataError(
+            f"{archive}: expected {_told(expected)} samples, got {_told(counts)}. Take the published archive of '{name}'."
+        )
+    for samples in splits.values():
+        for index in (0, len(samples) - 1):
+            samples[index]
+    return counts
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {split}" for split, count in counts.items())
+
+
+def _read_journal(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

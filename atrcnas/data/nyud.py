@@ -1,0 +1,76 @@
+"""NYUD-v2 in the layout of the multi-task benchmark (NYUD_MT): 795 training and 654 validation images of rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from atrcnas.data.listed import Labels, Layout, Listed, Split
+from atrcnas.data.reading import read_classes, read_scalar, read_vector
+
+NUM_SAMPLES = {"train": 795, "val": 654}
+# The 40 classes of Gupta et al., CVPR 2013, in their order.
+_CLASSES = (
+    "wall floor cabinet bed chair sofa table door window bookshelf picture counter blinds desk shelves curtain dresser "
+    "pillow mirror floor_mat clothes ceiling books refrigerator television paper towel shower_curtain box whiteboard "
+    "person night_stand toilet sink lamp bathtub bag other_structure other_furniture other_prop"
+)
+CLASSES = tuple(_CLASSES.split())
+_WAY_OUT = "Replace the file by that of the published archive."
+
+
+class NyudOptions(BaseModel):
+    """Where NYUD-v2 is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: Path = Field(description="folder NYUD_MT (with gt_sets, images, ...), or the folder it was unpacked into")
+
+
+class Nyud(Listed):
+    """One split of NYUD-v2.
+
+    Every sentinel of the files becomes a valid mask: semseg stores 0 for background, which has no ground truth, and
+    1..40 for the classes 0..39; depth is in metres with 0 where the sensor saw nothing; normals are float vectors, zero
+    where unknown, brought to unit length; edge is 0 or 1.
+
+    Attributes:
+        class_names: task -> names in class order.
+    """
+
+    Options: ClassVar[type[NyudOptions]] = NyudOptions
+    class_names: ClassVar[Mapping[str, Sequence[str]]] = {"semseg": CLASSES}
+    layout: ClassVar[Layout] = Layout(
+        name="nyud",
+        folders=("NYUD_MT", "NYUDv2"),
+        lists="gt_sets",
+        image="images/{id}.jpg",
+        files={
+            "semseg": (("segmentation/{id}.png",),),
+            "depth": (("depth/{id}.npy",),),
+            "normals": (("normals/{id}.npy",),),
+            "edge": (("edge/{id}.npy",),),
+        },
+    )
+
+    def __init__(self, options: NyudOptions, split: Split, tasks: Sequence[str]) -> None:
+        """Read the split's list and check that its files are there; see :class:`Listed`."""
+        super().__init__(options.root, split, tasks)
+
+    @classmethod
+    def num_classes(cls, options: NyudOptions) -> dict[str, int]:
+        """Class counts of the tasks whose count depends on the data set."""
+        return {"semseg": len(CLASSES)}
+
+    def _read(self, task: str, name: str, shape: tuple[int, int]) -> Labels:
+        path = self._path(task, name)
+        if task == "depth":
+            return read_scalar(path, positive=True)
+        if task == "normals":
+            return read_vector(path)
+        if task == "edge":
+            return read_classes(path, num_classes=2, way_out=_WAY_OUT)
+        return read_classes(path, num_classes=len(CLASSES), missing=0, shift=-1, way_out=_WAY_OUT)

@@ -1,0 +1,113 @@
+"""PASCAL-Context in the layout of the multi-task benchmark (PASCAL_MT): 4998 training and 5105 validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from atrcnas.data.listed import Labels, Layout, Listed, Split
+from atrcnas.data.pascal_context import boundaries, has_normals, read_label_map
+from atrcnas.data.pascal_parts import GROUPS, read_parts
+from atrcnas.data.rasters import read_array
+from atrcnas.data.reading import decode_vector, read_classes
+from atrcnas.ground.errors import DataError
+
+NUM_SAMPLES = {"train": 4998, "val": 5105}
+# The classes of PASCAL VOC, in their order.
+_CLASSES = (
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
+    "pottedplant sheep sofa train tvmonitor"
+)
+CLASSES = tuple(_CLASSES.split())
+_WAY_OUT = "Replace the file by that of the published archive."
+_LABEL_MAP = "pascal-context/trainval/{id}.mat"
+
+
+class PascalOptions(BaseModel):
+    """Where PASCAL-Context is, and how finely people are divided."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: Path = Field(description="folder PASCAL_MT (with ImageSets, ...), or the folder it was unpacked into")
+    num_parts: Literal[1, 4, 6] = Field(
+        default=6, description="parts of a person: 6 as published; 4 joins the halves of arms and legs; 1 whole persons"
+    )
+
+
+class Pascal(Listed):
+    """One split of PASCAL-Context.
+
+    Every sentinel of the files becomes a valid mask: semseg stores 255 for no ground truth; human_parts has none in an
+    image without any part of a person; normals have some only on classes that NYUD knows too, see
+    :mod:`atrcnas.data.pascal_context`. Saliency is a probability in 0..255, cut in the middle. Edges are the boundaries
+    of the 459-class label map.
+
+    Attributes:
+        class_names: task -> names in class order.
+    """
+
+    Options: ClassVar[type[PascalOptions]] = PascalOptions
+    layout: ClassVar[Layout] = Layout(
+        name="pascal",
+        folders=("PASCAL_MT", "PASCALContext"),
+        lists="ImageSets/Context",
+        image="JPEGImages/{id}.jpg",
+        files={
+            "semseg": (("semseg/VOC12/{id}.png", "semseg/pascal-context/{id}.png"),),
+            "human_parts": (("human_parts/{id}.mat",),),
+            "sal": (("sal_distill/{id}.png",),),
+            "normals": (("normals_distill/{id}.png",), (_LABEL_MAP,)),
+            "edge": ((_LABEL_MAP,),),
+        },
+    )
+
+    def __init__(self, options: PascalOptions, split: Split, tasks: Sequence[str]) -> None:
+        """Read the split's list and check that its files are there; see :class:`Listed`."""
+        super().__init__(options.root, split, tasks)
+        self._num_parts = options.num_parts
+        self.class_names: Mapping[str, Sequence[str]] = {
+            "semseg": CLASSES,
+            "human_parts": ("background", *GROUPS[options.num_parts]),
+        }
+
+    @classmethod
+    def num_classes(cls, options: PascalOptions) -> dict[str, int]:
+        """Class counts of the tasks whose count depends on the data set."""
+        return {"semseg": len(CLASSES), "human_parts": options.num_parts + 1}
+
+    def _read(self, task: str, name: str, shape: tuple[int, int]) -> Labels:
+        path = self._path(task, name)
+        if task == "human_parts":
+            return read_parts(path, shape, self._num_parts)
+        if task == "sal":
+            return _read_saliency(path)
+        if task == "edge":
+            edges = boundaries(read_label_map(path))
+            return edges.astype(np.int64), np.ones(edges.shape, np.bool_)
+        if task == "normals":
+            return _read_normals(path, self._path(task, name, part=1))
+        return read_classes(path, num_classes=len(CLASSES), way_out=_WAY_OUT)
+
+
+def _read_saliency(path: Path) -> Labels:
+    raw = read_array(path, indexed=True)
+    if raw.ndim != 2 or raw.dtype != np.uint8:
+        raise DataError(f"{path}: expected 8-bit grey, got {list(raw.shape)} {raw.dtype}. {_WAY_OUT}")
+    return (raw > 127).astype(np.int64), np.ones(raw.shape, np.bool_)
+
+
+def _read_normals(path: Path, label_map: Path) -> Labels:
+    normals, valid = decode_vector(read_array(path), path)
+    counted = has_normals(read_label_map(label_map))
+    if counted.shape != valid.shape:
+        raise DataError(
+            f"{label_map}: expected the size of {path.name}, {valid.shape[0]} x {valid.shape[1]}, "
+            f"got {counted.shape[0]} x {counted.shape[1]}. {_WAY_OUT}"
+        )
+    valid &= counted
+    normals[~valid] = 0.0
+    return normals, valid

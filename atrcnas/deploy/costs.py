@@ -1,0 +1,96 @@
+"""What a fixed network costs: parameters, multiply-adds, time."""
+
+from __future__ import annotations
+
+import time
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+
+from atrcnas.deploy.fold import fold_batch_norm, inference_copy
+from atrcnas.ground.errors import ExportError
+from atrcnas.nn.net import MultiTaskNet
+
+WARM_UP = 3
+# Versions of torch before 2.8 count attention on a GPU only.
+_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
+
+
+class Latency(TypedDict):
+    """Milliseconds of one image's forward pass: the middle one, and the range of the middle 80 %."""
+
+    median: float
+    low: float
+    high: float
+    repeats: int
+    threads: int
+    device: str
+
+
+class Costs(TypedDict):
+    """Costs of one network at one image size.
+
+    Attributes:
+        parameters: as trained, before folding; without what only training needs.
+        multiply_adds: of convolutions, matrix products and attention, for one image.
+        latency_ms: with BatchNorm folded, without compilation.
+    """
+
+    parameters: int
+    multiply_adds: int
+    latency_ms: Latency
+
+
+def measure_costs(net: MultiTaskNet, size: tuple[int, int], device: str = "cpu", repeats: int = 20) -> Costs:
+    """Measure a fixed network.
+
+    Args:
+        net: on any device, in any mode; unchanged.
+        size: (height, width) of the image, pixels.
+        device: where time is measured, "cpu" or "cuda".
+        repeats: timed forward passes, >= 1, after 3 untimed ones.
+
+    Raises:
+        ExportError: the network is still searching, or ``repeats`` < 1.
+    """
+    if repeats < 1:
+        raise ExportError(f"repeats: expected at least 1, got {repeats}.")
+    bare = inference_copy(net)
+    parameters = sum(parameter.numel() for parameter in bare.parameters())
+    timed = fold_batch_norm(bare.to(device, torch.float32), size)
+    return Costs(
+        parameters=parameters,
+        multiply_adds=multiply_adds(net, size),
+        latency_ms=_latency(timed, torch.rand(1, 3, *size, device=device), repeats),
+    )
+
+
+def multiply_adds(net: MultiTaskNet, size: tuple[int, int]) -> int:
+    """Multiply-adds of convolutions, matrix products and attention for one image of ``size`` = (height, width).
+
+    Raises:
+        ExportError: the network is still searching.
+    """
+    # Without values the count is quick, and the same on every device.
+    shapes = inference_copy(net).to("meta")
+    image = torch.empty(1, 3, *size, device="meta", dtype=next(shapes.parameters()).dtype)
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        shapes(image)
+    return int(counter.get_total_flops()) // 2
+
+
+def _latency(net: MultiTaskNet, image: Tensor, repeats: int) -> Latency:
+    milliseconds: list[float] = []
+    with torch.inference_mode():
+        for _ in range(WARM_UP + repeats):
+            begin = time.perf_counter()
+            net(image)
+            if image.is_cuda:
+                torch.cuda.synchronize(image.device)
+            milliseconds.append((time.perf_counter() - begin) * 1e3)
+    low, median, high = (round(float(value), 3) for value in np.quantile(milliseconds[WARM_UP:], (0.1, 0.5, 0.9)))
+    threads = torch.get_num_threads()
+    return Latency(median=median, low=low, high=high, repeats=repeats, threads=threads, device=str(image.device))

@@ -1,0 +1,156 @@
+"""Every metric of the task table, as properties."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from atrcnas.objectives.metrics import METRICS
+from atrcnas.spec.tasks import TASKS
+
+
+def build(example: Any) -> Metric:
+    return METRICS[example.task.metric].build(example.task)
+
+
+def score(example: Any, splits: tuple[int, ...] = ()) -> dict[str, Tensor]:
+    """All figures, from batches that start at 0 and at ``splits``."""
+    metric = build(example)
+    bounds = [0, *splits, len(example.raw)]
+    for start, stop in itertools.pairwise(bounds):
+        metric.update(example.decoded[start:stop], example.target[start:stop], example.valid[start:stop])
+    return metric.compute()
+
+
+def perfect(example: Any) -> Tensor:
+    """A decoded prediction that equals the ground truth."""
+    task, target = example.task, example.target
+    return target.float() if task.decode in ("foreground", "sigmoid") else target
+
+
+def test_first_figure_is_the_score_of_the_task_and_has_its_direction(example: Any) -> None:
+    figures = score(example)
+    assert next(iter(figures)) == example.task.score
+    assert build(example).higher_is_better == example.task.higher_is_better
+    assert all(value.shape == () and torch.isfinite(value) for value in figures.values())
+
+
+@pytest.mark.parametrize("splits", [(1,), (2,), (1, 2)])
+def test_figures_do_not_depend_on_the_batch_split(example: Any, splits: tuple[int, ...]) -> None:
+    whole, parts = score(example), score(example, splits)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=1e-12, atol=0)
+
+
+def test_states_of_two_processes_add_up_to_that_of_one(example: Any) -> None:
+    """What torchmetrics does across processes: each state is summed."""
+    first, second, whole = build(example), build(example), build(example)
+    first.update(example.decoded[:1], example.target[:1], example.valid[:1])
+    second.update(example.decoded[1:], example.target[1:], example.valid[1:])
+    whole.update(example.decoded, example.target, example.valid)
+    for name, reduction in whole._reductions.items():
+        both = torch.stack([getattr(first, name), getattr(second, name)])
+        assert both.dtype in (torch.float64, torch.int64)
+        assert reduction is not None
+        torch.testing.assert_close(reduction(both), getattr(whole, name), rtol=1e-12, atol=0)
+
+
+def test_invalid_pixels_have_no_influence_on_figures(example: Any) -> None:
+    here, there = score(example), score(example.with_other_invalid_pixels())
+    for name, value in here.items():
+        assert torch.equal(value, there[name]), name
+
+
+def test_a_batch_without_valid_pixels_changes_nothing(example: Any) -> None:
+    metric, empty = build(example), replace(example, valid=torch.zeros_like(example.valid))
+    metric.update(example.decoded, example.target, example.valid)
+    before = copy.deepcopy(metric.metric_state)
+    metric.update(empty.decoded, empty.target, empty.valid)
+    for name, value in before.items():
+        assert torch.equal(value, getattr(metric, name)), name
+
+
+def test_no_valid_pixel_at_all_gives_figures_not_an_error(example: Any) -> None:
+    empty = replace(example, valid=torch.zeros_like(example.valid))
+    assert next(iter(score(empty))) == example.task.score
+
+
+def test_a_perfect_prediction_has_the_best_score(example: Any) -> None:
+    metric = build(example)
+    metric.update(perfect(example), example.target, example.valid)
+    best = 1.0 if example.task.higher_is_better else 0.0
+    assert float(metric.compute()[example.task.score]) == pytest.approx(best, abs=1e-6)
+
+
+def test_a_better_prediction_has_a_better_score(example: Any) -> None:
+    mixed = build(example)
+    half = torch.arange(example.valid.shape[-1]) < example.valid.shape[-1] // 2
+    mixed.update(torch.where(half, perfect(example), example.decoded), example.target, example.valid)
+    gain = float(mixed.compute()[example.task.score] - score(example)[example.task.score])
+    assert gain > 0 if example.task.higher_is_better else gain < 0
+
+
+def test_metric_survives_copying_and_reset(example: Any) -> None:
+    metric = build(example)
+    metric.update(example.decoded, example.target, example.valid)
+    again = copy.deepcopy(metric)
+    assert again.compute()[example.task.score] == metric.compute()[example.task.score]
+    metric.reset()
+    metric.update(example.decoded, example.target, example.valid)
+    assert again.compute()[example.task.score] == metric.compute()[example.task.score]
+
+
+def test_shapes_that_would_broadcast_are_refused(example: Any) -> None:
+    with pytest.raises(ValueError, match="Expected argument `target` to have shape"):
+        build(example).update(example.decoded, example.target[..., :1], example.valid)
+
+
+def test_a_diverged_prediction_shows_in_the_score(another: Callable[..., Any]) -> None:
+    for task in (task for task in TASKS if not task.higher_is_better):
+        example = another(task)
+        broken = replace(example, raw=torch.full_like(example.raw, torch.nan))
+        assert torch.isnan(score(broken)[task.score])
+
+
+def test_miou_counts_over_the_split_and_gives_an_unseen_class_zero() -> None:
+    from atrcnas.objectives.metrics.segmentation import SegmentationMetric
+
+    metric = SegmentationMetric(3)
+    valid = torch.ones(1, 1, 4, dtype=torch.bool)
+    metric.update(torch.tensor([[[0, 0, 0, 0]]]), torch.tensor([[[0, 0, 0, 1]]]), valid)
+    metric.update(torch.tensor([[[1, 1, 1, 1]]]), torch.tensor([[[1, 1, 1, 1]]]), valid)
+    figures = metric.compute()
+    assert float(figures["miou"]) == pytest.approx((3 / 4 + 4 / 5 + 0) / 3)
+    assert float(figures["pixel_accuracy"]) == pytest.approx(7 / 8)
+
+
+def test_median_angle_is_within_its_bin() -> None:
+    from atrcnas.objectives.metrics.normals import NormalsMetric
+
+    angles = torch.tensor([3.0, 10.0, 12.37, 29.0, 80.0]).deg2rad()
+    prediction = torch.stack([angles.sin(), torch.zeros(5), angles.cos()]).view(1, 3, 1, 5)
+    target = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 1, 5)
+    metric = NormalsMetric()
+    metric.update(prediction, target, torch.ones(1, 1, 5, dtype=torch.bool))
+    figures = metric.compute()
+    assert float(figures["median_error"]) == pytest.approx(12.37, abs=0.03)
+    assert [float(figures[f"within_{limit}"]) for limit in (11, 22, 30)] == pytest.approx([0.4, 0.6, 0.8])
+
+
+def test_depth_figures_of_a_small_case() -> None:
+    from atrcnas.objectives.metrics.depth import DepthMetric
+
+    metric = DepthMetric()
+    metric.update(torch.tensor([[[[2.0, 3.0, 0.0]]]]), torch.tensor([[[[2.0, 2.0, 1.0]]]]), torch.ones(1, 1, 3) > 0)
+    figures = metric.compute()
+    assert float(figures["rmse"]) == pytest.approx((2 / 3) ** 0.5)
+    assert float(figures["abs_rel"]) == pytest.approx(0.5)
+    assert [float(figures[f"delta{power}"]) for power in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
