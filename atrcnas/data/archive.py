@@ -92,7 +92,7 @@ def _open(name: str, root: Path, split: Split) -> Listed:
 
 
 def _try_splits(name: str, archive: Path, root: Path, expected: Mapping[str, int]) -> dict[str, int]:
-    splits = {split: _open(name, root, split) for split in SPLITS}
+    splits: dict[str, Listed] = {split: _open(name, root, split) for split in SPLITS}
     counts = {split: len(samples) for split, samples in splits.items()}
     if counts != dict(expected):
         raise DataError(

@@ -43,7 +43,7 @@ def refuse_code(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_archive(path, archive)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, RuntimeError, RecursionError) as error:
+    except (OSError, zipfile.BadZipFile, LookupError, ValueError, RuntimeError, RecursionError) as error:
         raise ExportError(
             f"{path}: expected a .pt2 archive written by `atrcnas deploy`, got something else or a damaged one "
             f"({type(error).__name__}). Export it again."
@@ -51,10 +51,12 @@ def refuse_code(path: Path) -> None:
 
 
 def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
-    for name in archive.namelist():
-        if not _ENTRY.fullmatch(name):
+    names = archive.namelist()
+    root = names[0].split("/")[0]
+    for name in names:
+        # Of two entries with one name, this reader and torch's could each see another.
+        if not _ENTRY.fullmatch(name) or not name.startswith(f"{root}/") or names.count(name) > 1:
             raise _refusal(path, f"an unexpected entry '{name}'")
-    root = archive.namelist()[0].split("/")[0]
     for config in ("weights", "constants"):
         _check_tensors(path, json.loads(archive.read(f"{root}/data/{config}/model_{config}_config.json")))
     _check_program(path, json.loads(archive.read(f"{root}/models/model.json")))

@@ -141,7 +141,7 @@ def _names(images: Sequence[Path]) -> dict[str, Path]:
     return names
 
 
-def _save_arrays(arrays: Predictions, path: Path) -> None:
+def _save_arrays(arrays: dict[str, Any], path: Path) -> None:
     with path.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
 

@@ -21,8 +21,8 @@ class Table:
 
     Args:
         path: the file; created with its header.
-        columns: header; the first is ``step``.
-        first: rows of this step and later are dropped on opening, since a resumed run writes them again.
+        columns: header; the first is ``step``, the number of completed steps.
+        first: steps completed before; later rows are dropped on opening, since a resumed run writes them again.
     """
 
     def __init__(self, path: Path, columns: tuple[str, ...], first: int = 0) -> None:
@@ -31,7 +31,7 @@ class Table:
         kept = pd.DataFrame(columns=list(columns))
         if path.is_file() and first > 0:
             before = pd.read_csv(path, dtype=str, keep_default_na=False, on_bad_lines="skip")
-            kept = before[pd.to_numeric(before["step"], errors="coerce") < first]
+            kept = before[pd.to_numeric(before["step"], errors="coerce") <= first]
         write_atomically(path, lambda temporary: kept.to_csv(temporary, index=False, columns=list(columns)))
 
     def append(self, rows: Iterable[tuple[object, ...]]) -> None:

@@ -106,7 +106,7 @@ class SearchTraining(Training):
     def schedule_values(self, step: int) -> dict[str, float]:
         """Schedules, mean entropy (nats) and share of committed pairs."""
         self.committed_share = float(self.sampler.committed.float().mean())
-        self.logits_table.append(logit_rows(step, self.sampler))
+        self.logits_table.append(logit_rows(step + 1, self.sampler))
         return {
             **super().schedule_values(step),
             "tau": self.tau_at(step),

@@ -128,14 +128,18 @@ class Training(pl.LightningModule):
         return {"learning_rate": self.learning_rate_at(step)}
 
     def log_step(self, step: int, loss: Tensor, parts: Mapping[str, Tensor]) -> None:
-        """Write losses and schedules now and then; only then are they read from the device."""
-        last = step + 1 == self.recipe.steps
-        if (step % self.recipe.log_every and not last) or not self.trainer.is_global_zero:
+        """Write losses and schedules now and then; only then are they read from the device.
+
+        Rows of both CSV files carry the number of completed steps.
+        """
+        done = step + 1
+        due = done == 1 or done % self.recipe.log_every == 0 or done == self.recipe.steps
+        if not due or not self.trainer.is_global_zero:
             return
         self.last_loss = float(loss.detach())
-        rows = metric_rows(step, "train", "", {"loss": self.last_loss, **self.schedule_values(step)})
+        rows = metric_rows(done, "train", "", {"loss": self.last_loss, **self.schedule_values(step)})
         for name, part in parts.items():
-            rows += metric_rows(step, "train", name, {"loss": float(part)})
+            rows += metric_rows(done, "train", name, {"loss": float(part)})
         self.table.append(rows)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -27,3 +27,5 @@ class DataSet:
 DATASETS: Registry[DataSet] = Registry("data set")
 DATASETS.register(DataSet("rooms", "atrcnas.data.rooms:Rooms", "rendered rooms with all six tasks; no files needed"))
 DATASETS.register(DataSet("folder", "atrcnas.data.folder:Folder", "your own images and label maps in folders"))
+DATASETS.register(DataSet("nyud", "atrcnas.data.nyud:Nyud", "NYUD-v2: 40 classes, depth, normals, edges of rooms"))
+DATASETS.register(DataSet("pascal", "atrcnas.data.pascal:Pascal", "PASCAL-Context: 21 classes, human parts, saliency"))

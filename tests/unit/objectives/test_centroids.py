@@ -77,3 +77,14 @@ def test_default_centroids_face_the_camera_and_differ(count: int) -> None:
     assert (centroids[:, 2] < 0).all()
     cosine = centroids @ centroids.T - 2 * torch.eye(count)
     assert cosine.max() < 0.99
+
+
+def test_every_batch_has_its_share_of_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "NUM_SAMPLES", 50)
+    batches = []
+    for axis in range(4):
+        target = torch.zeros(1, 3, 20, 20)
+        target[:, axis % 3] = 1 if axis < 3 else -1
+        batches.append((target, torch.ones(1, 20, 20, dtype=torch.bool)))
+    found = fit_normal_centroids(batches, 4, seed=0)
+    assert sorted(found.tolist()) == sorted(target[0, :, 0, 0].tolist() for target, _ in batches)

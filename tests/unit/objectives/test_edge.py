@@ -119,11 +119,27 @@ def test_repeated_maps_are_counted_at_every_threshold() -> None:
     assert counts.predicted.tolist() == counts.matched.tolist()
 
 
-def test_a_probability_on_a_threshold_belongs_to_the_boundary() -> None:
+@pytest.mark.parametrize("percent", [1, 7, 30, 70, 99])
+def test_a_probability_on_a_threshold_belongs_to_the_boundary(percent: int) -> None:
     prediction = np.zeros(SIZE, np.float32)
-    prediction[40, 10:60] = 0.3
+    prediction[40, 10:60] = percent / 100
     counts = count_boundaries(prediction, prediction > 0, np.ones(SIZE, bool), 0.0075)
-    assert np.count_nonzero(counts.matched) == 30
+    assert np.count_nonzero(counts.matched) == percent
+
+
+def test_a_map_without_a_pixel_below_the_first_threshold_is_counted_from_there() -> None:
+    prediction = np.full(SIZE, 0.205, np.float32)
+    prediction[40, 10:60] = 0.905
+    counts = count_boundaries(prediction, prediction > 0.5, np.ones(SIZE, bool), 0.0075)
+    assert (counts.predicted[20:90] == 50).all()
+    assert (counts.matched[20:90] == 50).all()
+    assert (counts.predicted[90:] == 0).all()
+    assert (counts.predicted[:20] == counts.predicted[0]).all()
+    assert counts.predicted[0] != 50
+
+
+def test_thresholds_without_predictions_do_not_lower_the_average_precision() -> None:
+    assert figures(lines().float() * 0.305, lines())["ap"] == 1.0
 
 
 def test_best_threshold_of_each_image_is_at_least_that_of_the_split() -> None:

@@ -70,3 +70,9 @@ def test_no_pixels_on_either_side() -> None:
     some = np.array([3, 4])
     assert matching_sizes(np.ones((2, 2), bool), some, none, (4, 5), 2.0).tolist() == [0, 0]
     assert matching_sizes(np.ones((2, 0), bool), none, some, (4, 5), 2.0).tolist() == [0, 0]
+
+
+def test_levels_with_as_many_but_other_pixels_are_matched_anew() -> None:
+    pixels, targets = np.array([0, 1, 8, 9]), np.array([0, 9])
+    member = np.array([[True, True, False, False], [True, False, False, True]])
+    assert matching_sizes(member, pixels, targets, (1, 10), 1.0).tolist() == [1, 2]

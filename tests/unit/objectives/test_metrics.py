@@ -154,3 +154,15 @@ def test_depth_figures_of_a_small_case() -> None:
     assert float(figures["rmse"]) == pytest.approx((2 / 3) ** 0.5)
     assert float(figures["abs_rel"]) == pytest.approx(0.5)
     assert [float(figures[f"delta{power}"]) for power in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 2 / 3])
+
+
+@pytest.mark.parametrize("step", [1, 19])
+def test_saliency_thresholds_run_from_5_to_95_percent_both_included(step: int) -> None:
+    """The foreground sits on one threshold, the background just below it: no other threshold tells them apart."""
+    from atrcnas.objectives.metrics.saliency import SaliencyMetric
+
+    target = torch.tensor([[[1, 1, 0, 0]]])
+    prediction = torch.tensor([[[1.0, 1.0, 0.99, 0.99]]], dtype=torch.float64) * step * 0.05
+    metric = SaliencyMetric()
+    metric.update(prediction, target, torch.ones_like(target, dtype=torch.bool))
+    assert float(metric.compute()["max_f"]) == 1.0

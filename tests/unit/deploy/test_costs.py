@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_networks import BACKBONE, mixed_network, records
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from atrcnas.deploy.costs import measure_costs, multiply_adds
+from atrcnas.deploy.fold import inference_copy
+from atrcnas.ground.errors import ExportError
+from atrcnas.nn.net import MultiTaskNet
+from atrcnas.spec.experiment import BackboneSpec, ModelSpec
+from atrcnas.spec.pairs import LEVELS, Pair
+
+IMAGE = (64, 96)
+PIXELS = 16 * 24  # at stride 4
+WIDTH, HIDDEN, LABELS = 8, 4, 40
+
+
+class _Patches(nn.Module):
+    """A backbone whose cost is plain: one convolution per level, from patches to the channels the network expects."""
+
+    def __init__(self, widths: dict[int, int]) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3, width, level, stride=level) for level, width in widths.items())
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        return {level: conv(image) for level, conv in zip(LEVELS, self.convs, strict=True)}
+
+
+def _network(kind: str) -> tuple[MultiTaskNet, dict[int, int]]:
+    net = MultiTaskNet(
+        records("depth"), {Pair("depth", "depth"): (kind,)}, BackboneSpec(name=BACKBONE), ModelSpec(width=WIDTH, deep_supervision=True)
+    )
+    widths = net.backbone.widths
+    net.backbone = _Patches(widths)
+    return net, widths
+
+
+def _by_hand(kind: str, widths: dict[int, int]) -> int:
+    total = sum(widths.values())
+    everywhere = IMAGE[0] * IMAGE[1] * 3 * total + PIXELS * (9 * total * WIDTH + WIDTH)
+    if kind == "none":
+        return everywhere + PIXELS * WIDTH * WIDTH
+    fuse = PIXELS * (HIDDEN * WIDTH + 2 * WIDTH * WIDTH)
+    two, one = WIDTH * HIDDEN + HIDDEN * HIDDEN, WIDTH * HIDDEN
+    tiles = 2 * 3  # of 8 x 8 queries, each against 16 x 16 keys
+    context = {
+        "mti": PIXELS * 9 * WIDTH * 2 * HIDDEN,
+        "local": PIXELS * (2 * two + one) + 2 * tiles * 64 * 256 * HIDDEN,
+        "global": PIXELS * (2 * two + one) + PIXELS * (2 * HIDDEN * HIDDEN + HIDDEN),
+        "tlabel": PIXELS * (total * total + total * LABELS)  # the label branch
+        + PIXELS * WIDTH * LABELS  # the regions
+        + PIXELS * two
+        + LABELS * (two + one)
+        + 2 * PIXELS * LABELS * HIDDEN,
+    }
+    return everywhere + fuse + context[kind]
+
+
+@pytest.mark.parametrize("kind", ["none", "mti", "local", "global", "tlabel"])
+def test_multiply_adds_are_those_counted_by_hand(kind: str) -> None:
+    net, widths = _network(kind)
+    assert multiply_adds(net, IMAGE) == _by_hand(kind, widths)
+
+
+def test_the_count_without_values_is_that_of_a_real_pass() -> None:
+    net = mixed_network()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        inference_copy(net)(torch.rand(1, 3, 50, 70))
+    assert multiply_adds(net, (50, 70)) == counter.get_total_flops() // 2
+
+
+def test_parameters_are_those_of_the_trained_network_without_initial_predictions() -> None:
+    net = mixed_network()
+    costs = measure_costs(net, (32, 32), repeats=3)
+    initial = sum(parameter.numel() for parameter in net.initial.parameters())
+    assert initial > 0
+    assert costs["parameters"] == sum(parameter.numel() for parameter in net.parameters()) - initial
+
+
+def test_latency_is_measured_and_says_how() -> None:
+    latency = measure_costs(_network("none")[0], (32, 32), repeats=5)["latency_ms"]
+    assert 0 < latency["low"] <= latency["median"] <= latency["high"]
+    assert (latency["repeats"], latency["threads"], latency["device"]) == (5, torch.get_num_threads(), "cpu")
+
+
+def test_no_repeats_are_refused() -> None:
+    with pytest.raises(ExportError, match="repeats"):
+        measure_costs(_network("none")[0], (32, 32), repeats=0)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from tiny_networks import BACKBONE, mixed_network, plain_network, records
+
+import atrcnas.deploy.export as module
+from atrcnas.deploy.export import export
+from atrcnas.deploy.fold import fold_batch_norm
+from atrcnas.deploy.loading import load_exported
+from atrcnas.ground.errors import ExportError
+from atrcnas.nn.net import MultiTaskNet
+from atrcnas.spec.experiment import BackboneSpec
+from atrcnas.spec.pairs import Pair
+
+SIZE = (32, 64)
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+@pytest.mark.parametrize("name", ["mixed", "pyramid"])
+def test_the_file_computes_what_the_network_does_at_any_batch_size(exported, name: str, suffix: str) -> None:
+    case = exported(name, suffix)
+    loaded = load_exported(case.report.path)
+    assert loaded.metadata.size == case.size
+    assert list(loaded.metadata.tasks) == list(case.net.tasks)
+    for batch in (1, 5):
+        image = torch.rand(batch, 3, *case.size)
+        with torch.no_grad():
+            expected = case.net(image).predictions
+        got = loaded.run(image)
+        assert got.keys() == expected.keys()
+        for task, wanted in expected.items():
+            assert (got[task] - wanted).abs().max() < 1e-4 * (wanted.max() - wanted.min())
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_the_report_gives_differences_and_no_batch_norm_is_left(exported, suffix: str) -> None:
+    report = exported("mixed", suffix).report
+    assert report.num_batch_norms == 0
+    assert report.file_bytes == report.path.stat().st_size
+    assert all(0 <= value < 1e-4 for value in report.differences.values())
+    assert all(task in str(report) for task in report.differences)
+    assert [path.name for path in report.path.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_onnx_file_is_whole_and_says_what_it_holds(exported) -> None:
+    case = exported("mixed", ".onnx")
+    model = onnx.load(case.report.path)
+    onnx.checker.check_model(model)
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    assert not any("BatchNorm" in node.op_type for node in model.graph.node)
+    assert not any("initial" in tensor.name for tensor in model.graph.initializer)
+    shapes = {
+        value.name: [part.dim_param or part.dim_value for part in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {"image": ["batch", 3, 50, 70], "semseg": ["batch", 5, 50, 70], "normals": ["batch", 3, 50, 70]}
+    about = json.loads({entry.key: entry.value for entry in model.metadata_props}["atrcnas"])
+    assert (about["height"], about["width"]) == case.size
+    assert {name: (task["decode"], task["channels"]) for name, task in about["tasks"].items()} == {
+        "semseg": ("argmax", 5),
+        "normals": ("unit", 3),
+    }
+
+
+def test_a_file_that_computes_something_else_is_refused_and_the_old_one_stays(tmp_path: Path, monkeypatch) -> None:
+    def corrupt(net: MultiTaskNet, size: tuple[int, int]) -> MultiTaskNet:
+        folded = fold_batch_norm(net, size)
+        folded.heads["depth"].body[-1].weight *= 1.01
+        return folded
+
+    net, out = plain_network(BACKBONE), tmp_path / "net.pt2"
+    monkeypatch.setattr(module, "fold_batch_norm", corrupt)
+    with pytest.raises(ExportError, match="depth"):
+        export(net, SIZE, out)
+    assert list(tmp_path.iterdir()) == []
+    out.write_text("old")
+    with pytest.raises(ExportError, match="differ"):
+        export(net, SIZE, out)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("net.pt2", "old")]
+
+
+def test_a_network_that_gives_nan_is_refused(tmp_path: Path) -> None:
+    net = plain_network(BACKBONE)
+    net.heads["depth"].body[-1].bias.data.fill_(float("nan"))
+    with pytest.raises(ExportError, match="inf"):
+        export(net, SIZE, tmp_path / "net.pt2")
+
+
+def test_the_contexts_take_part_in_what_is_compared() -> None:
+    net = mixed_network()
+    image = torch.rand(1, 3, *SIZE)
+    with torch.no_grad():
+        before = net(image).predictions
+        for context in net.refiners["4"].contexts.values():
+            changed = [parameter for parameter in context.parameters() if parameter.dim() > 1]
+            kept = [parameter.clone() for parameter in changed]
+            for parameter in changed:
+                parameter.mul_(-0.5)
+            after = net(image).predictions
+            for parameter, old in zip(changed, kept, strict=True):
+                parameter.copy_(old)
+            assert any((after[task] - before[task]).abs().max() > 1e-3 * before[task].std() for task in before), context
+
+
+def test_the_network_stays_as_it_was(tmp_path: Path) -> None:
+    net = plain_network(BACKBONE).train()
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    export(net, SIZE, tmp_path / "net.pt2", example=torch.rand(1, 3, *SIZE))
+    assert net.training
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_the_exporters_say_nothing(tmp_path: Path, capfd, recwarn) -> None:
+    export(plain_network(BACKBONE), SIZE, tmp_path / "net.onnx")
+    assert capfd.readouterr() == ("", "")
+    assert [str(warning.message) for warning in recwarn.list] == []
+
+
+def test_another_suffix_names_the_two(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"\.onnx or \.pt2"):
+        export(plain_network(BACKBONE), SIZE, tmp_path / "net.tflite")
+
+
+def test_a_searching_network_is_sent_to_retraining(tmp_path: Path) -> None:
+    net = MultiTaskNet(records("depth"), {Pair("depth", "depth"): ("none", "local")}, BackboneSpec(name=BACKBONE))
+    with pytest.raises(ExportError, match="retrain"):
+        export(net, SIZE, tmp_path / "net.pt2")
+
+
+def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ExportError, match=r"pip install 'atrcnas\[deploy\]'"):
+        export(plain_network(BACKBONE), SIZE, tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("example", [torch.rand(3, 32, 64), torch.rand(1, 3, 32, 32), torch.ones(1, 3, 32, 64, dtype=torch.uint8)])
+def test_an_example_of_another_shape_or_type_is_refused(tmp_path: Path, example: torch.Tensor) -> None:
+    with pytest.raises(ExportError, match="example"):
+        export(plain_network(BACKBONE), SIZE, tmp_path / "net.pt2", example=example)
+
+
+def test_a_size_the_backbone_cannot_take_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="32 x 64"):
+        export(plain_network("test_maxvit"), SIZE, tmp_path / "net.pt2")

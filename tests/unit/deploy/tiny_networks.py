@@ -1,0 +1,60 @@
+"""Small fixed networks whose every part matters: all statistics and scales are random."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from atrcnas.nn.blocks import PairConvBN
+from atrcnas.nn.net import MultiTaskNet
+from atrcnas.spec.experiment import BackboneSpec, ModelSpec
+from atrcnas.spec.pairs import Pair, all_pairs
+from atrcnas.spec.tasks import TASKS, Task
+
+BACKBONE = "test_resnet"
+
+
+def records(*names: str) -> dict[str, Task]:
+    """Task records; class counts, where open, are 5."""
+    return {name: TASKS[name].with_options(5 if TASKS[name].channels is None else None) for name in names}
+
+
+def mixed_network() -> MultiTaskNet:
+    """Every kind, by concatenation, with an auxiliary task and initial predictions."""
+    tasks, auxiliary = records("semseg", "normals"), records("edge")
+    kinds = ["global", "slabel", "local", "mti", "tlabel", "none"]
+    pairs = all_pairs(list(tasks), [4], [*tasks, *auxiliary])
+    candidates = {pair: (kind,) for pair, kind in zip(pairs, kinds, strict=True)}
+    model = ModelSpec(width=8, deep_supervision=True)
+    return randomised(MultiTaskNet(tasks, candidates, BackboneSpec(name=BACKBONE), model, auxiliary))
+
+
+def pyramid_network() -> MultiTaskNet:
+    """Contexts at two levels of a pyramid with propagation, summed."""
+    tasks = records("semseg", "depth")
+    kinds = {Pair("semseg", "depth", 32): "mti", Pair("depth", "semseg", 32): "slabel", Pair("depth", "depth", 8): "local"}
+    model = ModelSpec(neck="pyramid", head="pyramid", task_features="conv3", propagate=True, fuse="sum", refine=False)
+    candidates = {pair: (kind,) for pair, kind in kinds.items()}
+    return randomised(MultiTaskNet(tasks, candidates, BackboneSpec(name=BACKBONE), model))
+
+
+def plain_network(backbone: str) -> MultiTaskNet:
+    """No pairs."""
+    return randomised(MultiTaskNet(records("depth"), {}, BackboneSpec(name=backbone), ModelSpec(width=8)))
+
+
+def randomised(net: MultiTaskNet) -> MultiTaskNet:
+    """Statistics and scales that are no identity; otherwise contexts, whose last scale starts at 0, would not show."""
+    generator = torch.Generator().manual_seed(1)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            _fill(generator, module.running_mean, module.running_var, module.weight, module.bias)
+        elif isinstance(module, PairConvBN):
+            _fill(generator, module.mean, module.var, module.scale, module.shift)
+    return net.eval()
+
+
+def _fill(generator: torch.Generator, mean: object, var: object, scale: object, shift: object) -> None:
+    for tensor, (low, high) in ((mean, (-0.3, 0.3)), (var, (0.5, 2.0)), (scale, (0.5, 1.5)), (shift, (-0.3, 0.3))):
+        if isinstance(tensor, torch.Tensor):
+            tensor.data.uniform_(low, high, generator=generator)
