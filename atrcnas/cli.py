@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from atrcnas.ground.errors import AtrcnasError
 
@@ -20,7 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-say = Console(stderr=True, highlight=False, soft_wrap=True).print
 
 ExperimentArg = Annotated[str, typer.Argument(help="An experiment file, or the name of a bundled one.")]
 RunArg = Annotated[Path, typer.Argument(help="A run folder.")]
@@ -127,9 +125,8 @@ def predict(
 ) -> None:
     """Predict every task on images; writes a picture per task and the arrays."""
     from atrcnas.deploy.predict import Predictor, predict_images
-    from atrcnas.engine.run_folder import RunFolder
 
-    predictor = Predictor.from_run(RunFolder(run)) if run.is_dir() else Predictor.from_file(run)
+    predictor = Predictor.from_run(run) if run.is_dir() else Predictor.from_file(run)
     for path in predict_images(predictor, images, out):
         typer.echo(str(path))
 
@@ -184,10 +181,10 @@ def main() -> None:
     except AtrcnasError as error:
         if debug:
             raise
-        say(f"error: {error}", markup=False)
+        print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        say("interrupted; go on with --resume")
+        print("interrupted; go on with --resume", file=sys.stderr)
         sys.exit(130)
 
 

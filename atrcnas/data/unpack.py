@@ -174,7 +174,10 @@ def _tar_members(archive: Path, raw: IO[bytes], start: bytes, home: Path, total:
                 if not (info.isdir() or info.isfile()) or info.issparse():
                     raise _refused(archive, f"{info.name!r:.80}, which is a link or a device")
                 _safe_path(archive, info.name)
-                tarfile.data_filter(info, str(home))
+                try:
+                    tarfile.data_filter(info, str(home))
+                except tarfile.FilterError as error:
+                    raise _refused(archive, str(error)) from error
                 end = info.offset_data + -(-info.size // _BLOCK) * _BLOCK
                 name = f"{info.name}/" if info.isdir() else info.name
                 yield _Member(name, info.size, partial(content.extractfile, info), raw.tell() / total)

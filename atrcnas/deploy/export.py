@@ -132,7 +132,7 @@ def _predict(live: MultiTaskNet, image: Tensor) -> RawOutputs:
     try:
         with torch.no_grad():
             predictions: RawOutputs = live(image).predictions
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, AssertionError) as error:
         height, width = image.shape[-2:]
         raise ExportError(
             f"size: the network itself cannot take images of {height} x {width} ({error}). Choose another size."

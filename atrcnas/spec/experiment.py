@@ -154,6 +154,7 @@ class TaskOptions(Spec):
 
     weight: float | None = Field(default=None, ge=0)
     positive_weight: float | None = Field(default=None, gt=0, lt=1, description="of the boundary loss")
+    max_dist: float | None = Field(default=None, gt=0, lt=1, description="of boundary matching, share of the diagonal")
 
     def given(self) -> dict[str, float]:
         """The options that are set."""

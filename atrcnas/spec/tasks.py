@@ -29,6 +29,7 @@ class Task:
         label_loss: name in objectives/losses.py, of the label map.
         loss_options: keyword arguments of both losses.
         metric: name in objectives/metrics; its first figure is the task's score.
+        metric_options: keyword arguments of the metric.
         score: name of that first figure.
         higher_is_better: direction of the score.
         score_scale: for a score where lower is better, the value that counts as half as good as perfect
@@ -56,6 +57,7 @@ class Task:
     higher_is_better: bool
     decode: str
     loss_options: Mapping[str, Any] = field(default_factory=dict)
+    metric_options: Mapping[str, Any] = field(default_factory=dict)
     score_scale: float = 1.0
     weight: float = 1.0
     unit: str = ""
@@ -65,12 +67,20 @@ class Task:
     display: str = "palette"
     display_range: tuple[float, float] | None = None
 
-    def with_options(self, num_classes: int | None = None, weight: float | None = None, **loss_options: Any) -> Task:
-        """This task for one experiment: class count from the data set, weight and loss options from the user.
+    def with_options(self, num_classes: int | None = None, weight: float | None = None, **options: float) -> Task:
+        """This task for one experiment.
+
+        Args:
+            num_classes: from the data set, for a task without a fixed count.
+            weight: of its losses, in place of the table's.
+            options: in place of the table's loss and metric options.
 
         Raises:
-            ConfigError: the class count is needed and missing, or contradicts a fixed one.
+            ConfigError: the class count is needed and missing, or contradicts a fixed one; an option is not the task's.
         """
+        for key in options:
+            if key not in self.loss_options and key not in self.metric_options:
+                raise ConfigError(f"task_options.{self.name}.{key}: '{self.name}' has no such option. Remove it.")
         channels, label_channels = self.channels, self.label_channels
         if channels is None:
             if num_classes is None:
@@ -85,7 +95,8 @@ class Task:
             channels=channels,
             label_channels=label_channels,
             weight=self.weight if weight is None else weight,
-            loss_options={**self.loss_options, **loss_options},
+            loss_options={key: options.get(key, value) for key, value in self.loss_options.items()},
+            metric_options={key: options.get(key, value) for key, value in self.metric_options.items()},
         )
 
     @property
@@ -212,6 +223,7 @@ TASKS.register(
         label_loss="balanced_edge_cross_entropy",
         loss_options={"positive_weight": 0.8},
         metric="edge",
+        metric_options={"max_dist": 0.0075},
         score="ods_f",
         higher_is_better=True,
         decode="sigmoid",

@@ -187,7 +187,7 @@ def test_there_is_no_test_split(root: Path) -> None:
 
 
 def test_tasks_without_ground_truth_are_refused(root: Path) -> None:
-    with pytest.raises(ConfigError, match="'nyud' has no 'sal'. Its tasks: semseg, depth, normals, edge"):
+    with pytest.raises(ConfigError, match=r"'nyud' has no 'sal'\. Its tasks: semseg, depth, normals, edge"):
         open_nyud(root, "sal")
 
 

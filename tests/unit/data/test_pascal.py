@@ -208,7 +208,8 @@ def test_edges_are_the_thinned_laplacian_of_the_label_map(home: Path) -> None:
     assert not open_pascal(home, "edge")[1].targets["edge"].any()
 
 
-def test_boundaries_equal_a_laplacian_written_out(rng: np.random.Generator = np.random.default_rng(0)) -> None:
+def test_boundaries_equal_a_laplacian_written_out() -> None:
+    rng = np.random.default_rng(0)
     labels = np.repeat(np.repeat(rng.integers(1, 6, (9, 7)), 4, axis=0), 5, axis=1)
     height, width = labels.shape
     laplacian = np.zeros(labels.shape, int)

@@ -30,9 +30,8 @@ class _Patches(nn.Module):
 
 
 def _network(kind: str) -> tuple[MultiTaskNet, dict[int, int]]:
-    net = MultiTaskNet(
-        records("depth"), {Pair("depth", "depth"): (kind,)}, BackboneSpec(name=BACKBONE), ModelSpec(width=WIDTH, deep_supervision=True)
-    )
+    model = ModelSpec(width=WIDTH, deep_supervision=True)
+    net = MultiTaskNet(records("depth"), {Pair("depth", "depth"): (kind,)}, BackboneSpec(name=BACKBONE), model)
     widths = net.backbone.widths
     net.backbone = _Patches(widths)
     return net, widths

@@ -141,8 +141,9 @@ def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("example", [torch.rand(3, 32, 64), torch.rand(1, 3, 32, 32), torch.ones(1, 3, 32, 64, dtype=torch.uint8)])
-def test_an_example_of_another_shape_or_type_is_refused(tmp_path: Path, example: torch.Tensor) -> None:
+@pytest.mark.parametrize(("shape", "dtype"), [((3, 32, 64), None), ((1, 3, 32, 32), None), ((1, 3, 32, 64), torch.uint8)])
+def test_an_example_of_another_shape_or_type_is_refused(tmp_path: Path, shape: tuple[int, ...], dtype) -> None:
+    example = torch.ones(shape, dtype=dtype)
     with pytest.raises(ExportError, match="example"):
         export(plain_network(BACKBONE), SIZE, tmp_path / "net.pt2", example=example)
 

@@ -19,7 +19,7 @@ class _Payload:
 
 
 def _pickled(_: bytes) -> bytes:
-    return pickle.dumps({"x": _Payload()})
+    return pickle.dumps({"x": _Payload()}, protocol=2)
 
 
 def _json(change: Callable[[dict], None]) -> Callable[[bytes], bytes]:

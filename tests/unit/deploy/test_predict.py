@@ -50,7 +50,7 @@ def test_a_file_predicts_what_the_network_does(exported, suffix: str) -> None:
 
 def test_a_run_predicts_what_its_network_does_at_any_size(tmp_path: Path) -> None:
     settings = {"tasks": ["semseg", "depth"], "backbone": {"name": BACKBONE}, "model": {"width": 8}}
-    experiment, contexts = Experiment.load(settings), ContextConfig.load("uniform_local")
+    experiment, contexts = Experiment.load(settings), ContextConfig.load("uniform-local")
     net = fixed_network(experiment, contexts).eval()
     folder = RunFolder(tmp_path)
     write_yaml(folder.experiment, experiment.dump())
@@ -75,7 +75,7 @@ def test_predictions_are_decoded_at_the_image_size(size: tuple[int, int] | None)
     assert got["semseg"].dtype == np.int64
     assert got["depth"].min() >= 0
     assert np.allclose(np.linalg.norm(got["normals"], axis=2), 1, atol=1e-5)
-    assert 0 <= got["edge"].min() and got["edge"].max() <= 1
+    assert got["edge"].min() >= 0 and got["edge"].max() <= 1
 
 
 @pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)])

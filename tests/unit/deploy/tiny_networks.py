@@ -46,6 +46,9 @@ def plain_network(backbone: str) -> MultiTaskNet:
 def randomised(net: MultiTaskNet) -> MultiTaskNet:
     """Statistics and scales that are no identity; otherwise contexts, whose last scale starts at 0, would not show."""
     generator = torch.Generator().manual_seed(1)
+    for parameter in net.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_normal_(parameter, generator=generator)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             _fill(generator, module.running_mean, module.running_var, module.weight, module.bias)
@@ -55,6 +58,6 @@ def randomised(net: MultiTaskNet) -> MultiTaskNet:
 
 
 def _fill(generator: torch.Generator, mean: object, var: object, scale: object, shift: object) -> None:
-    for tensor, (low, high) in ((mean, (-0.3, 0.3)), (var, (0.5, 2.0)), (scale, (0.5, 1.5)), (shift, (-0.3, 0.3))):
+    for tensor, (low, high) in ((mean, (-0.3, 0.3)), (var, (0.5, 2.0)), (scale, (0.5, 1.5)), (shift, (-0.1, 0.6))):
         if isinstance(tensor, torch.Tensor):
             tensor.data.uniform_(low, high, generator=generator)

@@ -142,7 +142,7 @@ def test_pickle_with_code_is_refused_and_not_executed(tmp_path: Path, form: str)
     if form == "torch":
         torch.save({"state_dict": Bomb(target)}, path)
     else:
-        path.write_bytes(pickle.dumps(Bomb(target)))
+        path.write_bytes(pickle.dumps(Bomb(target), protocol=2))
     with pytest.raises(CheckpointError):
         Backbone(TINY, str(path))
     assert not target.exists()

@@ -296,3 +296,16 @@ def test_label_probabilities_are_computed_once_per_forward_pass(monkeypatch: pyt
         context = build(kind)
         context(inputs, every_row(context))
     assert len(calls) == len(TASKS)
+
+
+def test_global_context_of_one_pixel_is_its_value_however_small_the_keys() -> None:
+    """The norm is clamped where it is zero, not where it is merely small."""
+    context = build(KINDS["global"]).eval()
+    with torch.no_grad():
+        for layer in (context.query.second, context.key.second):
+            layer.scale.zero_()
+            layer.shift.fill_(-9.0)
+    features, labels = tensors(height=1, width=1)
+    value = context.value(context, features, (1,))
+    (out,) = context(ContextInputs(features, labels, None), (1,))
+    torch.testing.assert_close(out, value, rtol=1e-9, atol=0.0)
