@@ -1,6 +1,6 @@
 """Search on an experiment, retrain the answer and the multi-task baseline equally long, and report Delta_m.
 
-    python -m analysis.searched_vs_baseline rooms --seeds 0 1 --out analysis/results/rooms.json [key=value ...]
+python -m analysis.searched_vs_baseline rooms --seeds 0 1 --out analysis/results/rooms.json [key=value ...]
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,14 +27,14 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last chec
 Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value ...", show_default=False)]
 
 
-class Format(str, Enum):
+class Format(StrEnum):
     """Forms of a context config."""
 
     yaml = "yaml"
     reference_json = "reference-json"
 
 
-class Listing(str, Enum):
+class Listing(StrEnum):
     """What can be listed."""
 
     kinds = "kinds"

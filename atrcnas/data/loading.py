@@ -79,7 +79,7 @@ def open_source(experiment: Experiment, split: str) -> Source:
     return source
 
 
-class _Prepared(Dataset[Augmented]):
+class _Prepared(Dataset[Any]):
     """Augmented samples, addressed by (index, seed of the augmentation)."""
 
     def __init__(self, source: Source, tasks: Mapping[str, Task], options: AugmentSpec | None) -> None:

@@ -18,7 +18,7 @@ from torch.export import Dim, ExportedProgram
 from atrcnas.deploy.fold import fold_batch_norm, inference_copy
 from atrcnas.deploy.loading import MISSING_PACKAGES, RawOutputs, load_exported
 from atrcnas.deploy.metadata import INPUT, KEY, Metadata, task_records
-from atrcnas.ground.errors import ExportError
+from atrcnas.ground.errors import AtrcnasError, ExportError
 from atrcnas.ground.files import write_atomically
 from atrcnas.nn.net import MultiTaskNet
 
@@ -96,8 +96,9 @@ def export(
     def write_and_compare(temporary: Path) -> None:
         with _explained(out):
             write(program, temporary, metadata)
-        run = load_exported(temporary, trusted=True).run
-        differences.update(_compare(expected, [run(image) for image in images]))
+            run = load_exported(temporary, trusted=True).run
+            got = [run(image) for image in images]
+        differences.update(_compare(expected, got))
         _require_close(differences, tolerance, out)
 
     with _explained(out), torch.no_grad():
@@ -178,7 +179,9 @@ def _explained(out: Path) -> Iterator[None]:
         logging.disable(logging.WARNING)
         try:
             yield
-        except (RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:
+        except (AtrcnasError, OSError):
+            raise
+        except Exception as error:  # what exporters and runtimes raise shares no base class
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise ExportError(
                 f"{out}: the network cannot be exported as {out.suffix} ({reason}). "

@@ -85,7 +85,7 @@ def _score(
 
 
 def _save_sample(path: Path, batch: Batch, decoded: Mapping[str, torch.Tensor], tasks: Mapping[str, Task]) -> None:
-    arrays = {"image": batch.image[0].permute(1, 2, 0).cpu().numpy()}
+    arrays: dict[str, Any] = {"image": batch.image[0].permute(1, 2, 0).cpu().numpy()}
     for name in tasks:
         arrays[f"prediction.{name}"] = as_map(decoded[name])
         arrays[f"target.{name}"] = as_map(batch.targets[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from atrcnas.ground.files import write_atomically
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.pairs import Pair
 
 
 def supernet(experiment: Experiment) -> MultiTaskNet:
@@ -27,7 +29,7 @@ def fixed_network(experiment: Experiment, contexts: ContextConfig) -> MultiTaskN
     return _network(experiment, {pair: (kind,) for pair, kind in kinds.items()})
 
 
-def _network(experiment: Experiment, candidates: dict) -> MultiTaskNet:
+def _network(experiment: Experiment, candidates: Mapping[Pair, Sequence[str]]) -> MultiTaskNet:
     torch.manual_seed(experiment.seed)
     tasks = experiment.resolved_tasks()
     return MultiTaskNet(

@@ -34,7 +34,7 @@ from atrcnas.spec.experiment import Experiment, SearchSpec
 
 
 class SearchTraining(Training):
-    """Training of weights and logits; arguments as in :class:`Training`, and:
+    """Training of weights and logits, with the arguments of :class:`Training` and these.
 
     Args:
         sampler: the logits.
@@ -195,7 +195,7 @@ def _training(experiment: Experiment, folder: RunFolder, source: Source, first: 
 
 def _search_loader(experiment: Experiment, source: Source, first: int, share: dict[str, int]) -> Any:
     recipe = experiment.search
-    order = np.random.default_rng((experiment.seed, len(source))).permutation(len(source))
+    order = np.random.default_rng((experiment.seed, len(source))).permutation(len(source)).tolist()
     num_held_out = round(recipe.held_out * len(source))
     if num_held_out == 0:
         return training_loader(experiment, source, order, recipe.batch_size, recipe.steps, first=first, **share)

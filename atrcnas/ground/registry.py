@@ -14,7 +14,9 @@ class Named(Protocol):
     """Anything a registry can hold."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is asked for by."""
+        ...
 
 
 RecordT = TypeVar("RecordT", bound=Named)

@@ -11,4 +11,4 @@ def linear(ends: tuple[float, float], step: int, steps: int) -> float:
 
 def poly(first: float, power: float, step: int, steps: int) -> float:
     """``first * (1 - step / steps) ** power``."""
-    return first * (1 - step / steps) ** power
+    return float(first * (1 - step / steps) ** power)

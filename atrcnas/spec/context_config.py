@@ -69,12 +69,12 @@ class ContextConfig(Spec):
         return {str(key): str(value) for key, value in self.pairs.items()}
 
     def _listed(self) -> dict[Pair, str]:
-        tables = self.pairs if len(self.levels) > 1 else {self.levels[0]: self.pairs}
+        tables: Mapping[Any, Any] = self.pairs if len(self.levels) > 1 else {self.levels[0]: self.pairs}
         if set(tables) != set(self.levels):
             raise ConfigError(f"pairs: expected one table for each of levels {list(self.levels)}, got {list(tables)}.")
         listed: dict[Pair, str] = {}
         for level, table in tables.items():
-            for target, row in dict(table).items():
+            for target, row in table.items():
                 if not isinstance(row, Mapping):
                     raise ConfigError(f"pairs.{target}: expected 'source: kind' lines, got {row!r}.")
                 listed |= {Pair(target, source, int(level)): str(kind) for source, kind in row.items()}

@@ -222,7 +222,8 @@ class Experiment(Spec):
             ConfigError: unknown key, wrong type or out of range.
         """
         source = resolve(DATASETS[self.data.name].source)
-        return validate(source.Options, self.data.options, f"{self._where}: data.options")
+        options: type[BaseModel] = source.Options
+        return validate(options, self.data.options, f"{self._where}: data.options")
 
     def resolved_tasks(self) -> dict[str, Task]:
         """Task records with class counts from the data set and options from the experiment, by name.

@@ -11,8 +11,8 @@ import torch
 from atrcnas import Experiment
 from atrcnas.data.loading import open_source, training_loader
 from atrcnas.engine.networks import supernet
-from atrcnas.engine.search import search
 from atrcnas.engine.retrain import retrain
+from atrcnas.engine.search import search
 from atrcnas.objectives.objective import Objective
 from atrcnas.search.sampler import Sampler
 

@@ -106,7 +106,8 @@ class Projection(nn.Module):
 
     def forward(self, context: Context, features: dict[str, Tensor], rows: tuple[int, ...]) -> Tensor:
         """Project features [B, C, H, W] per task to [B, n*d, H, W], rows in the given order."""
-        d, parts = context.out_width, {}
+        d = context.out_width
+        parts: dict[int, Tensor] = {}
         for task, group in context.rows_by(rows, self.role).items():
             projected = self.first(features[task], group, grouped=False)
             parts.update(zip(group, projected.split(d, dim=1), strict=True))

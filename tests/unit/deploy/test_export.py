@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -83,6 +85,22 @@ def test_a_file_that_computes_something_else_is_refused_and_the_old_one_stays(tm
     with pytest.raises(ExportError, match="differ"):
         export(net, SIZE, out)
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("net.pt2", "old")]
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_a_file_that_takes_one_batch_size_only_is_refused(tmp_path: Path, monkeypatch, suffix: str) -> None:
+    def fixed_batch(net: MultiTaskNet, size: tuple[int, int]) -> torch.export.ExportedProgram:
+        return torch.export.export(module._Exported(net), (torch.zeros(1, 3, *size),))
+
+    monkeypatch.setattr(module, "_trace", fixed_batch)
+    monkeypatch.setattr(torch.onnx, "export", partial(_without_shapes, torch.onnx.export))
+    with pytest.raises(ExportError, match="cannot be exported"):
+        export(plain_network(BACKBONE), SIZE, tmp_path / f"net{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _without_shapes(exporter: Callable[..., object], *args: object, dynamic_shapes: object, **kwargs: object) -> object:
+    return exporter(*args, **kwargs)
 
 
 def test_a_network_that_gives_nan_is_refused(tmp_path: Path) -> None:
