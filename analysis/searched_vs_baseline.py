@@ -15,7 +15,7 @@ from atrcnas import ContextConfig, Experiment, retrain, search
 from atrcnas.engine.run_folder import environment
 from atrcnas.ground.files import write_json
 from atrcnas.objectives.gain import multi_task_gain
-from atrcnas.search.sampler import Sampler
+from atrcnas.sampling.sampler import Sampler
 
 
 def first_scores(results: dict[str, Any]) -> dict[str, float]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from atrcnas.nn.mixture import Mixture
     from atrcnas.nn.net import MultiTaskNet
     from atrcnas.nn.relations import ContextRefiner
-    from atrcnas.search.sampler import Sampler
+    from atrcnas.sampling.sampler import Sampler
     from atrcnas.spec.context_config import ContextConfig
     from atrcnas.spec.experiment import Experiment
     from atrcnas.spec.kinds import KINDS, Kind
@@ -36,7 +36,7 @@ _HOMES = {
     "Mixture": "atrcnas.nn.mixture",
     "MultiTaskNet": "atrcnas.nn.net",
     "Pair": "atrcnas.spec.pairs",
-    "Sampler": "atrcnas.search.sampler",
+    "Sampler": "atrcnas.sampling.sampler",
     "SearchSpace": "atrcnas.spec.space",
     "TASKS": "atrcnas.spec.tasks",
     "Task": "atrcnas.spec.tasks",
@@ -70,6 +70,5 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'atrcnas' has no attribute '{name}'")
     found = getattr(importlib.import_module(_HOMES[name]), name)
-    # `atrcnas.search` is also a sub-package; the function wins once it was asked for.
     globals()[name] = found
     return found

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from atrcnas.data.loading import Batch, open_source, validation_loader
-from atrcnas.deploy.costs import measure_costs
+from atrcnas.engine.costs import measure_costs
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.files import write_atomically, write_json

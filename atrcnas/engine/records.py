@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from atrcnas.ground.files import write_atomically
-from atrcnas.search.sampler import Sampler
+from atrcnas.sampling.sampler import Sampler
 
 METRIC_COLUMNS = ("step", "stage", "task", "name", "value")
 LOGIT_COLUMNS = ("step", "level", "target", "source", "kind", "logit", "probability", "committed")

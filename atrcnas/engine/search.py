@@ -27,8 +27,8 @@ from atrcnas.engine.trainer import fit, make_trainer, resume_point
 from atrcnas.engine.training import Training
 from atrcnas.nn.mixture import Mixture
 from atrcnas.objectives.objective import Objective
-from atrcnas.search.sampler import Sampler
-from atrcnas.search.schedules import linear
+from atrcnas.sampling.sampler import Sampler
+from atrcnas.sampling.schedules import linear
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment, SearchSpec
 

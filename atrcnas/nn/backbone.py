@@ -90,12 +90,27 @@ def _create(name: str, weights: str, settings: dict[str, Any]) -> nn.Module:
             f"backbone.weights: expected 'none', 'hub' or a file, got '{weights}', which does not exist. Check the path."
         )
     try:
-        return timm.create_model(
+        body = timm.create_model(
             name, pretrained=True, pretrained_cfg_overlay={"file": weights}, features_only=True, **settings
         )
+        _check_complete(body, timm.models.load_state_dict(weights, weights_only=True))
+        return body
     except (SafetensorError, RuntimeError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
             f"backbone.weights: {weights} does not hold weights of '{name}' ({reason}). "
             "Expected a file under timm's names for this model."
         ) from error
+
+
+def _check_complete(body: nn.Module, given: dict[str, Tensor]) -> None:
+    """timm loads what it finds and leaves the rest random; a part of a network is refused here.
+
+    Raises:
+        KeyError: naming the first tensor that the file does not hold.
+    """
+    # timm's feature extractors may write "stages_0" for "stages.0".
+    known = {key.replace(".", "_") for key in given}
+    for key in body.state_dict():
+        if key.replace(".", "_") not in known and not key.endswith("num_batches_tracked"):
+            raise KeyError(f"'{key}' is missing")

@@ -98,11 +98,12 @@ class PairConvBN(nn.Module):
         y = F.conv2d(x, weight, groups=groups)
         scale = None if self.scale is None else self._pick(self.scale, rows)
         shift = None if self.shift is None else self._pick(self.shift, rows)
-        mean, var = self._pick(self.mean, rows), self._pick(self.var, rows)
+        # `.data`: autograd must not take the update of some pairs' statistics for a change of what others saved.
+        mean, var = self._pick(self.mean.data, rows), self._pick(self.var.data, rows)
         y = F.batch_norm(y, mean, var, scale, shift, self.training, self.momentum, self.eps)
         if self.training:
-            self._put(self.mean, mean, rows)
-            self._put(self.var, var, rows)
+            self._put(self.mean.data, mean, rows)
+            self._put(self.var.data, var, rows)
         return y
 
     def fold(self) -> None:

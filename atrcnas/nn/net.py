@@ -68,7 +68,7 @@ class MultiTaskNet(nn.Module):
         super().__init__()
         backbone, model = backbone or BackboneSpec(), model or ModelSpec()
         everyone = {**tasks, **(auxiliary or {})}
-        self.tasks, self.model = tuple(tasks), model
+        self.tasks, self.all_tasks, self.model = tuple(tasks), tuple(everyone), model
         self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.backbone = Backbone(backbone.name, backbone.weights, backbone.freeze)
@@ -178,7 +178,7 @@ class MultiTaskNet(nn.Module):
     ) -> dict[str, Tensor]:
         stems = self._part(self.stems, level)
         if not stems:
-            return {task: features for task in self.tasks}
+            return dict.fromkeys(self.all_tasks, features)
         own: dict[str, Tensor] = {}
         for name, module in stems.items():
             joined = features

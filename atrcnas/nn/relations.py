@@ -112,8 +112,8 @@ class ContextRefiner(nn.Module):
             raise ConfigError(
                 "this network still has several kinds per pair. Pass mixture=..., or fix one kind per pair."
             )
-        missing = [task for task in self.label_tasks if task not in (labels or {})]
-        if missing and (mixture is None or self._needs_labels(mixture)):
+        missing = [task for task in self._labels_used(mixture) if task not in (labels or {})]
+        if missing:
             raise ConfigError(f"labels: the chosen kinds pool by the label maps of {missing}. Pass their logits.")
         inputs = ContextInputs(dict(features), dict(labels or {}), valid)
         maps = self._pool(inputs, mixture)
@@ -132,8 +132,10 @@ class ContextRefiner(nn.Module):
                 maps[pair] = maps[pair] + part if pair in maps else part
         return maps
 
-    def _needs_labels(self, mixture: Mixture) -> bool:
-        return bool(label_tasks({pair: mixture.active_kinds(pair) for pair in self.candidates}))
+    def _labels_used(self, mixture: Mixture | None) -> tuple[str, ...]:
+        if mixture is None:
+            return self.label_tasks
+        return label_tasks({pair: mixture.active_kinds(pair) for pair in self.candidates})
 
 
 def _check(candidates: Mapping[Pair, Sequence[str]]) -> None:

@@ -9,23 +9,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import parse_yaml, read_yaml
 from atrcnas.ground.registry import load_plugins, resolve
 from atrcnas.spec.bundled import find
 from atrcnas.spec.datasets import DATASETS
-from atrcnas.spec.schema import Spec, validate
+from atrcnas.spec.schema import Bool, Float, Int, Spec, validate
 from atrcnas.spec.space import SearchSpace
 from atrcnas.spec.tasks import TASKS, Task
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Steps = Annotated[int, Field(ge=1, le=100_000_000)]
+Share = Annotated[Float, Field(ge=0, le=1)]
+Steps = Annotated[Int, Field(ge=1, le=100_000_000)]
 
 
-Factor = Annotated[float, Field(ge=0.05, le=20.0)]
-Side = Annotated[int, Field(ge=8, le=16384)]
+Factor = Annotated[Float, Field(ge=0.05, le=20.0)]
+Side = Annotated[Int, Field(ge=8, le=16384)]
+
+
+def _as_word(value: Any) -> Any:
+    """YAML reads an unquoted 32 as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class AugmentSpec(Spec):
@@ -36,8 +41,8 @@ class AugmentSpec(Spec):
     )
     scale: tuple[Factor, Factor] = Field(default=(0.5, 2.0), description="smallest and largest random enlargement")
     flip: Share = Field(default=0.5, description="probability of a horizontal flip")
-    photometric: bool = Field(default=True, description="change brightness, contrast, saturation and hue")
-    crop_max_share: float = Field(
+    photometric: Bool = Field(default=True, description="change brightness, contrast, saturation and hue")
+    crop_max_share: Float = Field(
         default=0.75,
         gt=0.0,
         le=1.0,
@@ -57,7 +62,7 @@ class DataSpec(Spec):
     name: str = "rooms"
     options: dict[str, Any] = Field(default={}, description="of that data set; `atrcnas list datasets` shows them")
     augment: AugmentSpec | None = AugmentSpec()
-    workers: int = Field(default=0, ge=0, le=256, description="loader processes")
+    workers: Int = Field(default=0, ge=0, le=256, description="loader processes")
 
 
 class BackboneSpec(Spec):
@@ -65,7 +70,7 @@ class BackboneSpec(Spec):
 
     name: str = "hrnet_w18_small_v2"
     weights: str = Field(default="none", description="'none', 'hub' (timm's download) or a local file")
-    freeze: bool = Field(default=False, description="keep weights and BatchNorm statistics as loaded")
+    freeze: Bool = Field(default=False, description="keep weights and BatchNorm statistics as loaded")
 
 
 class ModelSpec(Spec):
@@ -73,16 +78,16 @@ class ModelSpec(Spec):
 
     neck: Literal["concat", "pyramid"] = "concat"
     task_features: Literal["none", "conv3", "bottleneck2", "basic2"] = "conv3"
-    width: int | None = Field(
+    width: Int | None = Field(
         default=None, ge=4, le=4096, description="channels of task features; None: a quarter of the neck's"
     )
-    deep_supervision: bool = Field(
+    deep_supervision: Bool = Field(
         default=False, description="initial predictions from task features, with the final losses"
     )
-    propagate: bool = Field(default=False, description="MTI-Net's feature propagation from coarser to finer levels")
+    propagate: Bool = Field(default=False, description="MTI-Net's feature propagation from coarser to finer levels")
     fuse: Literal["concat", "sum"] = "concat"
-    refine: bool = Field(default=True, description="ATRC's last 1x1 convolution over own features and contexts")
-    dropout: float = Field(default=0.05, ge=0, lt=1, description="of the refined features; not while searching")
+    refine: Bool = Field(default=True, description="ATRC's last 1x1 convolution over own features and contexts")
+    dropout: Float = Field(default=0.05, ge=0, lt=1, description="of the refined features; not while searching")
     head: Literal["conv1", "bottleneck2", "pyramid"] = "conv1"
 
     @model_validator(mode="after")
@@ -110,12 +115,12 @@ class TrainSpec(Spec):
     """What searching and retraining share: SGD with momentum and a polynomial schedule per step."""
 
     steps: Steps = 40_000
-    batch_size: int = Field(default=8, ge=1, le=65_536)
-    learning_rate: float = Field(default=0.01, gt=0, le=100)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=5e-4, ge=0, le=1)
-    poly_power: float = Field(default=0.9, ge=0, le=10)
-    clip: float | None = Field(default=None, gt=0, description="largest norm of the gradient; None: no clipping")
+    batch_size: Int = Field(default=8, ge=1, le=65_536)
+    learning_rate: Float = Field(default=0.01, gt=0, le=100)
+    momentum: Float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: Float = Field(default=5e-4, ge=0, le=1)
+    poly_power: Float = Field(default=0.9, ge=0, le=10)
+    clip: Float | None = Field(default=None, gt=0, description="largest norm of the gradient; None: no clipping")
     validate_every: Steps = 2_000
     log_every: Steps = 50
 
@@ -123,22 +128,22 @@ class TrainSpec(Spec):
 class SearchSpec(TrainSpec):
     """The differentiable search."""
 
-    clip: float | None = Field(default=10.0, gt=0, description="largest norm of the gradient; None: no clipping")
-    logits_learning_rate: float = Field(default=5e-4, gt=0, le=100, description="of Adam, without decay")
-    tau: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
+    clip: Float | None = Field(default=10.0, gt=0, description="largest norm of the gradient; None: no clipping")
+    logits_learning_rate: Float = Field(default=5e-4, gt=0, le=100, description="of Adam, without decay")
+    tau: tuple[Annotated[Float, Field(gt=0)], Annotated[Float, Field(gt=0)]] = Field(
         default=(1.0, 0.05), description="temperature, first and last step, linear"
     )
-    entropy_weight: tuple[float, float] = Field(
+    entropy_weight: tuple[Float, Float] = Field(
         default=(-0.02, 0.06), description="of the mean entropy, first and last step, linear"
     )
-    commit_gap: float = Field(
+    commit_gap: Float = Field(
         default=0.3, gt=0, le=1, description="a pair commits when its two best probabilities differ by this"
     )
-    noise: bool = Field(default=True, description="Gumbel noise; false gives DARTS' plain softmax")
+    noise: Bool = Field(default=True, description="Gumbel noise; false gives DARTS' plain softmax")
     estimator: Literal["soft", "sampled"] = Field(
         default="soft", description="soft: all candidates; sampled: only what is drawn, straight-through"
     )
-    held_out: float = Field(
+    held_out: Float = Field(
         default=0.0, ge=0, lt=1, description="share of training samples for the logits; 0: single-level"
     )
 
@@ -146,15 +151,15 @@ class SearchSpec(TrainSpec):
 class RetrainSpec(TrainSpec):
     """Training of the fixed network."""
 
-    inherit: bool = Field(default=False, description="start from the supernet's weights instead of from scratch")
+    inherit: Bool = Field(default=False, description="start from the supernet's weights instead of from scratch")
 
 
 class TaskOptions(Spec):
     """What an experiment may change of a task."""
 
-    weight: float | None = Field(default=None, ge=0)
-    positive_weight: float | None = Field(default=None, gt=0, lt=1, description="of the boundary loss")
-    max_dist: float | None = Field(default=None, gt=0, lt=1, description="of boundary matching, share of the diagonal")
+    weight: Float | None = Field(default=None, ge=0)
+    positive_weight: Float | None = Field(default=None, gt=0, lt=1, description="of the boundary loss")
+    max_dist: Float | None = Field(default=None, gt=0, lt=1, description="of boundary matching, share of the diagonal")
 
     def given(self) -> dict[str, float]:
         """The options that are set."""
@@ -167,7 +172,7 @@ class Experiment(Spec):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     name: str = Field(default="experiment", pattern=r"^[\w.-]+$")
     plugins: list[str] = []
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    seed: Int = Field(default=0, ge=0, le=2**31 - 1)
     tasks: tuple[str, ...] = Field(min_length=1)
     auxiliary_tasks: tuple[str, ...] = Field(
         default=(), description="give context and deep supervision, but no final output"
@@ -179,8 +184,8 @@ class Experiment(Spec):
     space: str | dict[str, Any] = Field(default="atrc", description="a bundled space, a file, or the space itself")
     search: SearchSpec = SearchSpec()
     retrain: RetrainSpec = RetrainSpec()
-    precision: Literal["32", "bf16", "64"] = "32"
-    devices: Literal["auto", "cpu"] | Annotated[int, Field(ge=1)] = "auto"
+    precision: Annotated[Literal["32", "bf16", "64"], BeforeValidator(_as_word)] = "32"
+    devices: Literal["auto", "cpu"] | Annotated[Int, Field(ge=1)] = "auto"
 
     _where: str = PrivateAttr("experiment")
 

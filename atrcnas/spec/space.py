@@ -66,7 +66,8 @@ class SearchSpace(Spec):
         pools = apply_rules(self.pairs, targets, self.levels, sources)
         for pair, pool in pools.items():
             unfit = [kind for kind in pool if pair.on_diagonal and not KINDS[kind].on_diagonal]
-            if unfit and "diagonal" not in self.pairs and f"{pair.target}<-{pair.source}" not in self.pairs:
+            own_rules = ("diagonal", f"{pair.target}<-{pair.source}", f"{pair.target}<-{pair.source}@{pair.level}")
+            if unfit and not any(rule in self.pairs for rule in own_rules):
                 pools[pair] = tuple(kind for kind in pool if kind not in unfit) or ("none",)
             elif unfit:
                 raise ConfigError(

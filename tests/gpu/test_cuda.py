@@ -14,7 +14,7 @@ from atrcnas.engine.networks import supernet
 from atrcnas.engine.retrain import retrain
 from atrcnas.engine.search import search
 from atrcnas.objectives.objective import Objective
-from atrcnas.search.sampler import Sampler
+from atrcnas.sampling.sampler import Sampler
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.reference import load_refiner
 from atrcnas.nn.relations import ContextRefiner
-from atrcnas.search.sampler import Sampler
+from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import Pair, all_pairs

@@ -35,7 +35,7 @@ class LabelContext(Context):
         regions = self._regions(inputs, rows)
         query = to_tokens(self.query(self, inputs.features, rows), len(rows))
         maps: dict[int, Tensor] = {}
-        for group in self._by_region_count(regions):
+        for group in _by_region_count(rows, regions):
             # [B, n*C, K, 1]: one group of channels for each pair, so that BatchNorm sees each pair's regions alone.
             stacked = torch.cat([regions[row] for row in group], dim=1).unsqueeze(-1)
             key, value = (
@@ -60,11 +60,13 @@ class LabelContext(Context):
             regions |= {row: parts[self.label_task(self.pairs[row])] for row in group}
         return regions
 
-    def _by_region_count(self, regions: dict[int, Tensor]) -> list[tuple[int, ...]]:
-        groups: dict[int, list[int]] = {}
-        for row, vectors in regions.items():
-            groups.setdefault(vectors.shape[-1], []).append(row)
-        return [tuple(sorted(group)) for group in groups.values()]
+
+def _by_region_count(rows: tuple[int, ...], regions: dict[int, Tensor]) -> list[tuple[int, ...]]:
+    """Group rows by their number of regions, each group in the order of ``rows``."""
+    groups: dict[int, list[int]] = {}
+    for row in rows:
+        groups.setdefault(regions[row].shape[-1], []).append(row)
+    return [tuple(group) for group in groups.values()]
 
 
 class TargetLabel(LabelContext):

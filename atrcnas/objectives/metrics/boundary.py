@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atrcnas.objectives.metrics.matching import Int64s, matching_sizes
-from atrcnas.objectives.metrics.thinning import level_bits, thin_levels
+from atrcnas.ground.thinning import level_bits, thin_levels
 
 NUM_THRESHOLDS = 99
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
+from atrcnas.data.matlab import read_variable
 from atrcnas.data.pascal import CLASSES, Pascal, PascalOptions
 from atrcnas.data.pascal_context import NORMALS_CLASSES, boundaries, thin
 from atrcnas.data.pascal_parts import GROUPS
 from atrcnas.ground.errors import ConfigError, DataError
-from atrcnas.objectives.metrics.thinning import thin_levels
+from atrcnas.ground.thinning import thin_levels
 from atrcnas.spec.tasks import TASKS as TASK_TABLE
 
 SHAPE = (6, 8)
@@ -210,7 +212,7 @@ def test_edges_are_the_thinned_laplacian_of_the_label_map(home: Path) -> None:
 
 def test_boundaries_equal_a_laplacian_written_out() -> None:
     rng = np.random.default_rng(0)
-    labels = np.repeat(np.repeat(rng.integers(1, 6, (9, 7)), 4, axis=0), 5, axis=1)
+    labels = np.repeat(rng.integers(1, 6, (30, 9)), 5, axis=1)
     height, width = labels.shape
     laplacian = np.zeros(labels.shape, int)
     for row in range(height):
@@ -283,6 +285,51 @@ def test_damaged_matlab_files_never_end_in_anything_but_a_message(home: Path) ->
             pascal[0]
         except DataError as error:
             assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_matlab_file_cut_anywhere_is_refused(home: Path, compressed: bool) -> None:
+    path, pascal = first(home / "human_parts", ".mat"), open_pascal(home, "human_parts")
+    savemat(path, {"anno": loadmat(path)["anno"]}, do_compression=compressed)
+    assert pascal[0].valid["human_parts"].all()
+    intact = path.read_bytes()
+    for length in range(0, len(intact), 1 if compressed else 7):
+        path.write_bytes(intact[:length])
+        expect_error("MATLAB file|variable 'anno'", lambda: pascal[0])
+
+
+def test_records_whose_field_names_have_no_length_are_refused(home: Path) -> None:
+    path = first(home / "human_parts", ".mat")
+    # The length is four bytes in an element's head, of kind 5.
+    pattern = re.compile(rb"(\x05\x00\x04\x00).{4}", re.DOTALL)
+    damaged, times = pattern.subn(lambda found: found[1] + bytes(4), path.read_bytes())
+    assert times
+    path.write_bytes(damaged)
+    expect_error("damaged field names", lambda: open_pascal(home, "human_parts")[0])
+
+
+def test_matlab_variables_read_as_scipy_reads_them(tmp_path: Path) -> None:
+    records = np.empty((2, 1), [("text", object), ("number", object)])
+    records[0, 0], records[1, 0] = ("a", np.int16(-3)), ("b\N{MICRO SIGN}", np.eye(2))
+    content = {
+        "real": np.arange(6, dtype=np.float32).reshape(2, 3) / 7,
+        "cube": np.arange(24, dtype=np.uint16).reshape(2, 3, 4),
+        "flags": np.array([[True, False]]),
+        "empty": np.zeros((0, 0)),
+        "text": "words",
+        "records": records,
+    }
+    path = tmp_path / "a.mat"
+    for compressed in (False, True):
+        savemat(path, content, do_compression=compressed)
+        expected = loadmat(path)
+        for name in content:
+            read = read_variable(path, name)
+            assert (read.shape, read.dtype.names) == (expected[name].shape, expected[name].dtype.names), name
+            fields = read.dtype.names or ()
+            assert fields or np.array_equal(read, expected[name]), name
+            for one, other in zip(read.ravel(), expected[name].ravel(), strict=True):
+                assert all(np.array_equal(one[field], other[field]) for field in fields), name
 
 
 def test_missing_files_are_named_with_their_alternatives(home: Path) -> None:

@@ -6,8 +6,8 @@ from tiny_networks import BACKBONE, mixed_network, records
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from atrcnas.deploy.costs import measure_costs, multiply_adds
-from atrcnas.deploy.fold import inference_copy
+from atrcnas.engine.costs import measure_costs, multiply_adds
+from atrcnas.nn.fold import inference_copy
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.experiment import BackboneSpec, ModelSpec

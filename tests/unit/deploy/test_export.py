@@ -13,7 +13,7 @@ from tiny_networks import BACKBONE, mixed_network, plain_network, records
 
 import atrcnas.deploy.export as module
 from atrcnas.deploy.export import export
-from atrcnas.deploy.fold import fold_batch_norm
+from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.deploy.loading import load_exported
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.net import MultiTaskNet

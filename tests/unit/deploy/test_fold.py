@@ -5,7 +5,7 @@ import torch
 from tiny_networks import BACKBONE, mixed_network, plain_network, pyramid_network, records
 from torch import nn
 
-from atrcnas.deploy.fold import fold_batch_norm
+from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.net import MultiTaskNet

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, label
 
-from atrcnas.objectives.metrics.thinning import level_bits, thin_levels
+from atrcnas.ground.thinning import level_bits, thin_levels
 
 EIGHT = np.ones((3, 3))
 

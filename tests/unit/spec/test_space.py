@@ -56,7 +56,6 @@ def test_asking_for_it_on_the_diagonal_by_name_is_refused(key: str) -> None:
         load({"default": ["none"], key: ["none", "slabel"]}).pools(AB)
 
 
-@pytest.mark.xfail(strict=True, reason="space.py: the level-specific diagonal rule is taken for the default and cut silently")
 def test_asking_for_it_on_the_diagonal_of_one_level_is_refused() -> None:
     with pytest.raises(ConfigError, match="two different tasks"):
         load({"default": ["none"], "semseg<-semseg@8": ["none", "slabel"]}, levels=[4, 8]).pools(AB)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from atrcnas.nn.mixture import Mixture
-from atrcnas.search.sampler import Sampler
+from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.pairs import Pair, all_pairs
 from atrcnas.spec.space import SearchSpace
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
 
-from atrcnas.deploy.fold import fold_batch_norm, inference_copy
+from atrcnas.nn.fold import fold_batch_norm, inference_copy
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.net import MultiTaskNet
 

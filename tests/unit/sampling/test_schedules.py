@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from atrcnas.search.schedules import linear, poly
+from atrcnas.sampling.schedules import linear, poly
 
 
 @pytest.mark.parametrize("ends", [(1.0, 0.05), (-0.02, 0.06), (2.0, 2.0)])
