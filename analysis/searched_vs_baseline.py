@@ -40,7 +40,9 @@ def study(experiment: Experiment, run: Path, others: list[str]) -> dict[str, Any
         "entropy_share": mean_entropy(contexts) / Sampler(pools).uniform_entropy(),
         "scores": {name: first_scores(one) for name, one in results.items()},
         "costs": {name: one["costs"] for name, one in results.items()},
-        "delta_m_percent": {name: multi_task_gain(first_scores(one), reference, tasks) for name, one in results.items()},
+        "delta_m_percent": {
+            name: multi_task_gain(first_scores(one), reference, tasks) for name, one in results.items()
+        },
     }
 
 

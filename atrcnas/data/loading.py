@@ -15,8 +15,9 @@ from atrcnas.data.sample import Sample
 from atrcnas.data.transforms import Augmented, augment
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.registry import resolve
+from atrcnas.spec.data import AugmentSpec
 from atrcnas.spec.datasets import DATASETS
-from atrcnas.spec.experiment import AugmentSpec, Experiment
+from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from atrcnas.data.matlab import read_variable
 from atrcnas.ground.errors import DataError
+from atrcnas.ground.thinning import thin_levels
 
 Labels = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -86,49 +87,8 @@ def boundaries(labels: Labels) -> Mask:
     """
     padded = np.pad(labels, 1, mode="reflect")
     around = padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
-    return thin(around != 4 * labels)
-
-
-def thin(mask: Mask) -> Mask:
-    """Thin an image [H, W] bool to lines one pixel wide.
-
-    Source: Guo and Hall 1989, variant A1 with the neighbour condition of Lam, Lee and Suen 1992, until nothing changes.
-    """
-    image = np.pad(mask, 1)
-    inner = image[1:-1, 1:-1]
-    deletable = _deletion_tables()
-    changed = True
-    while changed:
-        changed = False
-        for table in deletable:
-            # Only the set pixels are looked at, a few percent of a boundary image.
-            rows, columns = np.nonzero(inner)
-            code = np.zeros(len(rows), np.uint8)
-            for bit, (down, right) in enumerate(_AROUND):
-                code |= image[rows + 1 + down, columns + 1 + right].astype(np.uint8) << np.uint8(bit)
-            falling = table[code]
-            inner[rows[falling], columns[falling]] = False
-            changed |= bool(falling.any())
-    return inner.copy()
-
-
-# East, then anticlockwise, as the conditions are written.
-_AROUND = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
-
-
-def _deletion_tables() -> tuple[Mask, Mask]:
-    """For each of the 256 neighbourhoods (bit = place in ``_AROUND``), may its pixel fall in either sub-iteration."""
-    bits = ((np.arange(256)[:, None] >> np.arange(8)) & 1).astype(np.bool_).T
-    e, ne, n, nw, w, sw, s, se = bits
-    rises = sum(
-        (~side & (corner | after)).astype(np.int64)
-        for side, corner, after in ((e, ne, n), (n, nw, w), (w, sw, s), (s, se, e))
-    )
-    one_way = np.sum([e | ne, n | nw, w | sw, s | se], axis=0)
-    other_way = np.sum([ne | n, nw | w, sw | s, se | e], axis=0)
-    thinnest = np.minimum(one_way, other_way)
-    border = (rises == 1) & (thinnest >= 2) & (thinnest <= 3)
-    return border & ~((ne | n | ~se) & e), border & ~((sw | s | ~nw) & w)
+    thinned: Mask = thin_levels((around != 4 * labels).astype(np.int64), 1)[0] > 0
+    return thinned
 
 
 def _span(raw: npt.NDArray[Any]) -> str:

@@ -13,7 +13,7 @@ from atrcnas.data.photometric import distort_colours
 from atrcnas.data.resizing import nearest_indices, resize_image, take_pixels
 from atrcnas.data.sample import Sample
 from atrcnas.ground.errors import DataError
-from atrcnas.spec.experiment import AugmentSpec
+from atrcnas.spec.data import AugmentSpec
 from atrcnas.spec.tasks import Task
 
 # The mean of ImageNet's colours, so that padding is 0 (to 1/100) once the network's input is normalised.

@@ -97,4 +97,6 @@ def _items(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _refusal(path: Path, what: str) -> ExportError:
-    return ExportError(f"{path}: refused, it holds {what}, which loading could execute. Use a file written by `atrcnas deploy`.")
+    return ExportError(
+        f"{path}: refused, it holds {what}, which loading could execute. Use a file written by `atrcnas deploy`."
+    )

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from atrcnas.deploy.agreement import compare, measure_rounding, predict, require_close
-from atrcnas.nn.fold import fold_batch_norm, inference_copy
 from atrcnas.deploy.loading import MISSING_PACKAGES, RawOutputs, load_exported
 from atrcnas.deploy.metadata import INPUT, KEY, Metadata, task_records
 from atrcnas.ground.errors import AtrcnasError, ExportError
 from atrcnas.ground.files import write_atomically
+from atrcnas.nn.fold import fold_batch_norm, inference_copy
 from atrcnas.nn.net import MultiTaskNet
 
 BATCHES = (1, 3)
@@ -35,8 +35,6 @@ class ExportReport:
         size: (height, width) of its image, pixels.
         file_bytes: its size.
         differences: task -> largest absolute difference to the live network, relative to the range of that task's output.
-        rounding: task -> what float32 changes of the live network's own output, measured where a difference is above
-            the tolerance.
         num_batch_norms: those that could not be folded.
         seconds: spent, with the comparison.
     """
@@ -45,15 +43,18 @@ class ExportReport:
     size: tuple[int, int]
     file_bytes: int
     differences: dict[str, float]
-    rounding: dict[str, float]
     num_batch_norms: int
     seconds: float
 
     def __str__(self) -> str:
         height, width = self.size
-        lines = [f"{self.path}: image {height} x {width}, {self.file_bytes / 1e6:.1f} MB, written in {self.seconds:.0f} s"]
-        lines += [f"  {task}: largest difference {value:.1e} of the output's range" for task, value in self.differences.items()]
-        lines += [f"  {task}: rounding changes the network itself by {value:.1e}" for task, value in self.rounding.items()]
+        lines = [
+            f"{self.path}: image {height} x {width}, {self.file_bytes / 1e6:.1f} MB, written in {self.seconds:.0f} s"
+        ]
+        lines += [
+            f"  {task}: largest difference {value:.1e} of the output's range"
+            for task, value in self.differences.items()
+        ]
         if self.num_batch_norms:
             lines.append(f"  {self.num_batch_norms} BatchNorm remain: no convolution directly before them")
         return "\n".join(lines)
@@ -83,8 +84,7 @@ def export(
         size: (height, width) of the images it will get, pixels; any, multiples of 32 waste nothing.
         out: ends in ``.onnx`` or ``.pt2``; the batch size stays free in both.
         example: [B, 3, H, W] float RGB in [0, 1] of ``size``, compared in addition.
-        tolerance: largest allowed absolute difference, relative to the range of a task's output. Where rounding to
-            float32 changes the network's own output by a quarter of it or more, four times that change is allowed.
+        tolerance: largest allowed absolute difference, relative to the range of a task's output.
 
     Raises:
         ExportError: another suffix, a network still searching, a missing package, an operation the format does not
@@ -97,7 +97,6 @@ def export(
     images = _images(size, example)
     expected = [predict(live, image) for image in images]
     differences: dict[str, float] = {}
-    rounding: dict[str, float] = {}
 
     def write_and_compare(temporary: Path) -> None:
         with _explained(out):
@@ -105,15 +104,15 @@ def export(
             run = load_exported(temporary, trusted=True).run
             got = [run(image) for image in images]
         differences.update(compare(expected, got))
-        if any(value > tolerance for value in differences.values()):
-            rounding.update(measure_rounding(live, images, expected))
+        too_far = any(value > tolerance for value in differences.values())
+        rounding = measure_rounding(live, images, expected) if too_far else {}
         require_close(differences, rounding, tolerance, out)
 
     with _explained(out), torch.no_grad():
         program = _trace(fold_batch_norm(live, size), size)
     write_atomically(out, write_and_compare)
     norms = sum("batch_norm" in str(node.target) for node in program.graph.nodes)
-    return ExportReport(out, size, out.stat().st_size, differences, rounding, norms, time.perf_counter() - begin)
+    return ExportReport(out, size, out.stat().st_size, differences, norms, time.perf_counter() - begin)
 
 
 def _writer(out: Path) -> Callable[[ExportedProgram, Path, Metadata], None]:
@@ -132,7 +131,9 @@ def _images(size: tuple[int, int], example: Tensor | None) -> list[Tensor]:
     images = [torch.rand(batch, 3, *size, generator=generator) for batch in BATCHES]
     if example is not None:
         if example.dim() != 4 or tuple(example.shape[1:]) != (3, *size) or not example.is_floating_point():
-            raise ExportError(f"example: expected float [B, 3, {size[0]}, {size[1]}], got {example.dtype} {list(example.shape)}.")
+            raise ExportError(
+                f"example: expected float [B, 3, {size[0]}, {size[1]}], got {example.dtype} {list(example.shape)}."
+            )
         images.append(example.detach().to("cpu", torch.float32))
     return images
 

@@ -92,7 +92,9 @@ def _load_pt2(path: Path) -> ExportedNet:
 
 def _damaged(path: Path, error: Exception) -> ExportError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-    return ExportError(f"{path}: expected an exported network, cannot load it ({reason}). Export it again with `atrcnas deploy`.")
+    return ExportError(
+        f"{path}: expected an exported network, cannot load it ({reason}). Export it again with `atrcnas deploy`."
+    )
 
 
 LOADERS: dict[str, Callable[[Path], ExportedNet]] = {".onnx": _load_onnx, ".pt2": _load_pt2}

@@ -38,7 +38,10 @@ class Predictor:
     """
 
     def __init__(
-        self, tasks: Mapping[str, Task], run: Callable[[Tensor], Mapping[str, Tensor]], size: tuple[int, int] | None = None
+        self,
+        tasks: Mapping[str, Task],
+        run: Callable[[Tensor], Mapping[str, Tensor]],
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.tasks, self.run, self.size = dict(tasks), run, size
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
 
-from atrcnas.nn.fold import fold_batch_norm, inference_copy
 from atrcnas.ground.errors import ExportError
+from atrcnas.nn.fold import fold_batch_norm, inference_copy
 from atrcnas.nn.net import MultiTaskNet
 
 WARM_UP = 3

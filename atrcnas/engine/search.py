@@ -30,7 +30,8 @@ from atrcnas.objectives.objective import Objective
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.sampling.schedules import linear
 from atrcnas.spec.context_config import ContextConfig, Provenance
-from atrcnas.spec.experiment import Experiment, SearchSpec
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.recipe import SearchSpec
 
 
 class SearchTraining(Training):

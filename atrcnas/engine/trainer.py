@@ -16,7 +16,8 @@ from atrcnas.engine.checkpoints import AtomicCheckpoints, read_checkpoint
 from atrcnas.engine.progress import ShowProgress
 from atrcnas.engine.training import Training
 from atrcnas.ground.errors import CheckpointError
-from atrcnas.spec.experiment import Experiment, TrainSpec
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.recipe import TrainSpec
 
 PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
 

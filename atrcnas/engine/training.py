@@ -27,7 +27,7 @@ from atrcnas.objectives.gain import selection_score
 from atrcnas.objectives.metrics import METRICS
 from atrcnas.objectives.objective import Objective
 from atrcnas.sampling.schedules import poly
-from atrcnas.spec.experiment import TrainSpec
+from atrcnas.spec.recipe import TrainSpec
 from atrcnas.spec.tasks import Task
 
 

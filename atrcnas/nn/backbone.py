@@ -104,7 +104,7 @@ def _create(name: str, weights: str, settings: dict[str, Any]) -> nn.Module:
 
 
 def _check_complete(body: nn.Module, given: dict[str, Tensor]) -> None:
-    """timm loads what it finds and leaves the rest random; a part of a network is refused here.
+    """Timm loads what it finds and leaves the rest random; a part of a network is refused here.
 
     Raises:
         KeyError: naming the first tensor that the file does not hold.

@@ -78,7 +78,8 @@ class PairConvBN(nn.Module):
         self.mean: Tensor
         self.var: Tensor
         self.eps, self.momentum = 1e-5, 0.1
-        self.folded_bias: Tensor | None = None
+        self.register_buffer("folded_bias", None)
+        self.folded_bias: Tensor | None
 
     def forward(self, x: Tensor, rows: tuple[int, ...], grouped: bool) -> Tensor:
         """Project.

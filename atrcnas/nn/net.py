@@ -19,7 +19,7 @@ from atrcnas.nn.heads import Head, LabelBranch, predictor, resize, stem
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.propagate import Propagate
 from atrcnas.nn.relations import ContextRefiner, label_tasks
-from atrcnas.spec.experiment import BackboneSpec, ModelSpec
+from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import BASE_LEVEL, LEVELS, Pair
 from atrcnas.spec.tasks import Task
 

@@ -15,143 +15,18 @@ from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import parse_yaml, read_yaml
 from atrcnas.ground.registry import load_plugins, resolve
 from atrcnas.spec.bundled import find
+from atrcnas.spec.data import DataSpec
 from atrcnas.spec.datasets import DATASETS
-from atrcnas.spec.schema import Bool, Float, Int, Spec, validate
+from atrcnas.spec.model import BackboneSpec, ModelSpec
+from atrcnas.spec.recipe import RetrainSpec, SearchSpec
+from atrcnas.spec.schema import Float, Int, Spec, validate
 from atrcnas.spec.space import SearchSpace
 from atrcnas.spec.tasks import TASKS, Task
-
-Share = Annotated[Float, Field(ge=0, le=1)]
-Steps = Annotated[Int, Field(ge=1, le=100_000_000)]
-
-
-Factor = Annotated[Float, Field(ge=0.05, le=20.0)]
-Side = Annotated[Int, Field(ge=8, le=16384)]
 
 
 def _as_word(value: Any) -> Any:
     """YAML reads an unquoted 32 as a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-class AugmentSpec(Spec):
-    """Training augmentation; switched off by ``augment: null``."""
-
-    crop_size: tuple[Side, Side] | None = Field(
-        default=None, description="height, width, pixels; None: each image's own"
-    )
-    scale: tuple[Factor, Factor] = Field(default=(0.5, 2.0), description="smallest and largest random enlargement")
-    flip: Share = Field(default=0.5, description="probability of a horizontal flip")
-    photometric: Bool = Field(default=True, description="change brightness, contrast, saturation and hue")
-    crop_max_share: Float = Field(
-        default=0.75,
-        gt=0.0,
-        le=1.0,
-        description="redraw a crop in which one class has more of the labelled pixels than this",
-    )
-
-    @model_validator(mode="after")
-    def _scale_ascends(self) -> AugmentSpec:
-        if self.scale[0] > self.scale[1]:
-            raise ValueError(f"scale: expected the smaller first, got {list(self.scale)}. Swap them.")
-        return self
-
-
-class DataSpec(Spec):
-    """Where samples come from and how they are loaded."""
-
-    name: str = "rooms"
-    options: dict[str, Any] = Field(default={}, description="of that data set; `atrcnas list datasets` shows them")
-    augment: AugmentSpec | None = AugmentSpec()
-    workers: Int = Field(default=0, ge=0, le=256, description="loader processes")
-
-
-class BackboneSpec(Spec):
-    """A timm backbone."""
-
-    name: str = "hrnet_w18_small_v2"
-    weights: str = Field(default="none", description="'none', 'hub' (timm's download) or a local file")
-    freeze: Bool = Field(default=False, description="keep weights and BatchNorm statistics as loaded")
-
-
-class ModelSpec(Spec):
-    """The point of the configuration space that is not the pairs (DESIGN: one space, one model)."""
-
-    neck: Literal["concat", "pyramid"] = "concat"
-    task_features: Literal["none", "conv3", "bottleneck2", "basic2"] = "conv3"
-    width: Int | None = Field(
-        default=None, ge=4, le=4096, description="channels of task features; None: a quarter of the neck's"
-    )
-    deep_supervision: Bool = Field(
-        default=False, description="initial predictions from task features, with the final losses"
-    )
-    propagate: Bool = Field(default=False, description="MTI-Net's feature propagation from coarser to finer levels")
-    fuse: Literal["concat", "sum"] = "concat"
-    refine: Bool = Field(default=True, description="ATRC's last 1x1 convolution over own features and contexts")
-    dropout: Float = Field(default=0.05, ge=0, lt=1, description="of the refined features; not while searching")
-    head: Literal["conv1", "bottleneck2", "pyramid"] = "conv1"
-
-    @model_validator(mode="after")
-    def _parts_fit(self) -> ModelSpec:
-        if (self.neck == "pyramid") != (self.head == "pyramid"):
-            raise ValueError(
-                f"model: neck '{self.neck}' and head '{self.head}' do not fit. Set both to 'pyramid', or neither."
-            )
-        if self.propagate and (self.neck != "pyramid" or self.task_features == "none"):
-            raise ValueError("model.propagate: expected neck: pyramid and task features. Set task_features: basic2.")
-        if self.deep_supervision and self.task_features == "none":
-            raise ValueError(
-                "model.deep_supervision: there are no task features to predict from. Set task_features: basic2."
-            )
-        if self.neck == "concat" and self.task_features == "none":
-            raise ValueError("model.task_features: 'none' needs neck: pyramid. Set task_features: conv3.")
-        if self.width is not None and self.neck == "pyramid":
-            raise ValueError(
-                "model.width: with neck: pyramid each level keeps the backbone's width. Remove model.width."
-            )
-        return self
-
-
-class TrainSpec(Spec):
-    """What searching and retraining share: SGD with momentum and a polynomial schedule per step."""
-
-    steps: Steps = 40_000
-    batch_size: Int = Field(default=8, ge=1, le=65_536)
-    learning_rate: Float = Field(default=0.01, gt=0, le=100)
-    momentum: Float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: Float = Field(default=5e-4, ge=0, le=1)
-    poly_power: Float = Field(default=0.9, ge=0, le=10)
-    clip: Float | None = Field(default=None, gt=0, description="largest norm of the gradient; None: no clipping")
-    validate_every: Steps = 2_000
-    log_every: Steps = 50
-
-
-class SearchSpec(TrainSpec):
-    """The differentiable search."""
-
-    clip: Float | None = Field(default=10.0, gt=0, description="largest norm of the gradient; None: no clipping")
-    logits_learning_rate: Float = Field(default=5e-4, gt=0, le=100, description="of Adam, without decay")
-    tau: tuple[Annotated[Float, Field(gt=0)], Annotated[Float, Field(gt=0)]] = Field(
-        default=(1.0, 0.05), description="temperature, first and last step, linear"
-    )
-    entropy_weight: tuple[Float, Float] = Field(
-        default=(-0.02, 0.06), description="of the mean entropy, first and last step, linear"
-    )
-    commit_gap: Float = Field(
-        default=0.3, gt=0, le=1, description="a pair commits when its two best probabilities differ by this"
-    )
-    noise: Bool = Field(default=True, description="Gumbel noise; false gives DARTS' plain softmax")
-    estimator: Literal["soft", "sampled"] = Field(
-        default="soft", description="soft: all candidates; sampled: only what is drawn, straight-through"
-    )
-    held_out: Float = Field(
-        default=0.0, ge=0, lt=1, description="share of training samples for the logits; 0: single-level"
-    )
-
-
-class RetrainSpec(TrainSpec):
-    """Training of the fixed network."""
-
-    inherit: Bool = Field(default=False, description="start from the supernet's weights instead of from scratch")
 
 
 class TaskOptions(Spec):

@@ -13,7 +13,6 @@ from pydantic_core import ErrorDetails
 
 from atrcnas.ground.errors import ConfigError
 
-
 # Numbers and switches as YAML types them: "7" is no integer, and true is no number.
 Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict()]

@@ -27,4 +27,6 @@ def test_unknown_name_is_an_attribute_error() -> None:
 
 def test_no_package_hides_a_function_of_its_name() -> None:
     """A sub-package, once imported, is an attribute of atrcnas."""
-    assert run("import atrcnas\natrcnas.Sampler, atrcnas.retrain\nassert callable(atrcnas.search), atrcnas.search") == ""
+    assert (
+        run("import atrcnas\natrcnas.Sampler, atrcnas.retrain\nassert callable(atrcnas.search), atrcnas.search") == ""
+    )

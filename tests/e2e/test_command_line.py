@@ -73,7 +73,13 @@ def test_run_leaves_every_file_and_says_where(job: Path) -> None:
     ):
         assert (job / "run" / made).is_file()
         assert f"run/{made}" in said
-    for made in ("experiment.yaml", "environment.json", "model.safetensors", "search/logits.csv", "retrain/metrics.csv"):
+    for made in (
+        "experiment.yaml",
+        "environment.json",
+        "model.safetensors",
+        "search/logits.csv",
+        "retrain/metrics.csv",
+    ):
         assert (job / "run" / made).is_file()
     results = json.loads((job / "run/results.json").read_text())
     assert results["costs"]["parameters"] > 0 and results["costs"]["multiply_adds"] > 0
@@ -155,9 +161,7 @@ def test_missing_files_are_one_message(tiny_experiment: Path) -> None:
 
 
 def test_a_config_for_other_tasks_is_refused(tiny_experiment: Path) -> None:
-    message = refused(
-        tiny_experiment.parent, "retrain", "tiny.yaml", "--contexts", "atrc-nyud-hrnet18", "--run", "run"
-    )
+    message = refused(tiny_experiment.parent, "retrain", "tiny.yaml", "--contexts", "atrc-nyud-hrnet18", "--run", "run")
     assert "normals" in message and "Search anew" in message
 
 
@@ -171,7 +175,9 @@ def test_damaged_checkpoints_and_weights_are_one_message(job: Path, tmp_path: Pa
     assert "model.safetensors" in refused(tmp_path, "evaluate", "run")
     last = tmp_path / "run/retrain/checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
-    assert "last.ckpt" in refused(tmp_path, "retrain", "tiny.yaml", "--contexts", "run/contexts.yaml", "--run", "run", "--resume")
+    assert "last.ckpt" in refused(
+        tmp_path, "retrain", "tiny.yaml", "--contexts", "run/contexts.yaml", "--run", "run", "--resume"
+    )
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no image")
     assert "broken.png" in refused(tmp_path, "predict", "run/deploy/model.onnx", "broken.png", "--out", "out")
 
@@ -187,7 +193,9 @@ def test_two_processes_do_not_write_one_run(tiny_experiment: Path) -> None:
     try:
         while not (folder / "run/search").exists():
             assert slow.poll() is None
-        assert "another process" in refused(folder, "search", "tiny.yaml", "--run", "run", "--resume", "search.steps=2000")
+        assert "another process" in refused(
+            folder, "search", "tiny.yaml", "--run", "run", "--resume", "search.steps=2000"
+        )
     finally:
         slow.kill()
         slow.wait()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atrcnas.objectives.metrics.matching import Int64s, matching_sizes
 from atrcnas.ground.thinning import level_bits, thin_levels
+from atrcnas.objectives.metrics.matching import Int64s, matching_sizes
 
 NUM_THRESHOLDS = 99
 

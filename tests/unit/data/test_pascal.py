@@ -14,7 +14,7 @@ from scipy.io import loadmat, savemat
 
 from atrcnas.data.matlab import read_variable
 from atrcnas.data.pascal import CLASSES, Pascal, PascalOptions
-from atrcnas.data.pascal_context import NORMALS_CLASSES, boundaries, thin
+from atrcnas.data.pascal_context import NORMALS_CLASSES, boundaries
 from atrcnas.data.pascal_parts import GROUPS
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.thinning import thin_levels
@@ -223,13 +223,6 @@ def test_boundaries_equal_a_laplacian_written_out() -> None:
                 laplacian[row, column] += labels[near] - labels[row, column]
     expected = thin_levels((laplacian != 0).astype(np.int64), 1)[0] > 0
     assert np.array_equal(boundaries(labels), expected)
-
-
-def test_thinning_is_that_of_the_edge_metric() -> None:
-    rng = np.random.default_rng(1)
-    for _ in range(150):
-        mask = rng.random(rng.integers(1, 25, 2)) < rng.random()
-        assert np.array_equal(thin(mask), thin_levels(mask.astype(np.int64), 1)[0] > 0)
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ def test_nan_and_another_shape_are_infinitely_far(got: torch.Tensor) -> None:
 
 @pytest.mark.parametrize(
     ("difference", "rounding", "close"),
-    [(9e-5, 0.0, True), (2e-4, 0.0, False), (2e-4, 1e-4, True), (5e-4, 1e-4, False), (math.inf, math.inf, False)],
+    [(9e-5, 0.0, True), (2e-4, 0.0, False), (2e-4, 1e-4, False), (math.inf, math.inf, False)],
 )
-def test_a_difference_is_allowed_up_to_the_tolerance_or_what_rounding_explains(
+def test_a_difference_is_allowed_up_to_the_tolerance_whatever_rounding_does(
     difference: float, rounding: float, close: bool
 ) -> None:
     if close:

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from atrcnas.engine.costs import measure_costs, multiply_adds
-from atrcnas.nn.fold import inference_copy
 from atrcnas.ground.errors import ExportError
+from atrcnas.nn.fold import inference_copy
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.spec.experiment import BackboneSpec, ModelSpec
+from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import LEVELS, Pair
 
 IMAGE = (64, 96)

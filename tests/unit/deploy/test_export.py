@@ -13,11 +13,11 @@ from tiny_networks import BACKBONE, mixed_network, plain_network, records
 
 import atrcnas.deploy.export as module
 from atrcnas.deploy.export import export
-from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.deploy.loading import load_exported
 from atrcnas.ground.errors import ExportError
+from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.spec.experiment import BackboneSpec
+from atrcnas.spec.model import BackboneSpec
 from atrcnas.spec.pairs import Pair
 
 SIZE = (32, 64)
@@ -159,7 +159,9 @@ def test_a_missing_package_names_the_extra(tmp_path: Path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("shape", "dtype"), [((3, 32, 64), None), ((1, 3, 32, 32), None), ((1, 3, 32, 64), torch.uint8)])
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((3, 32, 64), None), ((1, 3, 32, 32), None), ((1, 3, 32, 64), torch.uint8)]
+)
 def test_an_example_of_another_shape_or_type_is_refused(tmp_path: Path, shape: tuple[int, ...], dtype) -> None:
     example = torch.ones(shape, dtype=dtype)
     with pytest.raises(ExportError, match="example"):

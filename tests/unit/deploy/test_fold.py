@@ -5,11 +5,11 @@ import torch
 from tiny_networks import BACKBONE, mixed_network, plain_network, pyramid_network, records
 from torch import nn
 
-from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.blocks import PairConvBN
+from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.spec.experiment import BackboneSpec
+from atrcnas.spec.model import BackboneSpec
 from atrcnas.spec.pairs import Pair
 
 CONV_BACKBONES = ("mobilenetv3_small_050", "test_convnext", "resnet18", "hrnet_w18_small_v2")
@@ -22,7 +22,9 @@ def _networks() -> dict[str, object]:
 
 def _unfolded(net: nn.Module) -> list[str]:
     norms = [name for name, module in net.named_modules() if isinstance(module, nn.BatchNorm2d)]
-    return norms + [name for name, module in net.named_modules() if isinstance(module, PairConvBN) and module.folded_bias is None]
+    return norms + [
+        name for name, module in net.named_modules() if isinstance(module, PairConvBN) and module.folded_bias is None
+    ]
 
 
 @pytest.mark.parametrize("name", _networks())

@@ -39,10 +39,16 @@ def _expression(program: dict) -> None:
 
 ATTACKS = {
     "pickled inputs": ("data/sample_inputs/model.pt", _pickled),
-    "function": ("models/model.json", _json(lambda p: p["graph_module"]["graph"]["nodes"][0].update(target="torch.os.system"))),
+    "function": (
+        "models/model.json",
+        _json(lambda p: p["graph_module"]["graph"]["nodes"][0].update(target="torch.os.system")),
+    ),
     "guards": ("models/model.json", _json(lambda p: p.update(guards_code=["exit()"]))),
     "expression": ("models/model.json", _json(_expression)),
-    "range": ("models/model.json", _json(lambda p: p.update(range_constraints={"exit()": {"min_val": 1, "max_val": None}}))),
+    "range": (
+        "models/model.json",
+        _json(lambda p: p.update(range_constraints={"exit()": {"min_val": 1, "max_val": None}})),
+    ),
     "pickled weight": (
         "data/weights/model_weights_config.json",
         _json(lambda c: next(iter(c["config"].values())).update(use_pickle=True)),

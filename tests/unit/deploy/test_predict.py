@@ -78,7 +78,9 @@ def test_predictions_are_decoded_at_the_image_size(size: tuple[int, int] | None)
     assert got["edge"].min() >= 0 and got["edge"].max() <= 1
 
 
-@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
+)
 def test_an_array_that_is_no_image_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(DataError, match="uint8"):
         _stub()(bad)

@@ -7,7 +7,7 @@ from torch import nn
 
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.spec.experiment import BackboneSpec, ModelSpec
+from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import Pair, all_pairs
 from atrcnas.spec.tasks import TASKS, Task
 
@@ -32,7 +32,11 @@ def mixed_network() -> MultiTaskNet:
 def pyramid_network() -> MultiTaskNet:
     """Contexts at two levels of a pyramid with propagation, summed."""
     tasks = records("semseg", "depth")
-    kinds = {Pair("semseg", "depth", 32): "mti", Pair("depth", "semseg", 32): "slabel", Pair("depth", "depth", 8): "local"}
+    kinds = {
+        Pair("semseg", "depth", 32): "mti",
+        Pair("depth", "semseg", 32): "slabel",
+        Pair("depth", "depth", 8): "local",
+    }
     model = ModelSpec(neck="pyramid", head="pyramid", task_features="conv3", propagate=True, fuse="sum", refine=False)
     candidates = {pair: (kind,) for pair, kind in kinds.items()}
     return randomised(MultiTaskNet(tasks, candidates, BackboneSpec(name=BACKBONE), model))

@@ -23,13 +23,22 @@ from atrcnas.ground.files import (
 
 
 def test_plain_yaml_is_read() -> None:
-    assert parse_yaml("a: 1\nb: [x, 2.5, null, true]\nc: {d: é}\n", "f") == {"a": 1, "b": ["x", 2.5, None, True], "c": {"d": "é"}}
+    assert parse_yaml("a: 1\nb: [x, 2.5, null, true]\nc: {d: é}\n", "f") == {
+        "a": 1,
+        "b": ["x", 2.5, None, True],
+        "c": {"d": "é"},
+    }
     assert parse_yaml("", "f") is None
 
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a: 1\na: 2\n", 2), ("a: {b: 1, b: 1}\n", 1), ("a:\n  - {x: 1}\n  - x: 1\n    y: 2\n    x: 3\n", 5), ("1: a\n1: b\n", 2)],
+    [
+        ("a: 1\na: 2\n", 2),
+        ("a: {b: 1, b: 1}\n", 1),
+        ("a:\n  - {x: 1}\n  - x: 1\n    y: 2\n    x: 3\n", 5),
+        ("1: a\n1: b\n", 2),
+    ],
 )
 def test_duplicate_key_at_any_depth_is_refused_with_its_line(text: str, line: int) -> None:
     with pytest.raises(ConfigError, match=rf"f\.yaml: line {line}, column \d+: duplicate key"):
@@ -82,7 +91,8 @@ def test_tag_is_refused_and_not_executed(tag: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a: [1", "a: b: c", "\t- a", "a: 'x", "? [1]\n: 2\n", "{[1]: 2}", "a: 2024-99-99", "\x00", "--- 1\n--- 2\n"]
+    "text",
+    ["a: [1", "a: b: c", "\t- a", "a: 'x", "? [1]\n: 2\n", "{[1]: 2}", "a: 2024-99-99", "\x00", "--- 1\n--- 2\n"],
 )
 def test_text_that_is_no_yaml_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^f: "):
@@ -165,7 +175,9 @@ def test_fault_at_any_moment_keeps_the_old_file(call: str, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()])
-def test_error_that_is_no_disk_fault_passes_through_and_keeps_the_old_file(error: BaseException, tmp_path: Path) -> None:
+def test_error_that_is_no_disk_fault_passes_through_and_keeps_the_old_file(
+    error: BaseException, tmp_path: Path
+) -> None:
     path = tmp_path / "f.txt"
     write_text(path, "old")
 

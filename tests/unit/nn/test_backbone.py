@@ -98,7 +98,10 @@ def broken(kind: str, path: Path, whole: dict[str, torch.Tensor]) -> Path:
     if kind == "another model":
         save_file(timm.create_model("test_resnet").state_dict(), path)
     elif kind == "other shapes":
-        save_file({key: value.repeat(2, *[1] * (value.ndim - 1)) if value.ndim else value for key, value in whole.items()}, path)
+        save_file(
+            {key: value.repeat(2, *[1] * (value.ndim - 1)) if value.ndim else value for key, value in whole.items()},
+            path,
+        )
     elif kind == "half of the names":
         save_file(dict(list(whole.items())[: len(whole) // 2]), path)
     elif kind == "cut short":
@@ -111,7 +114,9 @@ def broken(kind: str, path: Path, whole: dict[str, torch.Tensor]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["another model", "other shapes", "half of the names", "cut short", "empty", "text", "text as pth"])
+@pytest.mark.parametrize(
+    "kind", ["another model", "other shapes", "half of the names", "cut short", "empty", "text", "text as pth"]
+)
 def test_wrong_file_is_refused(tmp_path: Path, whole_model: dict[str, torch.Tensor], kind: str) -> None:
     path = broken(kind, tmp_path, whole_model)
     with pytest.raises(CheckpointError, match=r"backbone\.weights: .*w\."):

@@ -53,7 +53,9 @@ def every_row(context: Context) -> tuple[int, ...]:
     return tuple(range(len(context.pairs)))
 
 
-def pool(context: Context, rows: tuple[int, ...] | None = None, valid: Tensor | None = None, **size: int) -> list[Tensor]:
+def pool(
+    context: Context, rows: tuple[int, ...] | None = None, valid: Tensor | None = None, **size: int
+) -> list[Tensor]:
     features, labels = tensors(**size)
     return context(ContextInputs(features, labels, valid), every_row(context) if rows is None else rows)
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet, Outputs
 from atrcnas.sampling.sampler import Sampler
-from atrcnas.spec.experiment import BackboneSpec, ModelSpec
 from atrcnas.spec.kinds import KINDS, NONE
+from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import LEVELS, Pair, all_pairs
 from atrcnas.spec.tasks import TASKS, Task
 
@@ -92,9 +92,7 @@ POINTS: dict[str, dict[str, Any]] = {
         "refine": False,
         **PYRAMID,
     },
-    **{
-        f"uniform {kind.name}": {"candidates": pools(TWO, [kind.name])} for kind in KINDS if kind.module is not None
-    },
+    **{f"uniform {kind.name}": {"candidates": pools(TWO, [kind.name])} for kind in KINDS if kind.module is not None},
     "all none, refined": {"candidates": pools(TWO, [NONE])},
     "published ATRC": {
         "candidates": {
@@ -124,8 +122,16 @@ POINTS: dict[str, dict[str, Any]] = {
         "propagate": True,
         **PYRAMID,
     },
-    "pyramid without task features": {"candidates": pools(TWO, ("global", "slabel"), LEVELS), "task_features": "none", **PYRAMID},
-    "conv3 and a bottleneck head": {"candidates": pools(TWO, ("mti",)), "head": "bottleneck2", "deep_supervision": True},
+    "pyramid without task features": {
+        "candidates": pools(TWO, ("global", "slabel"), LEVELS),
+        "task_features": "none",
+        **PYRAMID,
+    },
+    "conv3 and a bottleneck head": {
+        "candidates": pools(TWO, ("mti",)),
+        "head": "bottleneck2",
+        "deep_supervision": True,
+    },
 }
 
 
@@ -140,7 +146,10 @@ def test_point_of_the_space_builds_runs_and_learns(point: str) -> None:
         (task, pair.level)
         for pair, kinds in POINTS[point]["candidates"].items()
         for kind in kinds
-        for task, needs in ((pair.target, KINDS[kind].needs_target_label), (pair.source, KINDS[kind].needs_source_label))
+        for task, needs in (
+            (pair.target, KINDS[kind].needs_target_label),
+            (pair.source, KINDS[kind].needs_source_label),
+        )
         if needs
     }
     assert set(out.labels) == needed, "label branches follow from what the kinds need"

@@ -88,7 +88,9 @@ def test_without_noise_the_mixture_is_the_softmax_at_tau() -> None:
 
 
 def counts_of(sampler: Sampler, tau: float, draws: int) -> Tensor:
-    return sum(sampler.draw(step, tau).weights.detach().argmax(1)[:, None] == torch.arange(6) for step in range(draws)).float()
+    return sum(
+        sampler.draw(step, tau).weights.detach().argmax(1)[:, None] == torch.arange(6) for step in range(draws)
+    ).float()
 
 
 @pytest.mark.parametrize(("estimator", "tau"), [("soft", 1e-3), ("soft", 1.0), ("sampled", 1.0)])
@@ -200,7 +202,9 @@ def test_sampled_estimator_computes_only_what_it_drew() -> None:
 def test_soft_estimator_computes_the_whole_pool() -> None:
     sampler = build()
     mixture = sampler.draw(0, 1.0)
-    assert {pair: mixture.active_kinds(pair) for pair in sampler.pairs} == {p: frozenset(k) for p, k in sampler.pools.items()}
+    assert {pair: mixture.active_kinds(pair) for pair in sampler.pairs} == {
+        p: frozenset(k) for p, k in sampler.pools.items()
+    }
 
 
 @both
@@ -288,7 +292,9 @@ def test_one_hot_mixture_computes_one_kind_per_pair() -> None:
     mixture = Mixture.one_hot(chosen)
     for pair, kind in chosen.items():
         assert mixture.active_kinds(pair) == {kind}
-        assert {k: mixture.weight(pair, k).item() for k in mixture.kinds} == {k: float(k == kind) for k in mixture.kinds}
+        assert {k: mixture.weight(pair, k).item() for k in mixture.kinds} == {
+            k: float(k == kind) for k in mixture.kinds
+        }
 
 
 def test_mixture_from_numbers_skips_kinds_of_weight_zero() -> None:

@@ -70,11 +70,15 @@ def test_yaml_round_trip(published: tuple, tmp_path: Path) -> None:
     config = load_table(tmp_path, data)
     config.save(tmp_path / "c.yaml")
     assert ContextConfig.load(tmp_path / "c.yaml") == config
-    assert set(read_yaml(tmp_path / "c.yaml")["pairs"]["semseg"].values()) <= set(CODES), "kinds are names, not integers"
+    assert set(read_yaml(tmp_path / "c.yaml")["pairs"]["semseg"].values()) <= set(CODES), (
+        "kinds are names, not integers"
+    )
 
 
 def test_yaml_round_trip_of_several_levels_model_and_provenance(tmp_path: Path) -> None:
-    kinds = {p: ("mti" if p.level > 8 and not p.on_diagonal else "none") for p in all_pairs(TWO, (4, 8, 32), (*TWO, "edge"))}
+    kinds = {
+        p: ("mti" if p.level > 8 and not p.on_diagonal else "none") for p in all_pairs(TWO, (4, 8, 32), (*TWO, "edge"))
+    }
     provenance = Provenance(experiment="x", seed=3, step=7, commit="abc", probabilities={"semseg<-depth": {"mti": 0.5}})
     config = ContextConfig.from_kinds(kinds, {"fuse": "sum"}, provenance)
     config.save(tmp_path / "c.yaml")
@@ -147,7 +151,10 @@ def test_rule_preset_survives_a_round_trip(tmp_path: Path) -> None:
         ({"pairs": {"a": "local", "b": {"a": "local"}}}, "pairs"),
         ({"pairs": {"a": {"b": "local"}}, "levels": [4, 8]}, r"one table for each of levels \[4, 8\]"),
         ({"pairs": {"a": {"b": "local"}}, "task": ["a"]}, "task: unknown key. Did you mean 'tasks'"),
-        ({"pairs": {"a": {"b": "local"}}, "provenance": {"seeds": 1}}, r"provenance\.seeds: unknown key\. Did you mean 'seed'"),
+        (
+            {"pairs": {"a": {"b": "local"}}, "provenance": {"seeds": 1}},
+            r"provenance\.seeds: unknown key\. Did you mean 'seed'",
+        ),
         ({"tasks": ["a"]}, "pairs: expected a value, got nothing"),
     ],
 )

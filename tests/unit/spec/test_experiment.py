@@ -42,7 +42,13 @@ def test_smallest_experiment_is_the_published_recipe() -> None:
 def test_override_lays_values_over_any_depth_with_their_yaml_type() -> None:
     experiment = Experiment.load(
         value(search={"steps": 10}),
-        ["search.steps=7", "data.augment.crop_size=[64, 96]", "task_options.depth.weight=2.5", "precision='64'", "seed=3"],
+        [
+            "search.steps=7",
+            "data.augment.crop_size=[64, 96]",
+            "task_options.depth.weight=2.5",
+            "precision='64'",
+            "seed=3",
+        ],
     )
     assert experiment.search.steps == 7
     assert experiment.data.augment.crop_size == (64, 96)
@@ -105,7 +111,11 @@ def test_typo_at_any_depth_is_told_with_the_nearest_key(given: dict, place: str,
 
 def test_all_problems_are_told_at_once_each_on_its_line() -> None:
     lines = problems(
-        seed=-1, search={"steps": 0, "typo": 1, "tau": [1.0]}, retrain={"momentum": "much"}, precision="16", backbone=None
+        seed=-1,
+        search={"steps": 0, "typo": 1, "tau": [1.0]},
+        retrain={"momentum": "much"},
+        precision="16",
+        backbone=None,
     )
     places = [line.split(": ")[1] for line in lines]
     expected = ["seed", "search.steps", "search.typo", "search.tau", "retrain.momentum", "precision", "backbone"]
@@ -162,7 +172,12 @@ def test_number_that_is_not_finite_is_refused(given: dict) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"search": {"steps": "7"}}, {"search": {"steps": True}}, {"search": {"learning_rate": True}}, {"search": {"noise": "y"}}],
+    [
+        {"search": {"steps": "7"}},
+        {"search": {"steps": True}},
+        {"search": {"learning_rate": True}},
+        {"search": {"noise": "y"}},
+    ],
     ids=str,
 )
 def test_text_and_truth_values_are_no_numbers(given: dict) -> None:
@@ -175,7 +190,10 @@ def test_text_and_truth_values_are_no_numbers(given: dict) -> None:
         ({"neck": "pyramid"}, "Set both to 'pyramid', or neither"),
         ({"head": "pyramid"}, "Set both to 'pyramid', or neither"),
         ({"propagate": True}, "model.propagate: expected neck: pyramid"),
-        ({"neck": "pyramid", "head": "pyramid", "task_features": "none", "propagate": True}, "Set task_features: basic2"),
+        (
+            {"neck": "pyramid", "head": "pyramid", "task_features": "none", "propagate": True},
+            "Set task_features: basic2",
+        ),
         ({"neck": "pyramid", "head": "pyramid", "task_features": "none", "deep_supervision": True}, "no task features"),
         ({"task_features": "none"}, "'none' needs neck: pyramid"),
         ({"neck": "pyramid", "head": "pyramid", "width": 8}, "Remove model.width"),
@@ -240,7 +258,9 @@ def test_replace_merges_a_section_and_checks_again() -> None:
 
 
 def test_tasks_get_their_class_count_and_options() -> None:
-    experiment = Experiment.load(value(tasks=["semseg", "edge"], task_options={"edge": {"weight": 7, "positive_weight": 0.95}}))
+    experiment = Experiment.load(
+        value(tasks=["semseg", "edge"], task_options={"edge": {"weight": 7, "positive_weight": 0.95}})
+    )
     tasks = experiment.resolved_tasks()
     assert tasks["semseg"].num_channels == tasks["semseg"].num_labels > 1
     assert tasks["edge"].weight == 7

@@ -19,7 +19,9 @@ def test_level_4_is_not_written() -> None:
     assert Pair.parse("depth<-edge@4") == Pair("depth", "edge", 4)
 
 
-@pytest.mark.parametrize("text", ["", "a", "a->b", "a<-", "<-b", "a<-b@", "a<-b@x", "a <- b", "a<-b@4@8", "1<-b", "a<-b\n@4"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "a->b", "a<-", "<-b", "a<-b@", "a<-b@x", "a <- b", "a<-b@4@8", "1<-b", "a<-b\n@4"]
+)
 def test_other_forms_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match="depth<-edge"):
         Pair.parse(text)
@@ -67,5 +69,3 @@ def test_keys_that_fit_nothing_are_refused(key: str, message: str) -> None:
     check_rule_keys(["default", "diagonal", "depth<-edge", "edge<-depth@8"], ("depth", "edge"), (4, 8))
     with pytest.raises(ConfigError, match=message):
         check_rule_keys([key], ("depth", "edge"), (4, 8))
-
-

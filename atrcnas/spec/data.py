@@ -1,0 +1,45 @@
+"""The data section of an experiment: which data set, its options, augmentation, loading."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from atrcnas.spec.schema import Bool, Float, Int, Spec
+
+Share = Annotated[Float, Field(ge=0, le=1)]
+Factor = Annotated[Float, Field(ge=0.05, le=20.0)]
+Side = Annotated[Int, Field(ge=8, le=16384)]
+
+
+class AugmentSpec(Spec):
+    """Training augmentation; switched off by ``augment: null``."""
+
+    crop_size: tuple[Side, Side] | None = Field(
+        default=None, description="height, width, pixels; None: each image's own"
+    )
+    scale: tuple[Factor, Factor] = Field(default=(0.5, 2.0), description="smallest and largest random enlargement")
+    flip: Share = Field(default=0.5, description="probability of a horizontal flip")
+    photometric: Bool = Field(default=True, description="change brightness, contrast, saturation and hue")
+    crop_max_share: Float = Field(
+        default=0.75,
+        gt=0.0,
+        le=1.0,
+        description="redraw a crop in which one class has more of the labelled pixels than this",
+    )
+
+    @model_validator(mode="after")
+    def _scale_ascends(self) -> AugmentSpec:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale: expected the smaller first, got {list(self.scale)}. Swap them.")
+        return self
+
+
+class DataSpec(Spec):
+    """Where samples come from and how they are loaded."""
+
+    name: str = "rooms"
+    options: dict[str, Any] = Field(default={}, description="of that data set; `atrcnas list datasets` shows them")
+    augment: AugmentSpec | None = AugmentSpec()
+    workers: Int = Field(default=0, ge=0, le=256, description="loader processes")

@@ -1,0 +1,55 @@
+"""The backbone and model sections of an experiment: the point of the configuration space that is not the pairs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from atrcnas.spec.schema import Bool, Float, Int, Spec
+
+
+class BackboneSpec(Spec):
+    """A timm backbone."""
+
+    name: str = "hrnet_w18_small_v2"
+    weights: str = Field(default="none", description="'none', 'hub' (timm's download) or a local file")
+    freeze: Bool = Field(default=False, description="keep weights and BatchNorm statistics as loaded")
+
+
+class ModelSpec(Spec):
+    """The point of the configuration space that is not the pairs (DESIGN: one space, one model)."""
+
+    neck: Literal["concat", "pyramid"] = "concat"
+    task_features: Literal["none", "conv3", "bottleneck2", "basic2"] = "conv3"
+    width: Int | None = Field(
+        default=None, ge=4, le=4096, description="channels of task features; None: a quarter of the neck's"
+    )
+    deep_supervision: Bool = Field(
+        default=False, description="initial predictions from task features, with the final losses"
+    )
+    propagate: Bool = Field(default=False, description="MTI-Net's feature propagation from coarser to finer levels")
+    fuse: Literal["concat", "sum"] = "concat"
+    refine: Bool = Field(default=True, description="ATRC's last 1x1 convolution over own features and contexts")
+    dropout: Float = Field(default=0.05, ge=0, lt=1, description="of the refined features; not while searching")
+    head: Literal["conv1", "bottleneck2", "pyramid"] = "conv1"
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> ModelSpec:
+        if (self.neck == "pyramid") != (self.head == "pyramid"):
+            raise ValueError(
+                f"model: neck '{self.neck}' and head '{self.head}' do not fit. Set both to 'pyramid', or neither."
+            )
+        if self.propagate and (self.neck != "pyramid" or self.task_features == "none"):
+            raise ValueError("model.propagate: expected neck: pyramid and task features. Set task_features: basic2.")
+        if self.deep_supervision and self.task_features == "none":
+            raise ValueError(
+                "model.deep_supervision: there are no task features to predict from. Set task_features: basic2."
+            )
+        if self.neck == "concat" and self.task_features == "none":
+            raise ValueError("model.task_features: 'none' needs neck: pyramid. Set task_features: conv3.")
+        if self.width is not None and self.neck == "pyramid":
+            raise ValueError(
+                "model.width: with neck: pyramid each level keeps the backbone's width. Remove model.width."
+            )
+        return self
