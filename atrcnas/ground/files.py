@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -37,6 +38,16 @@ class _StrictLoader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"duplicate key '{key}'", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that the loader would take for a number."""
+
+
+# YAML 1.1 reads 1e-3 as text, for want of a dot; everyone means the number.
+_EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
+for _side in (_StrictLoader, _Dumper):
+    _side.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
 
 
 def parse_yaml(text: str, where: str) -> Any:
@@ -122,7 +133,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def dump_yaml(value: Any) -> str:
     """YAML in the given key order, small lists on one line."""
-    return yaml.safe_dump(value, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 
 
 def write_yaml(path: Path, value: Any) -> None:

@@ -40,7 +40,7 @@ def validate(model: type[SpecT], value: Any, where: str) -> SpecT:
         ConfigError: one line per problem, ``where: key.path: expected ..., got ...``.
     """
     if not isinstance(value, Mapping):
-        keys = ", ".join(model.model_fields)
+        keys = ", ".join(_keys_at(model, []))
         raise ConfigError(f"{where}: expected 'key: value' lines (keys: {keys}), got {_show(value)}.")
     try:
         return model.model_validate(dict(value))
@@ -75,7 +75,7 @@ def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
         if nested is None:
             break
         model = nested
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _nested_model(annotation: Any) -> type[BaseModel] | None:

@@ -201,3 +201,10 @@ def test_path_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("x")
     with pytest.raises(AtrcnasError, match="cannot write"):
         write_text(tmp_path / "f" / "g.txt", "y")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("1e-3", 1e-3), ("-2E5", -2e5), ("1.5e3", 1500.0), ("e3", "e3"), ("1e", "1e")]
+)
+def test_numbers_with_an_exponent_need_no_dot(text: str, value: object) -> None:
+    assert parse_yaml(f"a: {text}", "x") == {"a": value}
