@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ def _level_indices(name: str, settings: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _create(name: str, weights: str, settings: dict[str, Any]) -> nn.Module:
+    # timm lists the classifier's tensors as unexpected; what matters, missing ones, is checked below.
+    logging.getLogger("timm.models._builder").setLevel(logging.ERROR)
     if weights in ("none", "hub"):
         return timm.create_model(name, pretrained=weights == "hub", features_only=True, **settings)
     if not Path(weights).is_file():

@@ -121,7 +121,7 @@ def test_order_of_rows_is_respected(kind, training: bool, rows: tuple[int, ...])
 def test_a_training_step_on_scattered_rows_can_go_backward(kind) -> None:
     """As when some pairs of a target have committed to other kinds: statistics of neighbours are written in between."""
     context = build(kind).train()
-    maps = pool(context, (0, 2, 3, 5))
+    maps = pool(context, (0, 1, 3, 5))
     sum(one.square().sum() for one in maps).backward()
     assert all(torch.isfinite(p.grad).all() for p in context.parameters() if p.grad is not None)
 
