@@ -19,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+data_app = typer.Typer(help="Prepare a published data set; check any.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 
 ExperimentArg = Annotated[str, typer.Argument(help="An experiment file, or the name of a bundled one.")]
 RunArg = Annotated[Path, typer.Argument(help="A run folder.")]
@@ -32,6 +34,13 @@ class Format(StrEnum):
 
     yaml = "yaml"
     reference_json = "reference-json"
+
+
+class Published(StrEnum):
+    """Data sets whose archive can be prepared."""
+
+    nyud = "nyud"
+    pascal = "pascal"
 
 
 class Listing(StrEnum):
@@ -146,6 +155,48 @@ def plot(
             typer.echo(str(figure))
     else:
         typer.echo(str(plot_contexts(path, out or Path(f"{path.stem}.png"))))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders; seeds of one configuration become one row.")],
+    baseline: Annotated[
+        list[Path] | None, typer.Option(help="Run that Delta_m is against; once per single-task network or seed.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write: .csv or .md.")] = None,
+) -> None:
+    """Put the scores and costs of several runs side by side."""
+    from atrcnas.engine.compare import compare as compare_runs
+    from atrcnas.engine.compare_table import save, text
+
+    comparison = compare_runs(runs, baseline or [])
+    for line in text(comparison):
+        typer.echo(line)
+    if out is not None:
+        typer.echo(str(save(comparison, out)))
+
+
+@data_app.command()
+def prepare(
+    name: Annotated[Published, typer.Argument(help="The data set.")],
+    archive: Annotated[Path, typer.Option(help="NYUD_MT or PASCAL_MT as .tgz, .tar or .zip.")],
+    root: Annotated[Path, typer.Option(help="Folder to unpack into.")],
+) -> None:
+    """Unpack the archive of a published data set safely, and try its first and last samples."""
+    from atrcnas.data_job import prepare_lines
+
+    for line in prepare_lines(name.value, archive, root):
+        typer.echo(line)
+
+
+@data_app.command()
+def check(experiment: ExperimentArg, overrides: Overrides = None) -> None:
+    """Read all data of an experiment: class shares, missing ground truth, ranges, and every fault."""
+    from atrcnas.data_job import check_lines
+
+    spec, _ = _load(experiment, overrides, None)
+    for line in check_lines(spec):
+        typer.echo(line)
 
 
 @app.command()

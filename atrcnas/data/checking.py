@@ -14,6 +14,7 @@ from atrcnas.data.layout import Entry
 from atrcnas.data.reading import read_image
 from atrcnas.data.targets import TargetReader
 from atrcnas.ground.errors import DataError
+from atrcnas.spec.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class ValueReport:
         class_shares: class task -> share in [0, 1] of each class among its labelled pixels; all 0 if there are none.
         missing_shares: task -> share in [0, 1] of pixels without ground truth among the files that could be read.
         ranges: scalar task -> smallest and largest value, in the task's unit; absent if there are none.
+        lengths: vector task -> shortest and longest vector where there is ground truth; absent if there are none.
     """
 
     num_samples: int
@@ -33,26 +35,56 @@ class ValueReport:
     class_shares: dict[str, tuple[float, ...]]
     missing_shares: dict[str, float]
     ranges: dict[str, tuple[float, float]]
+    lengths: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-@dataclass
-class _Tally:
-    """Running sums over the files of one task."""
+class Tally:
+    """Running sums over the maps of one task.
 
-    counts: npt.NDArray[np.int64]
-    num_pixels: int = 0
-    num_valid: int = 0
-    limits: list[float] = field(default_factory=list)
+    Args:
+        task: with its class count known.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.counts = np.zeros(task.num_labels if task.target == "classes" else 0, np.int64)
+        self.num_pixels = 0
+        self.num_valid = 0
+        self.limits: tuple[float, float] | None = None
 
     def add(self, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> None:
+        """Count one map: [H, W] classes or scalars, or [H, W, 3] vectors; read only where ``valid``, [H, W] bool."""
         labelled = values[valid]
         self.num_pixels += valid.size
         self.num_valid += len(labelled)
-        if self.counts.size:
+        if self.task.target == "classes":
             self.counts += np.bincount(labelled, minlength=self.counts.size)
-        elif labelled.ndim == 1 and labelled.size:
-            seen = [*self.limits, float(labelled.min()), float(labelled.max())]
-            self.limits = [min(seen), max(seen)]
+        elif labelled.size:
+            measured = labelled if labelled.ndim == 1 else np.sqrt(np.square(labelled, dtype=np.float64).sum(axis=1))
+            seen = [*(self.limits or ()), float(measured.min()), float(measured.max())]
+            self.limits = (min(seen), max(seen))
+
+
+def report(num_samples: int, problems: list[str], tallies: Mapping[str, Tally]) -> ValueReport:
+    """Sums of a whole split in shares."""
+    return ValueReport(
+        num_samples=num_samples,
+        problems=problems,
+        class_shares={
+            name: tuple((tally.counts / max(tally.num_valid, 1)).tolist())
+            for name, tally in tallies.items()
+            if tally.task.target == "classes"
+        },
+        missing_shares={
+            name: 1.0 - tally.num_valid / tally.num_pixels for name, tally in tallies.items() if tally.num_pixels
+        },
+        ranges=_limits(tallies, "scalar"),
+        lengths=_limits(tallies, "vector"),
+    )
+
+
+def _limits(tallies: Mapping[str, Tally], target: str) -> dict[str, tuple[float, float]]:
+    return {name: tally.limits for name, tally in tallies.items() if tally.limits and tally.task.target == target}
 
 
 def check_values(
@@ -73,10 +105,7 @@ def check_values(
         The faults, and statistics over all files without one.
     """
     problems: list[str] = []
-    tallies = {
-        name: _Tally(np.zeros(reader.task.num_labels if reader.task.target == "classes" else 0, np.int64))
-        for name, reader in readers.items()
-    }
+    tallies = {name: Tally(reader.task) for name, reader in readers.items()}
     for done, entry in enumerate(entries, start=1):
         try:
             read_image(entry.image, max_pixels)
@@ -86,22 +115,10 @@ def check_values(
             _check_target(entry.targets[name], reader, tallies[name], problems)
         if on_sample is not None:
             on_sample(done)
-    return ValueReport(
-        num_samples=len(entries),
-        problems=problems,
-        class_shares={
-            name: tuple((tally.counts / max(tally.num_valid, 1)).tolist())
-            for name, tally in tallies.items()
-            if readers[name].task.target == "classes"
-        },
-        missing_shares={
-            name: 1.0 - tally.num_valid / tally.num_pixels for name, tally in tallies.items() if tally.num_pixels
-        },
-        ranges={name: (tally.limits[0], tally.limits[1]) for name, tally in tallies.items() if tally.limits},
-    )
+    return report(len(entries), problems, tallies)
 
 
-def _check_target(path: Path, reader: TargetReader, tally: _Tally, problems: list[str]) -> None:
+def _check_target(path: Path, reader: TargetReader, tally: Tally, problems: list[str]) -> None:
     try:
         raw = reader.read_raw(path)
         values, valid = reader.decode(raw, path)

@@ -64,7 +64,7 @@ class Layout:
     def way_out(self, root: Path) -> str:
         """Last sentence of a message about missing files."""
         return (
-            f"Unpack the archive with `atrcnas data prepare {self.name} ARCHIVE --root {root}`, "
+            f"Unpack the archive with `atrcnas data prepare {self.name} --archive FILE --root {root}`, "
             "or correct data.options.root."
         )
 

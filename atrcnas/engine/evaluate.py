@@ -72,6 +72,7 @@ def _score(
     tasks = {name: task for name, task in experiment.resolved_tasks().items() if name in experiment.tasks}
     metrics = {name: METRICS[task.metric].build(task).to(device) for name, task in tasks.items()}
     loader = validation_loader(experiment, open_source(experiment, "val"), 1)
+    shown = set(np.linspace(0, len(loader) - 1, NUM_SAMPLES, dtype=int).tolist())  # neighbours are often alike
     size = (0, 0)
     for number, batch in enumerate(loader):
         batch, size = batch.to(device), batch.sizes[0]
@@ -79,8 +80,8 @@ def _score(
         decoded = {name: DECODERS[task.decode].function(outputs.predictions[name]) for name, task in tasks.items()}
         for name, metric in metrics.items():
             metric.update(decoded[name], batch.targets[name], batch.valid[name])
-        if number < NUM_SAMPLES:
-            _save_sample(samples / f"{number}.npz", batch, decoded, tasks)
+        if number in shown:
+            _save_sample(samples / f"{number:06d}.npz", batch, decoded, tasks)
     return {name: {k: float(v) for k, v in metric.compute().items()} for name, metric in metrics.items()}, size
 
 

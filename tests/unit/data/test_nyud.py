@@ -139,7 +139,7 @@ def test_only_files_of_the_tasks_asked_for_are_needed(root: Path) -> None:
 
 def test_a_missing_root_names_the_command_that_makes_it(tmp_path: Path) -> None:
     message = expect_error("got nothing there", lambda: open_nyud(tmp_path / "none"))
-    assert f"`atrcnas data prepare nyud ARCHIVE --root {tmp_path / 'none'}`" in message
+    assert f"`atrcnas data prepare nyud --archive FILE --root {tmp_path / 'none'}`" in message
     expect_error("got no gt_sets in it or in NYUD_MT or NYUDv2", lambda: open_nyud(tmp_path))
 
 

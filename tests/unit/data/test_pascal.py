@@ -331,7 +331,7 @@ def test_missing_files_are_named_with_their_alternatives(home: Path) -> None:
     lines = expect_error("expected", lambda: open_pascal(home)).splitlines()
     assert "semseg/VOC12/ID.png or semseg/pascal-context/ID.png for each of 2 ids, got none for 1: 2010" in lines[0]
     assert "pascal-context/trainval/ID.mat for each of 2 ids, got none for 1" in lines[1]
-    assert "`atrcnas data prepare pascal ARCHIVE" in lines[2]
+    assert "`atrcnas data prepare pascal --archive FILE" in lines[2]
     assert len(lines) == 3
 
 

@@ -1,0 +1,147 @@
+"""`atrcnas data`: unpacking a published data set, and reading all of any experiment's data, in lines to show."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from atrcnas.data.archive import Name, prepare
+from atrcnas.data.checking import ValueReport
+from atrcnas.data.loading import Source
+from atrcnas.data.survey import survey
+from atrcnas.ground.errors import DataError
+from atrcnas.ground.registry import resolve
+from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.tasks import Task
+
+SPLITS = ("train", "val")
+_LINE_EVERY_S = 15.0
+_MIB = 2**20
+
+
+class _Shown:
+    """Progress of one long read on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._began, self._last = what, time.monotonic(), time.monotonic()
+        console = Console(file=sys.stderr)
+        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Bar(*columns, console=console, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> _Shown:
+        if self._bar is not None:
+            self._bar.start()
+            self._row = self._bar.add_task(self._what, total=None)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, total: int) -> None:
+        """Show ``done`` of ``total``."""
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._row, completed=done, total=total)
+        elif now - self._last > _LINE_EVERY_S:
+            self._last = now
+            left = (now - self._began) / max(done, 1) * (total - done)
+            print(f"{self._what} {done}/{total}, {left:.0f} s left", file=sys.stderr, flush=True)
+
+
+def prepare_lines(name: Name, archive: Path, root: Path) -> Iterator[str]:
+    """Unpack the archive of a published data set and try its reader.
+
+    Args:
+        name: of the data set.
+        archive: .tgz, .tar or .zip.
+        root: folder to unpack into.
+
+    Yields:
+        Lines to show.
+
+    Raises:
+        AtrcnasError: see :func:`atrcnas.data.archive.prepare`.
+    """
+    with _Shown(f"unpacking {archive.name} (%)") as shown:
+        done = prepare(name, archive, root, lambda _, share: shown.update(int(100 * share), 100))
+    yield f"{name}: {done.num_files} files, {done.num_bytes / _MIB:.1f} MiB ({done.num_kept} were there already)"
+    yield "samples: " + ", ".join(f"{count} {split}" for split, count in done.num_samples.items())
+    yield f"data: {{name: {name}, options: {{root: {done.root}}}}}"
+
+
+def check_lines(experiment: Experiment) -> Iterator[str]:
+    """Read the training and validation data of an experiment, all tasks.
+
+    Args:
+        experiment: whose data set.
+
+    Yields:
+        Per split and task: class shares, missing shares, ranges, and warnings.
+
+    Raises:
+        DataError: at the end, with every fault that was found.
+    """
+    tasks = list(experiment.resolved_tasks().values())
+    names = _class_names(experiment)
+    problems: list[str] = []
+    for split in SPLITS:
+        try:
+            with _Shown(f"checking {split}") as shown:
+                found = survey(experiment, split, shown.update)
+        except DataError as error:
+            problems += str(error).splitlines()
+            continue
+        problems += [f"{split}: {problem}" for problem in found.problems]
+        yield f"{split}: {found.num_samples} samples, {len(found.problems)} problems"
+        for task in tasks:
+            yield from (f"  {line}" for line in _task_lines(task, found, names.get(task.name)))
+    if problems:
+        count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
+        raise DataError("\n  ".join([f"data '{experiment.data.name}': {count}", *problems]))
+
+
+def _class_names(experiment: Experiment) -> dict[str, Sequence[str]]:
+    """Names of classes where the data set has them, whatever the state of its files."""
+    try:
+        source: Source = resolve(DATASETS[experiment.data.name].source)(
+            experiment.data_options(), SPLITS[0], experiment.all_tasks
+        )
+    except DataError:
+        return {}
+    return dict(getattr(source, "class_names", {}))
+
+
+def _task_lines(task: Task, found: ValueReport, names: Sequence[str] | None) -> Iterator[str]:
+    if task.name not in found.missing_shares:
+        yield f"{task.name}: nothing could be read"
+        return
+    line = f"{task.name}: missing {found.missing_shares[task.name]:.2%}"
+    if task.name in found.ranges:
+        low, high = found.ranges[task.name]
+        line += f", {low:.4g} to {high:.4g} {task.unit}".rstrip()
+    if task.name in found.lengths:
+        low, high = found.lengths[task.name]
+        line += f", lengths {low:.4f} to {high:.4f}"
+    shares = found.class_shares.get(task.name, ())
+    called = [_class_name(number, names) for number in range(len(shares))]
+    yield line + ("" if not shares else ", classes " + _shares(shares, called))
+    absent = [name for name, share in zip(called, shares, strict=True) if share == 0]
+    if absent:
+        yield f"warning: {task.name}: never occurs here: {', '.join(absent)}"
+
+
+def _shares(shares: Sequence[float], called: Sequence[str]) -> str:
+    return ", ".join(f"{name} {share:.2%}" for name, share in zip(called, shares, strict=True) if share)
+
+
+def _class_name(number: int, names: Sequence[str] | None) -> str:
+    return f"{number} {names[number]}" if names else str(number)

@@ -1,0 +1,229 @@
+"""Several finished runs side by side: seeds of one configuration as mean and spread, Delta_m against a baseline."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from atrcnas.engine.run_folder import RunFolder
+from atrcnas.ground.errors import ConfigError, RunError
+from atrcnas.objectives.gain import multi_task_gain
+from atrcnas.spec.tasks import Task
+
+_NOT_OF_THE_CONFIGURATION = ("seed", "name", "devices", "plugins")
+
+
+class _Latency(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    median: float
+    threads: int
+    device: str
+
+
+class _Costs(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    image_size: list[int] = Field(min_length=2, max_length=2)
+    parameters: int
+    multiply_adds: int
+    latency_ms: _Latency
+
+
+class _Results(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    scores: dict[str, dict[str, float]] = Field(min_length=1)
+    costs: _Costs
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has been scored.
+
+    Attributes:
+        path: of the run folder.
+        key: equal for runs that differ in nothing but the seed.
+        tasks: the predicted tasks.
+        figures: task -> name of its first score.
+        scores: task -> its first score, in the score's unit.
+        costs: parameters, multiply-adds and latency, with the image's size.
+    """
+
+    path: Path
+    key: str
+    tasks: Mapping[str, Task]
+    figures: Mapping[str, str]
+    scores: Mapping[str, float]
+    costs: _Costs
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over runs and, from two on, the sample standard deviation."""
+
+    mean: float
+    std: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration.
+
+    Attributes:
+        name: what its run folders are called.
+        runs: the run folders, one per seed.
+        scores: task -> score, in the score's unit.
+        delta_m: percent, better is positive; None without a baseline.
+        parameters: number of them.
+        multiply_adds: for one image of ``image_size``.
+        latency_ms: median of one image's forward pass.
+        image_size: height and width.
+        timed_on: device and threads of the latency, one entry per kind found.
+    """
+
+    name: str
+    runs: tuple[Path, ...]
+    scores: Mapping[str, Figure]
+    delta_m: Figure | None
+    parameters: Figure
+    multiply_adds: Figure
+    latency_ms: Figure
+    image_size: tuple[int, int]
+    timed_on: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows and what their columns mean.
+
+    Attributes:
+        rows: one per configuration, in the order given; baselines that were not among the runs come first.
+        tasks: every task that some row has.
+        figures: task -> name of its score.
+    """
+
+    rows: tuple[Row, ...]
+    tasks: Mapping[str, Task]
+    figures: Mapping[str, str]
+
+
+def compare(runs: Sequence[Path], baselines: Sequence[Path] = ()) -> Comparison:
+    """Read runs and put those that differ in the seed alone together.
+
+    Args:
+        runs: run folders.
+        baselines: run folders that Delta_m is reckoned against: multi-task networks, or one single-task network per
+            task; of several with one task, their mean.
+
+    Raises:
+        RunError: a run has no results or broken ones, or the baselines lack a task.
+    """
+    paths = list(dict.fromkeys(Path(os.path.normpath(run)) for run in [*baselines, *runs]))
+    finished = {path: read_finished(path) for path in paths}
+    reference = _reference([finished[Path(os.path.normpath(run))] for run in baselines]) if baselines else None
+    groups: dict[str, list[Finished]] = {}
+    for one in finished.values():
+        groups.setdefault(one.key, []).append(one)
+    names = _names([[one.path for one in group] for group in groups.values()])
+    rows = [_row(name, group, reference) for name, group in zip(names, groups.values(), strict=True)]
+    tasks = {name: task for one in finished.values() for name, task in one.tasks.items()}
+    figures = {name: figure for one in finished.values() for name, figure in one.figures.items()}
+    return Comparison(tuple(rows), tasks, figures)
+
+
+def read_finished(run: Path) -> Finished:
+    """Read the results of one run.
+
+    Raises:
+        RunError: no run folder, or its results.json is missing, damaged or lacks figures.
+    """
+    folder = RunFolder(run)
+    experiment = folder.load_experiment()
+    try:
+        results = _Results.model_validate(json.loads(folder.results.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise RunError(f"{folder.results}: not there yet. Run `atrcnas evaluate {run}` first.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunError(f"{folder.results}: {where}: {first['msg']}. Run `atrcnas evaluate {run}` again.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{folder.results}: cannot be read ({error}). Run `atrcnas evaluate {run}` again.") from error
+    resolved = experiment.resolved_tasks()
+    if set(results.scores) != set(experiment.tasks) or not all(results.scores.values()):
+        raise RunError(
+            f"{folder.results}: expected scores of {', '.join(experiment.tasks)}, got {', '.join(results.scores)}. "
+            f"Run `atrcnas evaluate {run}` again."
+        )
+    first_figures = {name: next(iter(results.scores[name])) for name in experiment.tasks}
+    return Finished(
+        path=run,
+        key=_key(folder),
+        tasks={name: resolved[name] for name in experiment.tasks},
+        figures=first_figures,
+        scores={name: results.scores[name][figure] for name, figure in first_figures.items()},
+        costs=results.costs,
+    )
+
+
+def _key(folder: RunFolder) -> str:
+    """The experiment without its seed, and the kinds; where the run searched them itself, they are a result."""
+    experiment = folder.load_experiment()
+    settings = {key: value for key, value in experiment.dump().items() if key not in _NOT_OF_THE_CONFIGURATION}
+    kinds: object = "searched"
+    if not folder.stage("search").exists():
+        chosen = folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks)
+        kinds = {str(pair): kind for pair, kind in chosen.items()}
+    return json.dumps([settings, kinds], sort_keys=True)
+
+
+def _reference(baselines: Iterable[Finished]) -> dict[str, float]:
+    scores: dict[str, list[float]] = {}
+    for one in baselines:
+        for name, score in one.scores.items():
+            scores.setdefault(name, []).append(score)
+    return {name: statistics.fmean(values) for name, values in scores.items()}
+
+
+def _row(name: str, group: Sequence[Finished], reference: Mapping[str, float] | None) -> Row:
+    first = group[0]
+    return Row(
+        name=name,
+        runs=tuple(one.path for one in group),
+        scores={task: _figure(one.scores[task] for one in group) for task in first.scores},
+        delta_m=None if reference is None else _figure(_gain(one, reference) for one in group),
+        parameters=_figure(one.costs.parameters for one in group),
+        multiply_adds=_figure(one.costs.multiply_adds for one in group),
+        latency_ms=_figure(one.costs.latency_ms.median for one in group),
+        image_size=(first.costs.image_size[0], first.costs.image_size[1]),
+        timed_on=frozenset(f"{one.costs.latency_ms.device}, {one.costs.latency_ms.threads} threads" for one in group),
+    )
+
+
+def _gain(one: Finished, reference: Mapping[str, float]) -> float:
+    try:
+        return multi_task_gain(one.scores, reference, one.tasks.values())
+    except ConfigError as error:
+        raise RunError(f"--baseline: {error} {one.path} has it; give a baseline run that does too.") from error
+
+
+def _figure(values: Iterable[float]) -> Figure:
+    found = list(values)
+    return Figure(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None)
+
+
+def _names(groups: Sequence[Sequence[Path]]) -> list[str]:
+    """What the folders of each group have in common: their last part, or how it begins; else the first's path."""
+    names = []
+    for paths in groups:
+        parts = {path.name or str(path) for path in paths}
+        shared = next(iter(parts)) if len(parts) == 1 else os.path.commonprefix(sorted(parts)).rstrip("-_.")
+        names.append(shared or str(paths[0]))
+    return [str(paths[0]) if names.count(name) > 1 else name for name, paths in zip(names, groups, strict=True)]
