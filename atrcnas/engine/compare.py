@@ -2,66 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from atrcnas.engine.run_folder import RunFolder
+from atrcnas.engine.finished import Finished, read_finished
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.spec.tasks import Task
-
-_NOT_OF_THE_CONFIGURATION = ("seed", "name", "devices", "plugins")
-
-
-class _Latency(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    median: float
-    threads: int
-    device: str
-
-
-class _Costs(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    image_size: list[int] = Field(min_length=2, max_length=2)
-    parameters: int
-    multiply_adds: int
-    latency_ms: _Latency
-
-
-class _Results(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-    scores: dict[str, dict[str, float]] = Field(min_length=1)
-    costs: _Costs
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run that has been scored.
-
-    Attributes:
-        path: of the run folder.
-        key: equal for runs that differ in nothing but the seed.
-        tasks: the predicted tasks.
-        figures: task -> name of its first score.
-        scores: task -> its first score, in the score's unit.
-        costs: parameters, multiply-adds and latency, with the image's size.
-    """
-
-    path: Path
-    key: str
-    tasks: Mapping[str, Task]
-    figures: Mapping[str, str]
-    scores: Mapping[str, float]
-    costs: _Costs
 
 
 @dataclass(frozen=True)
@@ -138,52 +88,6 @@ def compare(runs: Sequence[Path], baselines: Sequence[Path] = ()) -> Comparison:
     return Comparison(tuple(rows), tasks, figures)
 
 
-def read_finished(run: Path) -> Finished:
-    """Read the results of one run.
-
-    Raises:
-        RunError: no run folder, or its results.json is missing, damaged or lacks figures.
-    """
-    folder = RunFolder(run)
-    experiment = folder.load_experiment()
-    try:
-        results = _Results.model_validate(json.loads(folder.results.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise RunError(f"{folder.results}: not there yet. Run `atrcnas evaluate {run}` first.") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RunError(f"{folder.results}: {where}: {first['msg']}. Run `atrcnas evaluate {run}` again.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"{folder.results}: cannot be read ({error}). Run `atrcnas evaluate {run}` again.") from error
-    resolved = experiment.resolved_tasks()
-    if set(results.scores) != set(experiment.tasks) or not all(results.scores.values()):
-        raise RunError(
-            f"{folder.results}: expected scores of {', '.join(experiment.tasks)}, got {', '.join(results.scores)}. "
-            f"Run `atrcnas evaluate {run}` again."
-        )
-    first_figures = {name: next(iter(results.scores[name])) for name in experiment.tasks}
-    return Finished(
-        path=run,
-        key=_key(folder),
-        tasks={name: resolved[name] for name in experiment.tasks},
-        figures=first_figures,
-        scores={name: results.scores[name][figure] for name, figure in first_figures.items()},
-        costs=results.costs,
-    )
-
-
-def _key(folder: RunFolder) -> str:
-    """The experiment without its seed, and the kinds; where the run searched them itself, they are a result."""
-    experiment = folder.load_experiment()
-    settings = {key: value for key, value in experiment.dump().items() if key not in _NOT_OF_THE_CONFIGURATION}
-    kinds: object = "searched"
-    if not folder.stage("search").exists():
-        chosen = folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks)
-        kinds = {str(pair): kind for pair, kind in chosen.items()}
-    return json.dumps([settings, kinds], sort_keys=True)
-
-
 def _reference(baselines: Iterable[Finished]) -> dict[str, float]:
     scores: dict[str, list[float]] = {}
     for one in baselines:
@@ -220,10 +124,16 @@ def _figure(values: Iterable[float]) -> Figure:
 
 
 def _names(groups: Sequence[Sequence[Path]]) -> list[str]:
-    """What the folders of each group have in common: their last part, or how it begins; else the first's path."""
-    names = []
-    for paths in groups:
-        parts = {path.name or str(path) for path in paths}
-        shared = next(iter(parts)) if len(parts) == 1 else os.path.commonprefix(sorted(parts)).rstrip("-_.")
-        names.append(shared or str(paths[0]))
+    """What the folders of each group are called, or how their names begin; the first's path where that is taken."""
+    names = [_shared([path.name for path in paths]) or str(paths[0]) for paths in groups]
     return [str(paths[0]) if names.count(name) > 1 else name for name, paths in zip(names, groups, strict=True)]
+
+
+def _shared(words: Sequence[str]) -> str:
+    first, last = min(words), max(words)
+    if first == last:
+        return first
+    length = next(
+        (place for place, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first)
+    )
+    return first[:length].rstrip("-_.")

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from torch import nn
+from typer import Typer
 
 from atrcnas import ContextRefiner, Experiment, Sampler, SearchSpace
 from atrcnas.cli import app
@@ -35,10 +36,16 @@ def test_yaml_examples_are_valid_experiments() -> None:
         Experiment.load({**first, **part})
 
 
+def names(part: Typer) -> list[str]:
+    """Commands of an app or a sub-app."""
+    return [command.name or command.callback.__name__ for command in part.registered_commands if command.callback]
+
+
 def test_every_command_is_in_the_readme_and_the_other_way_round() -> None:
-    shown = set(re.findall(r"^    atrcnas (\w+)", README, flags=re.MULTILINE))
-    names = {command.name or command.callback.__name__ for command in app.registered_commands}
-    assert shown == names
+    groups = {group.name: group.typer_instance for group in app.registered_groups}
+    lines = re.findall(r"^    atrcnas (\w+) (\S*)", README, flags=re.MULTILINE)
+    shown = {f"{first} {second}" if first in groups else first for first, second in lines}
+    assert shown == {*names(app), *(f"{group} {name}" for group, part in groups.items() for name in names(part))}
 
 
 def test_no_figure_is_left_to_fill_in() -> None:

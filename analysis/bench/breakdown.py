@@ -1,0 +1,117 @@
+"""Where the time of a soft search step goes, by part and by operator: `python -m analysis.bench.breakdown`.
+
+Backward operators count for the part whose forward operator they belong to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+# The profiler would otherwise talk on stderr.
+os.environ.setdefault("KINETO_LOG_LEVEL", "9")
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from analysis.bench.heads import GivenFeatures, Setup, neck_features, network
+from analysis.bench.rows import channels_last, training_step
+from atrcnas.nn.blocks import PairConvBN
+from atrcnas.nn.contexts.base import Context, Projection
+from atrcnas.sampling.sampler import Sampler
+from atrcnas.spec.space import SearchSpace
+
+MARK = "part: "
+OTHER = "mixing, sampler, accumulation"
+
+
+def part_of(name: str, module: nn.Module) -> str | None:
+    """The part a module's operators belong to, None for what its parent's do."""
+    if isinstance(module, Context):
+        return f"attention {name.rsplit('.', 1)[-1].removesuffix('_')}"
+    if isinstance(module, Projection | PairConvBN):
+        return f"projections {name.split('.')[2].removesuffix('_')}"
+    place = name.split(".")
+    if name.startswith("refiner.fuse.") and len(place) == 3:
+        return "fuse"
+    tops = {"stems": "task features (3x3)", "labels": "label branches", "heads": "prediction heads"}
+    return tops.get(place[0]) if len(place) == 2 else None
+
+
+def mark(heads: GivenFeatures) -> None:
+    """Make every part announce itself to the profiler."""
+    for name, module in heads.named_modules():
+        part = part_of(name, module)
+        if part is not None:
+            open_ranges: list[record_function] = []
+
+            def enter(_: nn.Module, __: Any, part: str = part, ranges: list[record_function] = open_ranges) -> None:
+                ranges.append(record_function(MARK + part))
+                ranges[-1].__enter__()
+
+            def leave(_: nn.Module, __: Any, ___: Any, ranges: list[record_function] = open_ranges) -> None:
+                ranges.pop().__exit__(None, None, None)
+
+            module.register_forward_pre_hook(enter)
+            module.register_forward_hook(leave)
+
+
+def by_part(events: Iterable[Any]) -> dict[str, Counter[str]]:
+    """Own time of every operator, microseconds: part -> {"forward", "backward"}."""
+    events = list(events)
+    forward: dict[int, str] = {}
+    totals: dict[str, Counter[str]] = {}
+
+    def above(event: Any) -> Iterable[Any]:
+        while event is not None:
+            yield event
+            event = event.cpu_parent
+
+    for event in events:
+        found = next((up.name.removeprefix(MARK) for up in above(event) if up.name.startswith(MARK)), None)
+        if found is not None and event.sequence_nr >= 0:
+            forward[event.sequence_nr] = found
+    for event in events:
+        chain = list(above(event))
+        node = next((up for up in chain if up.scope == 1), None)  # an autograd node's backward
+        if node is not None:
+            where, way = forward.get(node.sequence_nr, OTHER), "backward"
+        else:
+            where = next((up.name.removeprefix(MARK) for up in chain if up.name.startswith(MARK)), OTHER)
+            way = "forward"
+        totals.setdefault(where, Counter())[way] += event.self_cpu_time_total
+    return totals
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    setup = Setup()
+    pools = SearchSpace.load("atrc").pools(setup.tasks)
+    net, sampler = network(setup, pools), Sampler(pools)
+    heads = GivenFeatures(net)
+    mark(heads)
+    step = training_step(heads, channels_last(neck_features(setup, net)), sampler)
+    step(0)
+    step(1)
+    with profile(activities=[ProfilerActivity.CPU]) as record:
+        for turn in range(args.steps):
+            step(turn)
+    totals = by_part(record.events())
+    whole = sum(sum(ways.values()) for ways in totals.values())
+    print(f"{whole / 1000 / args.steps:.1f} ms per step under the profiler, {args.threads} threads")
+    for part, ways in sorted(totals.items(), key=lambda item: -sum(item[1].values())):
+        milliseconds = [ways[way] / 1000 / args.steps for way in ("forward", "backward")]
+        print(f"{part:32s} {100 * sum(ways.values()) / whole:5.1f} %  {milliseconds[0]:7.2f} {milliseconds[1]:7.2f} ms")
+    print(record.key_averages().table(sort_by="self_cpu_time_total", row_limit=25, max_name_column_width=60))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""A finished run as `atrcnas compare` needs it: what its results.json holds, checked, and what it was made with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from atrcnas.engine.run_folder import RunFolder
+from atrcnas.ground.errors import RunError
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.tasks import Task
+
+# Neither these nor, in a run that searched nothing, the settings of a search change what is trained.
+_NO_PART = ("seed", "name", "devices", "plugins")
+_OF_THE_SEARCH = ("search", "space")
+
+
+class Latency(BaseModel):
+    """Of one image's forward pass, milliseconds, and where it was measured."""
+
+    model_config = ConfigDict(strict=True)
+
+    median: float
+    threads: int
+    device: str
+
+
+class Costs(BaseModel):
+    """Costs at one image size (height, width)."""
+
+    model_config = ConfigDict(strict=True)
+
+    image_size: list[int] = Field(min_length=2, max_length=2)
+    parameters: int
+    multiply_adds: int
+    latency_ms: Latency
+
+
+class _Results(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    scores: dict[str, dict[str, float]]
+    costs: Costs
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that has been scored.
+
+    Attributes:
+        path: of the run folder.
+        key: equal for runs that differ in nothing but the seed.
+        tasks: the predicted tasks.
+        figures: task -> name of its first score.
+        scores: task -> its first score, in the score's unit.
+        costs: parameters, multiply-adds and latency, with the image's size.
+    """
+
+    path: Path
+    key: str
+    tasks: Mapping[str, Task]
+    figures: Mapping[str, str]
+    scores: Mapping[str, float]
+    costs: Costs
+
+
+def read_finished(run: Path) -> Finished:
+    """Read the results of one run.
+
+    Raises:
+        RunError: no run folder, or its results.json is missing, damaged or lacks figures.
+    """
+    folder = RunFolder(run)
+    experiment = folder.load_experiment()
+    results = _read_results(folder.results, run)
+    if set(results.scores) != set(experiment.tasks) or not all(results.scores.values()):
+        raise RunError(
+            f"{folder.results}: expected scores of {', '.join(experiment.tasks)}, got "
+            f"{', '.join(name for name, figures in results.scores.items() if figures) or 'none'}. {_way_out(run)}"
+        )
+    resolved = experiment.resolved_tasks()
+    figures = {name: next(iter(results.scores[name])) for name in experiment.tasks}
+    return Finished(
+        path=run,
+        key=_key(folder, experiment),
+        tasks={name: resolved[name] for name in experiment.tasks},
+        figures=figures,
+        scores={name: results.scores[name][figure] for name, figure in figures.items()},
+        costs=results.costs,
+    )
+
+
+def _read_results(path: Path, run: Path) -> _Results:
+    try:
+        return _Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: not there yet. {_way_out(run)}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "content"
+        raise RunError(f"{path}: {where}: {first['msg']}. {_way_out(run)}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: expected JSON, got something else ({error}). {_way_out(run)}") from error
+
+
+def _way_out(run: Path) -> str:
+    return f"Run `atrcnas evaluate {run}`, which writes it anew."
+
+
+def _key(folder: RunFolder, experiment: Experiment) -> str:
+    """The experiment without its seed, and the kinds; where the run searched them itself, they are a result."""
+    settings = {key: value for key, value in experiment.dump().items() if key not in _NO_PART}
+    if folder.stage("search").exists():
+        return json.dumps([settings, "searched"], sort_keys=True)
+    settings = {key: value for key, value in settings.items() if key not in _OF_THE_SEARCH}
+    kinds = folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks)
+    return json.dumps([settings, {str(pair): kind for pair, kind in kinds.items()}], sort_keys=True)

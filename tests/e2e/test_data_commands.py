@@ -1,0 +1,77 @@
+"""`atrcnas data prepare` and `atrcnas data check` as a person meets them."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from atrcnas.data import archive as archives
+from atrcnas.data.nyud import Nyud
+from atrcnas.data.rooms import Rooms
+from atrcnas.data.writing import write_nyud
+from tests.e2e.test_command_line import atrcnas, refused
+
+COUNTS = {"train": 3, "val": 2}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small NYUD_MT.tgz, and an experiment on what it is to be unpacked into."""
+    options = Rooms.Options(image_size=(32, 40), train_size=COUNTS["train"], val_size=COUNTS["val"])
+    for split in ("train", "val"):
+        write_nyud(Rooms(options, split, Nyud.layout.tasks), tmp_path / "tree", split)  # type: ignore[arg-type]
+    with tarfile.open(tmp_path / "NYUD_MT.tgz", "w:gz") as content:
+        content.add(tmp_path / "tree/NYUD_MT", "NYUD_MT")
+    monkeypatch.setattr(archives, "_EXPECTED", {"nyud": COUNTS, "pascal": COUNTS})
+    data = {"name": "nyud", "options": {"root": "data/nyud"}}
+    (tmp_path / "nyud.yaml").write_text(yaml.safe_dump({"tasks": list(Nyud.layout.tasks), "data": data}))
+    return tmp_path
+
+
+def test_prepare_then_check(home: Path) -> None:
+    advice = refused(home, "data", "check", "nyud.yaml")
+    command = re.search(r"`atrcnas (data prepare nyud --archive FILE --root data/nyud)`", advice)
+    assert command is not None, advice
+    done = atrcnas(home, *command[1].replace("FILE", "NYUD_MT.tgz").split())
+    assert done.returncode == 0, done.stderr
+    assert "samples: 3 train, 2 val" in done.stdout
+    written = yaml.safe_load(done.stdout.splitlines()[-1])
+    assert written == {"data": {"name": "nyud", "options": {"root": "data/nyud"}}}
+    checked = atrcnas(home, "data", "check", "nyud.yaml")
+    assert checked.returncode == 0, checked.stderr
+    assert "train: 3 samples, 0 problems" in checked.stdout
+    assert re.search(r"depth: missing 0\.00%, [\d.]+ to [\d.]+ m\n", checked.stdout)
+    assert "normals: missing 0.00%, lengths 1.0000 to 1.0000" in checked.stdout
+    assert re.search(r"warning: semseg: never occurs here: .*39 other_prop", checked.stdout)
+    assert "never occurs" not in re.sub("warning: semseg.*", "", checked.stdout)
+
+
+def test_check_names_every_damaged_file_of_both_splits_and_ends_with_status_2(home: Path) -> None:
+    atrcnas(home, "data", "prepare", "nyud", "--archive", "NYUD_MT.tgz", "--root", "data/nyud")
+    root = home / "data/nyud/NYUD_MT"
+    ids = {split: (root / f"gt_sets/{split}.txt").read_text().split() for split in ("train", "val")}
+    damaged = [f"depth/{ids['train'][1]}.npy", f"segmentation/{ids['train'][2]}.png", f"normals/{ids['val'][0]}.npy"]
+    for name in damaged:
+        (root / name).write_bytes(b"damaged")
+    message = refused(home, "data", "check", "nyud.yaml")
+    assert message.startswith("error: data 'nyud': 3 problems")
+    for name in damaged:
+        assert message.count(name) == 1
+
+
+def test_check_reads_rooms_and_takes_overrides(tiny_experiment: Path) -> None:
+    sizes = ["data.options.train_size=3", "data.options.val_size=2"]
+    done = atrcnas(tiny_experiment.parent, "data", "check", "tiny.yaml", *sizes)
+    assert done.returncode == 0, done.stderr
+    assert "train: 3 samples" in done.stdout and "0 wall" in done.stdout
+
+
+def test_wrong_archives_are_one_message(home: Path) -> None:
+    assert "nothing there" in refused(home, "data", "prepare", "nyud", "--archive", "none.tgz", "--root", "x")
+    (home / "broken.tgz").write_bytes((home / "NYUD_MT.tgz").read_bytes()[:300])
+    assert "broken.tgz" in refused(home, "data", "prepare", "nyud", "--archive", "broken.tgz", "--root", "x")
+    assert "pascal" in refused(home, "data", "prepare", "pascal", "--archive", "NYUD_MT.tgz", "--root", "y")
