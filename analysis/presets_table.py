@@ -74,7 +74,7 @@ def experiment(stand: Stand, root: Path, tasks: Sequence[str], **sections: Any) 
         {
             "tasks": list(tasks),
             "data": {"name": stand.reader.layout.name, "options": {"root": str(root)}},
-            "backbone": {"name": "mobilenetv3_small_050"},
+            "backbone": {"name": "mobilenetv2_035"},
             "search": recipe,
             "retrain": recipe,
             "devices": "cpu",

@@ -34,7 +34,8 @@ def thin_levels(rank: npt.NDArray[np.int64], num_levels: int) -> Words:
     for word in range(num_words):
         ones = np.clip(np.arange(num_levels + 1) - word * BITS, 0, BITS)
         table = np.array([(1 << int(count)) - 1 for count in ones], np.uint64)
-        padded = np.pad(table[rank], 1)
+        # In rows, whatever the order of rank (MATLAB files come in columns): thinning works on a flat view.
+        padded = np.ascontiguousarray(np.pad(table[rank], 1))
         _thin(padded)
         words[word] = padded[1:-1, 1:-1]
     return words

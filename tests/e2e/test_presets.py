@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import runpy
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from atrcnas.engine import evaluate
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.spec.bundled import names
 
@@ -22,6 +24,12 @@ def roots(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for title, root in found.items():
         STUDY["write_stand"](STANDS[title], root)
     return found
+
+
+@pytest.fixture(autouse=True)
+def one_timed_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latency is not what is tried here."""
+    monkeypatch.setattr(evaluate, "measure_costs", partial(evaluate.measure_costs, repeats=1))
 
 
 def test_every_preset_is_tried() -> None:

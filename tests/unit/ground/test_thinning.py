@@ -70,3 +70,9 @@ def test_images_that_touch_the_frame_or_are_empty_or_full() -> None:
     assert not thinned(np.zeros((5, 7), bool)).any()
     for full in (np.ones((6, 9), bool), np.ones((1, 9), bool), np.ones((1, 1), bool)):
         assert np.array_equal(thinned(full), plain_thinning(full))
+
+
+def test_the_order_of_memory_does_not_matter() -> None:
+    rank = np.zeros((8, 9), np.int64)
+    rank[:, 3:6] = 1
+    assert np.array_equal(thin_levels(np.asfortranarray(rank), 1), thin_levels(rank, 1))
