@@ -87,6 +87,7 @@ def export(
     """Write the chosen context config of a run."""
     from atrcnas.engine.run_folder import RunFolder
 
+    _load_plugins_of(run)
     contexts = RunFolder(run).load_contexts()
     if form is Format.yaml:
         path = out or run / "contexts.yaml"
@@ -110,8 +111,8 @@ def retrain(
     from atrcnas.job import result_lines
     from atrcnas.spec.context_config import ContextConfig
 
-    config = ContextConfig.load(contexts)
     spec, folder = _load(experiment, overrides, run)
+    config = ContextConfig.load(contexts)
     for line in result_lines(retrain_network(spec, config, folder, resume)):
         typer.echo(line)
 
@@ -154,6 +155,7 @@ def plot(
         for figure in plot_run(path, out):
             typer.echo(str(figure))
     else:
+        _load_plugins_of(path.parent)
         typer.echo(str(plot_contexts(path, out or Path(f"{path.stem}.png"))))
 
 

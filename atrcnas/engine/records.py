@@ -37,7 +37,7 @@ class Table:
     def append(self, rows: Iterable[tuple[object, ...]]) -> None:
         """Add rows and flush them."""
         with self.path.open("a", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerows(rows)
+            csv.writer(stream, lineterminator="\n").writerows(rows)
 
 
 def metric_rows(step: int, stage: str, task: str, values: Mapping[str, float]) -> list[tuple[object, ...]]:

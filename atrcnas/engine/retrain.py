@@ -17,7 +17,7 @@ from atrcnas.engine.records import METRIC_COLUMNS, Table
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.engine.trainer import best_checkpoint, fit, make_trainer, resume_point
 from atrcnas.engine.training import Training
-from atrcnas.ground.errors import CheckpointError
+from atrcnas.ground.errors import CheckpointError, RunError
 from atrcnas.nn.inherit import inherit
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.objective import Objective
@@ -45,6 +45,8 @@ def retrain(experiment: Experiment, contexts: ContextConfig, run: str | Path, re
     folder, recipe = RunFolder(Path(run)), experiment.retrain
     with folder.locked():
         source, held_back = open_source(experiment, "train"), open_source(experiment, "val")
+        if folder.contexts.is_file() and folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks) != kinds:
+            raise RunError(f"{folder.contexts}: this run has another context config. Choose another --run.")
         folder.begin(experiment, "retrain", resume)
         if not folder.contexts.is_file():
             ContextConfig.from_kinds(kinds, contexts.model, contexts.provenance).save(folder.contexts)

@@ -33,6 +33,9 @@ from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.recipe import SearchSpec
 
+# Steps between two looks at which pairs have committed; fixed, since it has an effect on rounding.
+REFRESH_EVERY = 10
+
 
 class SearchTraining(Training):
     """Training of weights and logits, with the arguments of :class:`Training` and these.
@@ -90,7 +93,7 @@ class SearchTraining(Training):
             self.step_weights(self._with_entropy(loss, batch_idx))
             self._optimizers()[1].step()
         self.sampler.commit()
-        if batch_idx % self.recipe.log_every == 0:
+        if batch_idx % REFRESH_EVERY == 0:
             self.sampler.refresh()
         self.log_step(batch_idx, loss.detach(), parts)
 

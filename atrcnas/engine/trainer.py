@@ -26,20 +26,19 @@ def make_trainer(experiment: Experiment, recipe: TrainSpec, stage_dir: Path, sta
     """A trainer that runs one epoch of ``recipe.steps`` batches and keeps the last and the best checkpoint."""
     _quieten()
     cpu = experiment.devices == "cpu" or not torch.cuda.is_available()
-    checkpoints = ModelCheckpoint(
-        dirpath=stage_dir / "checkpoints",
-        filename="best",
-        monitor="selection",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-        save_on_train_epoch_end=False,
-        auto_insert_metric_name=False,
-    )
-    devices: Any = "auto" if experiment.devices in ("auto", "cpu") else experiment.devices
+    where: dict[str, Any] = {
+        "dirpath": stage_dir / "checkpoints",
+        "enable_version_counter": False,
+        "save_on_train_epoch_end": False,
+        "auto_insert_metric_name": False,
+    }
+    # Two callbacks: with one, `save_last` follows only a new best. Best first: last then holds its state.
+    best = ModelCheckpoint(filename="best", monitor="selection", mode="max", **where)
+    last = ModelCheckpoint(filename="last", **where)
+    devices: Any = 1 if experiment.devices in ("auto", "cpu") else experiment.devices
     return pl.Trainer(
         accelerator="cpu" if cpu else "gpu",
-        devices=1 if cpu and devices == "auto" else devices,
+        devices=devices,
         precision=PRECISIONS[experiment.precision],
         max_epochs=1,
         val_check_interval=min(recipe.validate_every, recipe.steps),
@@ -48,7 +47,7 @@ def make_trainer(experiment: Experiment, recipe: TrainSpec, stage_dir: Path, sta
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[checkpoints, ShowProgress(stage)],
+        callbacks=[best, last, ShowProgress(stage)],
         plugins=[AtomicCheckpoints()],
         default_root_dir=stage_dir,
     )

@@ -93,10 +93,12 @@ def _create(name: str, weights: str, settings: dict[str, Any]) -> nn.Module:
             f"backbone.weights: expected 'none', 'hub' or a file, got '{weights}', which does not exist. Check the path."
         )
     try:
+        # Read before timm does, which in some versions would unpickle.
+        given = timm.models.load_state_dict(weights, weights_only=True)
         body = timm.create_model(
             name, pretrained=True, pretrained_cfg_overlay={"file": weights}, features_only=True, **settings
         )
-        _check_complete(body, timm.models.load_state_dict(weights, weights_only=True))
+        _check_complete(body, given)
         return body
     except (SafetensorError, RuntimeError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0]

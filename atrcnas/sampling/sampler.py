@@ -53,7 +53,10 @@ class Sampler(nn.Module):
         self.pool: Tensor
         self.committed: Tensor
         self.choice: Tensor
-        self.refresh()
+        self.register_buffer("seen", self.committed.clone())
+        self.seen: Tensor
+        self.register_load_state_dict_post_hook(lambda module, _: module._activate())  # type: ignore[no-untyped-call]
+        self._activate()
 
     def masked_logits(self) -> Tensor:
         """[P, K] logits, -inf outside of the pools."""
@@ -126,10 +129,15 @@ class Sampler(nn.Module):
     def refresh(self) -> None:
         """Let the host see which pairs have committed, so that their other candidates are no longer computed.
 
-        Reads from the device; call it now and then. Results do not depend on when: those candidates' weights are zero.
+        Reads from the device; call it now and then, at fixed steps: the other candidates' weights are zero, but which
+        pairs are computed together changes rounding. What was seen is part of the state, for an exact resume.
         """
-        committed, choice = self.committed.tolist(), self.choice.tolist()
+        self.seen.copy_(self.committed)
+        self._activate()
+
+    def _activate(self) -> None:
+        seen, choice = self.seen.tolist(), self.choice.tolist()
         self._active = tuple(
-            frozenset({self.kinds[choice[row]]}) if committed[row] else frozenset(self.pools[pair])
+            frozenset({self.kinds[choice[row]]}) if seen[row] else frozenset(self.pools[pair])
             for row, pair in enumerate(self.pairs)
         )

@@ -45,7 +45,7 @@ class Experiment(Spec):
     """One experiment file."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    name: str = Field(default="experiment", pattern=r"^[\w.-]+$")
+    name: str = Field(default="experiment", pattern=r"^\w[\w.-]*$")
     plugins: list[str] = []
     seed: Int = Field(default=0, ge=0, le=2**31 - 1)
     tasks: tuple[str, ...] = Field(min_length=1)

@@ -33,7 +33,7 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, kind: type[Training], step: int) ->
 
 def same_files(first: Path, second: Path, names: list[str]) -> None:
     for name in names:
-        assert (first / name).read_text() == (second / name).read_text(), name
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,25 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     same_files(
         tmp_path / "before", tmp_path / "run", ["search/metrics.csv", "search/logits.csv", "retrain/metrics.csv"]
     )
+
+
+def test_the_last_checkpoint_is_the_last_whatever_its_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.9, 0.1])
+    monkeypatch.setattr("atrcnas.engine.training.selection_score", lambda *_: next(scores))
+    search(Experiment.load(TINY), tmp_path / "run")
+    folder = tmp_path / "run/search/checkpoints"
+    steps = [
+        read_checkpoint(folder / name)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
+        for name in ("best.ckpt", "last.ckpt")
+    ]
+    assert steps == [3, 6]
+
+
+def test_another_context_config_does_not_enter_a_searched_run(tmp_path: Path) -> None:
+    experiment = Experiment.load(TINY)
+    search(experiment, tmp_path / "run")
+    with pytest.raises(RunError, match="another context config"):
+        retrain(experiment, ContextConfig.load("uniform-global"), tmp_path / "run")
 
 
 def test_another_experiment_does_not_resume_a_run(tmp_path: Path) -> None:
