@@ -91,8 +91,14 @@ class ContextConfig(Spec):
             chosen = apply_rules(self._rules(), targets, self.levels, sources)
         else:
             self._check_tasks([*targets, *(sources or ())])
-            listed = self._listed()
-            chosen = {pair: listed.get(pair, NONE) for pair in all_pairs(targets, self.levels, sources)}
+            listed, known = self._listed(), all_pairs(targets, self.levels, sources)
+            foreign = [str(pair) for pair in listed if pair not in known]
+            if foreign:
+                raise ConfigError(
+                    f"pairs: {', '.join(foreign)}: no such pair here. Targets: {', '.join(targets)}; "
+                    f"sources: {', '.join(sources or targets)}. Correct the names."
+                )
+            chosen = {pair: listed.get(pair, NONE) for pair in known}
         for pair, kind in chosen.items():
             if pair.on_diagonal and not KINDS[kind].on_diagonal:
                 raise ConfigError(

@@ -207,3 +207,10 @@ def test_what_the_reference_cannot_say_is_refused_on_writing(tmp_path: Path) -> 
 def test_config_is_immutable(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_table(tmp_path, {"semseg": {"depth": 1}}).tasks = ()
+
+
+def test_a_misspelt_task_in_the_pairs_is_named() -> None:
+    pairs = {"semseg": {"semsge": "tlabel", "depth": "mti"}, "depht": {"depth": "mti"}}
+    config = ContextConfig.model_validate({"schema": 1, "tasks": ["semseg", "depth"], "pairs": pairs})
+    with pytest.raises(ConfigError, match=r"semseg<-semsge, depht<-depth: no such pair"):
+        config.kinds(["semseg", "depth"])
