@@ -4,34 +4,36 @@ python -m analysis.presets_table [--readme README.md] [--work DIR]
 
 Rooms are written in the layouts of NYUD-v2 and PASCAL-Context and read back from there. A preset *trains* if two steps
 with a tiny backbone end in finite scores, *exports* if its context config comes back from the written file, *deploys* if
-the ONNX file computes what the network does.
+the ONNX file computes what the network does. A search space *searches* if two steps of search end in a context config,
+which is then exported, trained and deployed likewise. *parity* is what the tests in tests/parity say when run.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import re
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from atrcnas import ContextConfig, Experiment, retrain
+from analysis.presets_parity import PROOFS, Trial, parity, prove
+from analysis.readme import README, write
+from atrcnas import ContextConfig, Experiment, retrain, search
 from atrcnas.data.listed import Listed
 from atrcnas.data.nyud import Nyud
 from atrcnas.data.pascal import Pascal
 from atrcnas.data.rooms import Rooms, RoomsOptions
 from atrcnas.data.writing import write_nyud, write_pascal
 from atrcnas.ground.errors import AtrcnasError
-from atrcnas.ground.files import write_text
+from atrcnas.ground.files import write_json
 from atrcnas.job import deploy_run
 from atrcnas.spec.bundled import names
 
-BEGIN, END = "<!-- presets:begin -->", "<!-- presets:end -->"
-CHECKS = ("trains", "exports", "deploys")
 SIZE = (64, 96)
-README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 @dataclass(frozen=True)
@@ -59,113 +61,166 @@ def write_stand(stand: Stand, root: Path) -> None:
         stand.write(rooms, root, split)
 
 
-def trials(stand: Stand) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Presets that fit the data set, each with its tasks: those the preset is made for, else all there are."""
+def trials(stand: Stand) -> Iterator[Trial]:
+    """What fits the data set: presets with the tasks they are made for, else with all there are, and searches."""
+    everything = stand.reader.layout.tasks
     for preset in names("search_spaces/presets"):
-        made_for = ContextConfig.load(preset).tasks
-        if set(made_for) <= set(stand.reader.layout.tasks):
-            yield preset, made_for or stand.reader.layout.tasks
+        config = ContextConfig.load(preset)
+        if set(config.tasks) <= set(everything):
+            yield Trial(f"`{preset}`", config.tasks or everything[: config.num_tasks], preset=preset)
+    yield Trial("`mti-net`, half of the tasks auxiliary", everything[:2], preset="mti-net", auxiliary=everything[2:])
+    yield Trial("`atrc`, one level", everything, space="atrc")
+    yield Trial("`full`, one level", everything, space="full")
+    model = Experiment.load("rooms-pyramid").model.model_dump()
+    yield Trial("`pyramid`, per pair and level", everything, space="pyramid", model=model)
 
 
-def experiment(stand: Stand, root: Path, tasks: Sequence[str], **sections: Any) -> Experiment:
+def experiment(stand: Stand, root: Path, trial: Trial) -> Experiment:
     """Two steps on the stand-in with a tiny backbone."""
     recipe = {"steps": 2, "batch_size": 2, "validate_every": 2, "log_every": 1}
     return Experiment.load(
         {
-            "tasks": list(tasks),
+            "tasks": list(trial.tasks),
+            "auxiliary_tasks": list(trial.auxiliary),
             "data": {"name": stand.reader.layout.name, "options": {"root": str(root)}},
             "backbone": {"name": "mobilenetv2_035"},
+            "model": dict(trial.model),
+            "space": trial.space or "atrc",
             "search": recipe,
             "retrain": recipe,
             "devices": "cpu",
-            **sections,
         }
     )
 
 
-def train(spec: Experiment, preset: str, run: Path) -> None:
-    """Train a preset.
+def begin(spec: Experiment, trial: Trial, run: Path) -> ContextConfig:
+    """The kinds to train: those of the preset, or those a search finds."""
+    return ContextConfig.load(trial.preset) if trial.preset else search(spec, run)
+
+
+def train(spec: Experiment, contexts: ContextConfig, run: Path) -> None:
+    """Train fixed kinds.
 
     Raises:
-        AtrcnasError: it cannot be, or a score is not finite.
+        AtrcnasError: a score is missing or not finite.
     """
-    results = retrain(spec, ContextConfig.load(preset), run)
+    results = retrain(spec, contexts, run)
     figures = {f"{task} {name}": x for task, found in results["scores"].items() for name, x in found.items()}
     wrong = [name for name, x in figures.items() if not math.isfinite(x)]
     if wrong or list(results["scores"]) != list(spec.tasks):
-        raise AtrcnasError(f"{preset}: expected finite scores of every task, got none in {', '.join(wrong) or 'some'}.")
+        raise AtrcnasError(f"{run}: expected finite scores of every task, got none in {', '.join(wrong) or 'some'}.")
 
 
-def export(spec: Experiment, preset: str, run: Path) -> None:
+def export(spec: Experiment, contexts: ContextConfig, run: Path) -> None:
     """Read the context config a run wrote.
 
     Raises:
-        AtrcnasError: it is not that of the preset.
+        AtrcnasError: it is not the one given.
     """
-    written, given = ContextConfig.load(run / "contexts.yaml"), ContextConfig.load(preset)
-    if written.kinds(spec.tasks, spec.all_tasks) != given.kinds(spec.tasks, spec.all_tasks):
-        raise AtrcnasError(f"{run}: contexts.yaml holds other kinds than '{preset}'.")
+    written = ContextConfig.load(run / "contexts.yaml")
+    if written.kinds(spec.tasks, spec.all_tasks) != contexts.kinds(spec.tasks, spec.all_tasks):
+        raise AtrcnasError(f"{run}: contexts.yaml holds other kinds than it was given.")
 
 
-def deploy(spec: Experiment, preset: str, run: Path) -> None:
+def deploy(spec: Experiment, contexts: ContextConfig, run: Path) -> None:
     """Write an ONNX file, which is compared with the network."""
     deploy_run(run, run / "deploy" / "model.onnx")
 
 
-def attempt(spec: Experiment, preset: str, run: Path) -> dict[str, str]:
+def attempt(spec: Experiment, trial: Trial, run: Path) -> dict[str, str]:
     """Check -> "" where it passes, else what went wrong."""
-    found = {}
-    for name, check in zip(CHECKS, (train, export, deploy), strict=True):
+    found: dict[str, str] = {}
+    contexts: list[ContextConfig] = []
+    steps: dict[str, Callable[[], object]] = {
+        "searches": lambda: contexts.append(begin(spec, trial, run)),
+        "trains": lambda: train(spec, contexts[0], run),
+        "exports": lambda: export(spec, contexts[0], run),
+        "deploys": lambda: deploy(spec, contexts[0], run),
+    }
+    for name, step in steps.items():
         try:
-            check(spec, preset, run)
+            step()
             found[name] = ""
         except Exception as error:  # whatever goes wrong belongs into the table
             found[name] = f"{type(error).__name__}: {error}"
     return found
 
 
-def table(found: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
-    """Markdown from data set -> preset -> check -> what went wrong; a dash where a preset is for other tasks."""
-    head = ["preset", *(f"{title} {check}" for title in found for check in CHECKS)]
-    rows = [head, ["---"] * len(head)]
-    for preset in names("search_spaces/presets"):
-        outcomes = [found[title].get(preset) for title in found for _ in CHECKS]
-        checks = list(CHECKS) * len(found)
-        cells = ["-" if o is None else "no" if o[check] else "yes" for o, check in zip(outcomes, checks, strict=True)]
-        rows.append([f"`{preset}`", *cells])
+def outcome(stand: Stand, trial: Trial, home: Path) -> dict[str, str]:
+    """Attempt a trial below ``home``, unless it has passed there before."""
+    place = home / stand.reader.layout.name
+    name = re.sub(r"\W+", "-", trial.name).strip("-")
+    passed, run = place / "passed" / f"{name}.json", place / "runs" / name
+    if passed.is_file():
+        return dict(json.loads(passed.read_text(encoding="utf-8")))
+    shutil.rmtree(run, ignore_errors=True)
+    found = attempt(experiment(stand, place, trial), trial, run)
+    if not any(found.values()):
+        write_json(passed, found)
+    return found
+
+
+def table(found: Mapping[str, Mapping[Trial, Mapping[str, str]]], proven: Mapping[str, bool], searches: bool) -> str:
+    """Markdown from data set -> trial -> check -> what went wrong; a dash where a preset is for other tasks.
+
+    Args:
+        found: outcomes of :func:`attempt`.
+        proven: of :func:`prove`.
+        searches: the table of the searches, else that of the presets.
+    """
+    trials = {trial.name: trial for tried in found.values() for trial in tried if bool(trial.space) == searches}
+    checks = {"searches": "searches", "exports": "exports", "trains": "retrains", "deploys": "deploys"}
+    if not searches:
+        checks = {"trains": "trains", "exports": "exports", "deploys": "deploys"}
+    titles = [f"{title} {word}" for title in found for word in checks.values()]
+    rows = [["search space" if searches else "preset", *titles, "parity"]]
+    rows.append(["---"] * len(rows[0]))
+    for name, trial in sorted(trials.items(), key=lambda item: item[0]):
+        outcomes = [next((o for other, o in tried.items() if other.name == name), None) for tried in found.values()]
+        cells = ["-" if o is None else "no" if o[check] else "yes" for o in outcomes for check in checks]
+        rows.append([name, *cells, parity(trial, proven)])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def put(readme: str, made: str) -> str:
-    """``readme`` with ``made`` between the markers.
-
-    Raises:
-        AtrcnasError: the markers are not there once each, in order.
-    """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise AtrcnasError(f"README: expected {BEGIN} and, after it, {END}, once each. Put them where the table goes.")
-    return f"{before}{BEGIN}\n{made}\n{END}{after}"
+def block(found: Mapping[str, Mapping[Trial, Mapping[str, str]]], proven: Mapping[str, bool]) -> str:
+    """Both tables, and what `parity` means."""
+    tests = "; ".join(f"{part}: `{node.partition('/')[2].replace('parity/', '')}`" for part, node in PROOFS.items())
+    return "\n".join(
+        [
+            table(found, proven, searches=False),
+            "",
+            table(found, proven, searches=True),
+            "",
+            "*parity* names the parts whose numbers are proven equal to the reference's in double precision, each by a test of",
+            f"`tests/parity` that passed when this was written ({tests}). Backbone, task features and heads have no golden",
+            "numbers: a dash is no proof of difference.",
+        ]
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--readme", type=Path, default=README)
-    parser.add_argument("--work", type=Path, help="folder for data and runs, kept; a temporary one if not given")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        help="folder for data and runs, kept: what has passed there is not tried again (default: a temporary one)",
+    )
     args = parser.parse_args()
-    found: dict[str, dict[str, dict[str, str]]] = {}
+    found: dict[str, dict[Trial, dict[str, str]]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         home = args.work or Path(temporary)
+        home.mkdir(parents=True, exist_ok=True)
+        proven = prove(home)
+        print("parity: " + ", ".join(f"{part} {'passes' if good else 'FAILS'}" for part, good in proven.items()))
         for stand in STANDS:
-            root = home / stand.reader.layout.name
-            write_stand(stand, root)
+            write_stand(stand, home / stand.reader.layout.name)
             found[stand.title] = {}
-            for preset, tasks in trials(stand):
-                outcome = attempt(experiment(stand, root, tasks), preset, home / "runs" / root.name / preset)
-                found[stand.title][preset] = outcome
-                print(f"{stand.title} {preset}: " + (", ".join(filter(None, outcome.values())) or "passes"), flush=True)
-    write_text(args.readme, put(args.readme.read_text(encoding="utf-8"), table(found)))
+            for trial in trials(stand):
+                found[stand.title][trial] = outcome(stand, trial, home)
+                wrong = ", ".join(f"{check}: {said}" for check, said in found[stand.title][trial].items() if said)
+                print(f"{stand.title} {trial.name}: {wrong or 'passes'}", flush=True)
+    write("presets", block(found, proven), args.readme)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from atrcnas._version import __version__
 if TYPE_CHECKING:
     from atrcnas.engine.evaluate import evaluate
     from atrcnas.engine.retrain import retrain
-    from atrcnas.engine.search import search
     from atrcnas.ground.errors import AtrcnasError
+    from atrcnas.launch.search import search
     from atrcnas.nn.mixture import Mixture
     from atrcnas.nn.net import MultiTaskNet
     from atrcnas.nn.relations import ContextRefiner
@@ -42,7 +42,7 @@ _HOMES = {
     "Task": "atrcnas.spec.tasks",
     "evaluate": "atrcnas.engine.evaluate",
     "retrain": "atrcnas.engine.retrain",
-    "search": "atrcnas.engine.search",
+    "search": "atrcnas.launch.search",
 }
 
 __all__ = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from atrcnas.ground.errors import AtrcnasError
+from atrcnas.ground.errors import AtrcnasError, Stopped
+from atrcnas.ground.processes import first_process
 
 app = typer.Typer(
     name="atrcnas",
@@ -52,6 +54,7 @@ class Listing(StrEnum):
     spaces = "spaces"
     experiments = "experiments"
     presets = "presets"
+    strategies = "strategies"
 
 
 @app.command()
@@ -66,14 +69,36 @@ def run(experiment: ExperimentArg, overrides: Overrides = None, run: RunOption =
 
 @app.command()
 def search(
-    experiment: ExperimentArg, overrides: Overrides = None, run: RunOption = None, resume: Resume = False
+    experiment: ExperimentArg,
+    overrides: Overrides = None,
+    run: RunOption = None,
+    resume: Resume = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Say where the time of a few steps goes.")] = False,
 ) -> None:
     """Search the context of every pair; writes contexts.yaml into the run folder."""
-    from atrcnas.engine.search import search as search_contexts
+    from atrcnas.launch.search import search as search_contexts
 
     spec, folder = _load(experiment, overrides, run)
-    search_contexts(spec, folder, resume)
+    search_contexts(spec, folder, resume, profile)
+    if profile:
+        typer.echo((folder / "search" / "profile" / "summary.txt").read_text(encoding="utf-8"), nl=False)
     typer.echo(f"contexts: {folder / 'contexts.yaml'}")
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="SWEEP")],
+    overrides: Overrides = None,
+    run: RunOption = None,
+    resume: Resume = False,
+) -> None:
+    """Run an experiment many times with other settings, and compare; writes RUN/trials/NAME."""
+    from atrcnas.launch.sweep import sweep as sweep_trials
+    from atrcnas.spec.sweep import SweepSpec
+
+    spec = SweepSpec.load(file, overrides or [])
+    for line in sweep_trials(spec, run or Path("runs") / spec.name, resume):
+        typer.echo(line)
 
 
 @app.command()
@@ -105,6 +130,9 @@ def retrain(
     overrides: Overrides = None,
     run: RunOption = None,
     resume: Resume = False,
+    init_reference: Annotated[
+        Path | None, typer.Option(help="Start from a checkpoint of the ATRC reference implementation.")
+    ] = None,
 ) -> None:
     """Train the fixed network of a context config and score it."""
     from atrcnas.engine.retrain import retrain as retrain_network
@@ -113,17 +141,20 @@ def retrain(
 
     spec, folder = _load(experiment, overrides, run)
     config = ContextConfig.load(contexts)
-    for line in result_lines(retrain_network(spec, config, folder, resume)):
+    for line in result_lines(retrain_network(spec, config, folder, resume, init_reference)):
         typer.echo(line)
 
 
 @app.command()
-def evaluate(run: RunArg) -> None:
+def evaluate(
+    run: RunArg,
+    compiled: Annotated[bool, typer.Option("--compiled", help="Time it under torch.compile too; a minute.")] = False,
+) -> None:
     """Score the retrained network of a run again."""
     from atrcnas.engine.evaluate import evaluate as evaluate_run
     from atrcnas.job import result_lines
 
-    for line in result_lines(evaluate_run(run)):
+    for line in result_lines(evaluate_run(run, compiled=compiled)):
         typer.echo(line)
 
 
@@ -224,9 +255,16 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> Non
 
 
 def main() -> None:
-    """Run the command line: exit status 0, or 2 with one message for an error of the input."""
+    """Run the command line.
+
+    Exit status 0, also when a cluster asked the run to stop; 2 with one message for an error of the input; 130 on
+    Ctrl-C.
+    """
     # Threads that wait by spinning slow a shared machine down many times; read by OpenMP when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # torch's profiler would otherwise talk on stderr
+    if not first_process():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
@@ -236,9 +274,9 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; go on with --resume", file=sys.stderr)
-        sys.exit(130)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(130 if stopped.signal == signal.SIGINT else 0)
 
 
 def _load(experiment: str, overrides: list[str] | None, run: Path | None):  # type: ignore[no-untyped-def]

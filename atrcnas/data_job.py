@@ -14,7 +14,7 @@ from rich.progress import Progress as Bar
 
 from atrcnas.data.archive import Name, prepare
 from atrcnas.data.checking import ValueReport
-from atrcnas.data.loading import Source
+from atrcnas.data.sample import Source
 from atrcnas.data.survey import survey
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.registry import resolve

@@ -6,13 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from atrcnas.engine.evaluate import read_results
+from atrcnas.engine.costs import measure_latency
+from atrcnas.engine.evaluate import add_latency
+from atrcnas.engine.finished import read_results
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.retrain import retrain
 from atrcnas.engine.run_folder import RunFolder
-from atrcnas.engine.search import search
-from atrcnas.ground.errors import ExportError, RunError
+from atrcnas.ground.errors import ExportError
+from atrcnas.ground.processes import first_process
+from atrcnas.launch.search import search
 from atrcnas.spec.experiment import Experiment
+
+# Suffix of an exported file -> what its latency is called in results.json.
+FORMS = {".onnx": "onnxruntime", ".pt2": "exported"}
 
 
 def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator[str]:
@@ -27,11 +33,13 @@ def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator
         Lines to show: where the heat map, the contexts, the results and the deployable model are.
     """
     folder = RunFolder(run)
-    if resume and folder.stage("retrain").exists():
+    if resume and folder.begun("retrain"):
         contexts = folder.load_contexts()
     else:
         contexts = search(experiment, run, resume)
     retrain(experiment, contexts, run, resume)
+    if not first_process():
+        return
     yield from result_lines(read_results(run))
     yield from _plot(folder)
     yield f"contexts: {folder.contexts}"
@@ -62,15 +70,22 @@ def deploy_run(run: Path, out: Path, size: tuple[int, int] | None = None) -> lis
     Raises:
         ExportError: the file does not reproduce the live network, or a package for it is missing.
     """
+    import torch
+
     from atrcnas.deploy.export import export
+    from atrcnas.deploy.loading import load_exported
 
     folder = RunFolder(run)
     if size is None:
-        if not folder.results.is_file():
-            raise RunError(f"{folder.results}: not there yet. Run `atrcnas evaluate {run}` first, or give --size.")
         height, width = read_results(run)["costs"]["image_size"]
         size = (height, width)
-    return str(export(load_network(folder), size, out)).splitlines()
+    lines = str(export(load_network(folder), size, out)).splitlines()
+    latency = measure_latency(load_exported(out, trusted=True).run, torch.rand(1, 3, *size))
+    lines.append(f"  latency {latency['median']:.1f} ms ({FORMS[out.suffix.lower()]}, {latency['threads']} threads)")
+    with folder.locked():
+        if folder.results.is_file() and tuple(read_results(run)["costs"]["image_size"]) == tuple(size):
+            add_latency(folder, FORMS[out.suffix.lower()], latency)
+    return lines
 
 
 def result_lines(results: dict[str, Any]) -> list[str]:
@@ -80,8 +95,11 @@ def result_lines(results: dict[str, Any]) -> list[str]:
         lines.append(f"{task}: " + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
     costs = results.get("costs", {})
     if costs:
+        deployed = "".join(
+            f", {form} {latency['median']:.1f} ms" for form, latency in costs.get("latency_ms_deployed", {}).items()
+        )
         lines.append(
             f"parameters {costs['parameters'] / 1e6:.2f} M, multiply-adds {costs['multiply_adds'] / 1e9:.2f} G, "
-            f"latency {costs['latency_ms']['median']:.1f} ms at {'x'.join(map(str, costs['image_size']))}"
+            f"latency {costs['latency_ms']['median']:.1f} ms at {'x'.join(map(str, costs['image_size']))}{deployed}"
         )
     return lines

@@ -8,6 +8,7 @@ from atrcnas.ground.registry import resolve
 from atrcnas.spec.bundled import Shelf, names, shelf_dir
 from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.kinds import KINDS
+from atrcnas.spec.strategies import STRATEGIES
 from atrcnas.spec.tasks import TASKS
 
 _SHELVES: dict[str, Shelf] = {
@@ -23,6 +24,8 @@ def lines(what: str) -> list[str]:
         return _table({name: _first_comment(_SHELVES[what], name) for name in names(_SHELVES[what])})
     if what == "kinds":
         return _table({kind.name: f"{kind.letter}  {kind.description}" for kind in KINDS})
+    if what == "strategies":
+        return _table({strategy.name: strategy.description for strategy in STRATEGIES})
     if what == "tasks":
         return _table(
             {task.name: f"{task.description}; {task.score} {_arrow(task.higher_is_better)}" for task in TASKS}

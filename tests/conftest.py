@@ -13,6 +13,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A slow test that passes leaves a row in tests/RESULTS.md; one that measures adds its own."""
+    if report.when == "call" and report.passed and "slow" in report.keywords:
+        from tests.results import record
+
+        record(report.nodeid.removeprefix("tests/"), f"passed in {report.duration:.0f} s")
+
+
 @pytest.fixture
 def tiny_experiment(tmp_path: Path) -> Path:
     """An experiment file that runs the whole job in seconds."""

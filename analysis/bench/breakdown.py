@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections import Counter
-from collections.abc import Iterable
-from typing import Any
 
 # The profiler would otherwise talk on stderr.
 os.environ.setdefault("KINETO_LOG_LEVEL", "9")
@@ -20,12 +17,12 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from analysis.bench.heads import GivenFeatures, Setup, neck_features, network
 from analysis.bench.rows import channels_last, training_step
+from atrcnas.engine.profile import MARK, by_part, mark
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.contexts.base import Context, Projection
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.space import SearchSpace
 
-MARK = "part: "
 OTHER = "mixing, sampler, accumulation"
 
 
@@ -42,51 +39,6 @@ def part_of(name: str, module: nn.Module) -> str | None:
     return tops.get(place[0]) if len(place) == 2 else None
 
 
-def mark(heads: GivenFeatures) -> None:
-    """Make every part announce itself to the profiler."""
-    for name, module in heads.named_modules():
-        part = part_of(name, module)
-        if part is not None:
-            open_ranges: list[record_function] = []
-
-            def enter(_: nn.Module, __: Any, part: str = part, ranges: list[record_function] = open_ranges) -> None:
-                ranges.append(record_function(MARK + part))
-                ranges[-1].__enter__()
-
-            def leave(_: nn.Module, __: Any, ___: Any, ranges: list[record_function] = open_ranges) -> None:
-                ranges.pop().__exit__(None, None, None)
-
-            module.register_forward_pre_hook(enter)
-            module.register_forward_hook(leave)
-
-
-def by_part(events: Iterable[Any]) -> dict[str, Counter[str]]:
-    """Own time of every operator, microseconds: part -> {"forward", "backward"}."""
-    events = list(events)
-    forward: dict[int, str] = {}
-    totals: dict[str, Counter[str]] = {}
-
-    def above(event: Any) -> Iterable[Any]:
-        while event is not None:
-            yield event
-            event = event.cpu_parent
-
-    for event in events:
-        found = next((up.name.removeprefix(MARK) for up in above(event) if up.name.startswith(MARK)), None)
-        if found is not None and event.sequence_nr >= 0:
-            forward[event.sequence_nr] = found
-    for event in events:
-        chain = list(above(event))
-        node = next((up for up in chain if up.scope == 1), None)  # an autograd node's backward
-        if node is not None:
-            where, way = forward.get(node.sequence_nr, OTHER), "backward"
-        else:
-            where = next((up.name.removeprefix(MARK) for up in chain if up.name.startswith(MARK)), OTHER)
-            way = "forward"
-        totals.setdefault(where, Counter())[way] += event.self_cpu_time_total
-    return totals
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
@@ -97,14 +49,15 @@ def main() -> None:
     pools = SearchSpace.load("atrc").pools(setup.tasks)
     net, sampler = network(setup, pools), Sampler(pools)
     heads = GivenFeatures(net)
-    mark(heads)
+    mark(heads, part_of)
     step = training_step(heads, channels_last(neck_features(setup, net)), sampler)
     step(0)
     step(1)
     with profile(activities=[ProfilerActivity.CPU]) as record:
         for turn in range(args.steps):
-            step(turn)
-    totals = by_part(record.events())
+            with record_function(MARK + OTHER):
+                step(turn)
+    totals = by_part(record.events(), lambda event: event.self_cpu_time_total, OTHER)
     whole = sum(sum(ways.values()) for ways in totals.values())
     print(f"{whole / 1000 / args.steps:.1f} ms per step under the profiler, {args.threads} threads")
     for part, ways in sorted(totals.items(), key=lambda item: -sum(item[1].values())):

@@ -117,8 +117,8 @@ class ReferenceRefiner(nn.Module):
         for target, row in self.cp_blocks.items():
             if len(row):
                 self.out_proj[target] = ConvNorm(len(row) * hidden, width, activation="")
-            drop = nn.Dropout2d(0.0 if self.searching else dropout)
-            self.bottleneck[target] = nn.Sequential(ConvNorm(width * (2 if len(row) else 1), width), drop)
+            refine = ConvNorm(width * (2 if len(row) else 1), width)
+            self.bottleneck[target] = refine if self.searching else nn.Sequential(refine, nn.Dropout2d(dropout))
 
     def forward(
         self,
@@ -197,7 +197,8 @@ def correspondence(refiner: ContextRefiner, theirs: Mapping[str, Tensor]) -> dic
                     for key, stacked in _STACKED.items():
                         found[f"{block}{projection}.{place}{key}"] = (f"contexts.{name}.{part}.{layer}.{stacked}", rows)
     for target in refiner.targets:
-        for block, place in {f"out_proj.{target}": "project.", f"bottleneck.{target}.0": "refine.0."}.items():
+        bottleneck = f"bottleneck.{target}" + ("" if refiner.searching else ".0")
+        for block, place in {f"out_proj.{target}": "project.", bottleneck: "refine.0."}.items():
             found[f"{block}.conv.weight"] = (f"fuse.{target}.{place}0.weight", slice(None))
             for key in _BATCHNORM:
                 found[f"{block}.bn.{key}"] = (f"fuse.{target}.{place}1.{key}", slice(None))

@@ -1,4 +1,4 @@
-"""The Markdown table of results: `python -m analysis.bench.table analysis/bench/results/*.json`."""
+"""Write the table of results into the README: `python -m analysis.bench.table analysis/bench/results/cpu-2-cores.json ...`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.bench.rows import ROWS
+from analysis.readme import write
 
 HEADINGS = {"cpu": "CPU", "cuda": "GPU"}
 
@@ -44,4 +45,4 @@ def _sizes(result: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(markdown([json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:]]))
+    write("bench", markdown([json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:]]))

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from atrcnas.data.sample import Sample
+from atrcnas.data.caching import Cached
+from atrcnas.data.sample import Sample, Source
 from atrcnas.data.transforms import Augmented, augment
-from atrcnas.ground.errors import DataError
+from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.data import AugmentSpec
 from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
-
-class Source(Protocol):
-    """What a data set offers."""
-
-    class_names: Mapping[str, Sequence[str]]
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
+MAX_CORRUPT = 5  # samples in a row that `on_corrupt: skip` leaves out
 
 
 @dataclass
@@ -83,15 +78,31 @@ def open_source(experiment: Experiment, split: str) -> Source:
 class _Prepared(Dataset[Any]):
     """Augmented samples, addressed by (index, seed of the augmentation)."""
 
-    def __init__(self, source: Source, tasks: Mapping[str, Task], options: AugmentSpec | None) -> None:
-        self.source, self.tasks, self.options = source, tasks, options
+    def __init__(
+        self, source: Source, tasks: Mapping[str, Task], options: AugmentSpec | None, skip_corrupt: bool = False
+    ) -> None:
+        self.source, self.tasks, self.options, self.skip_corrupt = source, tasks, options, skip_corrupt
 
     def __getitem__(self, key: tuple[int, tuple[int, ...]]) -> Augmented:
         index, seed = key
-        sample = self.source[index]
+        sample = self._readable(index) if self.skip_corrupt else self.source[index]
         if self.options is None:
             return Augmented(sample, np.ones(sample.image.shape[:2], dtype=bool))
         return augment(sample, self.options, self.tasks, np.random.default_rng(seed))
+
+    def _readable(self, index: int) -> Sample:
+        """The sample, or the first readable one after it, so that a resumed run takes the same.
+
+        Raises:
+            DataError: several in a row cannot be read.
+        """
+        for attempt in range(MAX_CORRUPT):
+            try:
+                return self.source[(index + attempt) % len(self.source)]
+            except DataError as error:
+                print(f"skipped: {error}", file=sys.stderr)
+                last = error
+        raise DataError(f"{MAX_CORRUPT} samples in a row cannot be read; the last: {last}") from last
 
 
 class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
@@ -125,7 +136,7 @@ class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
         self.seed, self.rank, self.world = seed, rank, world
 
     def __len__(self) -> int:
-        return self.steps
+        return self.steps - self.first
 
     def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
         for step in range(self.first, self.steps):
@@ -145,13 +156,24 @@ def training_loader(
     """Loader of augmented training batches; ``order`` as in :class:`StepBatches`."""
     tasks = experiment.resolved_tasks()
     batches = StepBatches(indices, batch_size, steps, seed=experiment.seed, **order)
-    return _loader(experiment, _Prepared(source, tasks, experiment.data.augment), tasks, batch_sampler=batches)
+    share = experiment.data.cache_mib * 2**20 // max(experiment.data.workers, 1)
+    kept = Cached(source, share) if share else source
+    skip = experiment.data.on_corrupt == "skip"
+    return _loader(experiment, _Prepared(kept, tasks, experiment.data.augment, skip), tasks, batch_sampler=batches)
 
 
 def validation_loader(
     experiment: Experiment, source: Source, batch_size: int, rank: int = 0, world: int = 1
 ) -> DataLoader[Batch]:
-    """Loader of whole images in order; over all processes each sample comes once."""
+    """Loader of whole images in order; over all processes each sample comes once.
+
+    Raises:
+        ConfigError: a process would have none, and leave the others waiting for its scores.
+    """
+    if world > len(source):
+        raise ConfigError(
+            f"devices: {world} processes, but the validation split has {len(source)} samples. Use fewer devices."
+        )
     tasks = experiment.resolved_tasks()
     indices = range(rank, len(source), world)
     batches = [
@@ -171,7 +193,13 @@ def _loader(
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available() and experiment.devices != "cpu",
         collate_fn=_Collate(tasks),
+        worker_init_fn=_leave_process_group,
     )
+
+
+def _leave_process_group(worker: int) -> None:
+    """Ctrl-C and a signal to the process group are for the main process, which ends its loaders in its own time."""
+    os.setpgrp()
 
 
 @dataclass(frozen=True)

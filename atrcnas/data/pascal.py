@@ -33,8 +33,8 @@ class PascalOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     root: Path = Field(description="folder PASCAL_MT (with ImageSets, ...), or the folder it was unpacked into")
-    num_parts: Literal[1, 4, 6] = Field(
-        default=6, description="parts of a person: 6 as published; 4 joins the halves of arms and legs; 1 whole persons"
+    part_grouping: Literal["six", "none"] = Field(
+        default="six", description="six: the parts of a person as published; none: whole persons"
     )
 
 
@@ -68,21 +68,21 @@ class Pascal(Listed):
     def __init__(self, options: PascalOptions, split: Split, tasks: Sequence[str]) -> None:
         """Read the split's list and check that its files are there; see :class:`Listed`."""
         super().__init__(options.root, split, tasks)
-        self._num_parts = options.num_parts
+        self._grouping = options.part_grouping
         self.class_names: Mapping[str, Sequence[str]] = {
             "semseg": CLASSES,
-            "human_parts": ("background", *GROUPS[options.num_parts]),
+            "human_parts": ("background", *GROUPS[options.part_grouping]),
         }
 
     @classmethod
     def num_classes(cls, options: PascalOptions) -> dict[str, int]:
         """Class counts of the tasks whose count depends on the data set."""
-        return {"semseg": len(CLASSES), "human_parts": options.num_parts + 1}
+        return {"semseg": len(CLASSES), "human_parts": 1 + len(GROUPS[options.part_grouping])}
 
     def _read(self, task: str, name: str, shape: tuple[int, int]) -> Labels:
         path = self._path(task, name)
         if task == "human_parts":
-            return read_parts(path, shape, self._num_parts)
+            return read_parts(path, shape, self._grouping)
         if task == "sal":
             return _read_saliency(path)
         if task == "edge":

@@ -21,22 +21,16 @@ _BASE: Mapping[str, tuple[str, ...]] = {
     "upper_leg": ("luleg", "ruleg"),
     "lower_leg": ("llleg", "rlleg", "lfoot", "rfoot"),
 }
-# Number of parts -> class name -> annotated parts. Finer groups tell left from right, which a horizontal flip
-# would confuse, so there are none.
-GROUPS: Mapping[int, Mapping[str, tuple[str, ...]]] = {
-    1: {"person": tuple(part for parts in _BASE.values() for part in parts)},
-    4: {
-        "head": _BASE["head"],
-        "torso": _BASE["torso"],
-        "arm": _BASE["upper_arm"] + _BASE["lower_arm"],
-        "leg": _BASE["upper_leg"] + _BASE["lower_leg"],
-    },
-    6: _BASE,
+# Grouping -> class name -> annotated parts. Finer groups tell left from right, which a horizontal flip would confuse,
+# so there are none.
+GROUPS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "six": _BASE,
+    "none": {"person": tuple(part for parts in _BASE.values() for part in parts)},
 }
 
 
 def read_parts(
-    path: Path, shape: tuple[int, int], num_parts: int
+    path: Path, shape: tuple[int, int], grouping: str
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Paint the parts of all persons of an annotation, later ones over earlier ones.
 
@@ -47,15 +41,15 @@ def read_parts(
         path: .mat with the struct ``anno``: ``objects``, each with ``class_ind``, ``mask`` and ``parts``, each of those
             with ``part_name`` and ``mask``. Only objects of class 15, person, are read.
         shape: (height, width) of the image.
-        num_parts: a key of ``GROUPS``.
+        grouping: a key of ``GROUPS``.
 
     Returns:
-        [H, W] int64 in [0, ``num_parts``], 0 is background; [H, W] bool, all True or all False.
+        [H, W] int64, the number of the part in its group from 1, 0 is background; [H, W] bool, all True or all False.
 
     Raises:
         DataError: damaged, of another structure, an unknown part, or a mask of another size.
     """
-    numbers = {part: number for number, parts in enumerate(GROUPS[num_parts].values(), start=1) for part in parts}
+    numbers = {part: number for number, parts in enumerate(GROUPS[grouping].values(), start=1) for part in parts}
     anno = read_variable(path, "anno")
     try:
         masks = [found for item in anno[0, 0]["objects"].ravel() for found in _parts_of_person(item)]

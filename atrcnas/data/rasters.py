@@ -43,6 +43,8 @@ _DECODER_ERRORS = (
     KeyError,
     IndexError,
     OverflowError,
+    RecursionError,
+    MemoryError,
     struct.error,
     zlib.error,
     tokenize.TokenError,
@@ -75,6 +77,9 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8
 def read_array(path: Path, max_pixels: int = MAX_PIXELS, *, indexed: bool = False) -> npt.NDArray[Any]:
     """Read the numbers of a target file as they are stored, without interpreting them.
 
+    A target belongs to the upright image. One that itself says by EXIF to be turned is refused: viewers and
+    libraries disagree on it, and turned normals would have to change their values too.
+
     Args:
         path: .npy (never unpickled), PNG or JPEG.
         max_pixels: refuse larger files before decoding them.
@@ -84,11 +89,18 @@ def read_array(path: Path, max_pixels: int = MAX_PIXELS, *, indexed: bool = Fals
         [H, W] or [H, W, C], bool, integer or float.
 
     Raises:
-        DataError: missing, damaged, truncated, too large, or not an array of numbers of that shape.
+        DataError: missing, damaged, truncated, too large, with an EXIF rotation, or not an array of numbers of that
+            shape.
     """
     if path.suffix.lower() == ".npy":
         return np.array(_map_npy(path, max_pixels))
     with _opened(path, max_pixels) as image:
+        orientation = _orientation(image)
+        if orientation in _EXIF_TRANSPOSES:
+            raise DataError(
+                f"{path}: expected a target stored upright, got EXIF orientation {orientation}. "
+                "Turn its pixels to fit the upright image, and save it without EXIF."
+            )
         stretch = _stretch(image)
         image.load()
         if image.mode == "P" and not indexed:
@@ -140,7 +152,7 @@ def _map_npy(path: Path, max_pixels: int) -> npt.NDArray[Any]:
         array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except _DECODER_ERRORS as error:
         raise DataError(_unreadable(path, ".npy file of plain numbers", error)) from error
-    if array.dtype.kind not in "biuf":
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise DataError(
             f"{path}: expected whole or real numbers, got dtype {array.dtype}. Save it as an integer or float array."
         )

@@ -1,8 +1,10 @@
-"""One labelled image, as every data set yields it."""
+"""One labelled image, as every data set yields it, and what a data set is to those who read it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -22,3 +24,17 @@ class Sample:
     image: np.ndarray
     targets: dict[str, np.ndarray]
     valid: dict[str, np.ndarray]
+
+
+class Samples(Protocol):
+    """Samples by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Sample: ...
+
+
+class Source(Samples, Protocol):
+    """One split of a data set."""
+
+    class_names: Mapping[str, Sequence[str]]

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from atrcnas.data.checking import Tally, ValueReport, report
-from atrcnas.data.loading import Source, open_source
-from atrcnas.data.sample import Sample
+from atrcnas.data.loading import open_source
+from atrcnas.data.sample import Sample, Source
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.datasets import DATASETS

@@ -18,7 +18,7 @@ from atrcnas.spec.tasks import Task
 
 # The mean of ImageNet's colours, so that padding is 0 (to 1/100) once the network's input is normalised.
 PAD_COLOUR = (124, 116, 104)
-MAX_CROP_DRAWS = 10
+MAX_CROP_REDRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _choose_window(
     all_rows, all_columns = nearest_indices(height, full[0]), nearest_indices(width, full[1])
     judge = next((name for name in tasks if name in sample.targets and _has_many_classes(tasks[name])), None)
     # Where the crop is the whole image, a second draw would be the same.
-    num_draws = MAX_CROP_DRAWS if judge is not None and inner != full else 1
+    num_draws = 1 + MAX_CROP_REDRAWS if judge is not None and inner != full else 1
     for _ in range(num_draws):
         top = int(rng.integers(0, full[0] - inner[0] + 1))
         left = int(rng.integers(0, full[1] - inner[1] + 1))

@@ -22,6 +22,10 @@ from atrcnas.ground.errors import DataError
 # By their layouts NYUD_MT has 7 thousand files and PASCAL_MT 60 thousand, a few GB each.
 MAX_MEMBERS = 500_000
 MAX_BYTES = 200 * 10**9
+# Deflate reaches 1000; the published archives stay below 10.
+MAX_RATIO = 100
+SMALL_BYTES = 10**9
+_MAX_HEADER = 1 << 20
 _BLOCK = 512
 _BUFFER = 1 << 16
 # Damage shows as any of these, depending on which byte was hit.
@@ -34,6 +38,7 @@ _DAMAGE = (
     EOFError,
     NotImplementedError,
     ValueError,
+    RecursionError,
 )
 
 
@@ -147,6 +152,8 @@ def _members(archive: Path, raw: IO[bytes], home: Path) -> Iterator[_Member]:
     num_bytes = 0
     for number, member in enumerate(found, start=1):
         num_bytes += member.size
+        if num_bytes > max(SMALL_BYTES, MAX_RATIO * total):
+            raise _refused(archive, f"a file of {total} bytes that unpacks to more than {num_bytes / 1e9:.3g} GB")
         if number > MAX_MEMBERS or num_bytes > MAX_BYTES:
             raise _refused(archive, f"more than {MAX_MEMBERS} members or {MAX_BYTES / 1e9:g} GB")
         if not member.name.endswith("/"):
@@ -179,26 +186,32 @@ def _tar_members(archive: Path, raw: IO[bytes], start: bytes, home: Path, total:
                 except tarfile.FilterError as error:
                     raise _refused(archive, str(error)) from error
                 end = info.offset_data + -(-info.size // _BLOCK) * _BLOCK
+                # tarfile loads the next member's headers whole, whatever size they claim.
+                watched.limit = end + _MAX_HEADER
                 name = f"{info.name}/" if info.isdir() else info.name
                 yield _Member(name, info.size, partial(content.extractfile, info), raw.tell() / total)
+        watched.limit = None
         # tarfile takes a cut between two files, or a damaged header, for the end.
         if not watched.is_blank_after(end):
             raise _damaged(archive, f"it ends, or is damaged, after {end} unpacked bytes")
 
 
 class _Watched(io.RawIOBase):
-    """A stream that remembers the last bytes it gave, to look at them again."""
+    """A stream that remembers the last bytes it gave, to look at them again, and gives none beyond ``limit``."""
 
     def __init__(self, source: IO[bytes] | gzip.GzipFile) -> None:
         super().__init__()
         self._source = source
         self._position = 0
         self._last = b""
+        self.limit: int | None = _MAX_HEADER
 
     def read(self, size: int = -1) -> bytes:
         """At most ``size`` bytes."""
         chunk = self._source.read(size)
         self._position += len(chunk)
+        if self.limit is not None and self._position > self.limit + _BUFFER:
+            raise ValueError(f"a header of more than {_MAX_HEADER} bytes")
         self._last = (self._last + chunk)[-2 * _BUFFER :]
         return chunk
 

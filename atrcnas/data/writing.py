@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from atrcnas.data.layout import IMAGE_FOLDER
 from atrcnas.data.listed import Layout, is_id
 from atrcnas.data.pascal_context import NORMALS_CLASSES, UNKNOWN
 from atrcnas.data.pascal_parts import GROUPS, PERSON
-from atrcnas.data.sample import Sample
+from atrcnas.data.sample import Sample, Samples
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.files import write_atomically, write_text
 from atrcnas.spec.tasks import TASKS
@@ -29,16 +29,8 @@ from atrcnas.spec.tasks import TASKS
 _MISSING = 255
 _JPEG_QUALITY = 95
 # One annotated part that stands for each of the six classes.
-_PART_NAMES = tuple(parts[0] for parts in GROUPS[6].values())
+_PART_NAMES = tuple(parts[0] for parts in GROUPS["six"].values())
 _SHARED_NUMBERS = np.array(sorted(NORMALS_CLASSES.values()))
-
-
-class Samples(Protocol):
-    """A source of samples, such as a split of any data set."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Sample: ...
 
 
 def write_folder(source: Samples, root: Path, split: str) -> int:
@@ -108,7 +100,7 @@ def write_pascal(source: Samples, root: Path, split: str) -> int:
     writers: Mapping[str, _Writer] = {
         "semseg": lambda path, sample: _write_png(path, _classes(sample, "semseg", len(pascal.CLASSES))),
         "human_parts": _write_parts,
-        "sal": lambda path, sample: _write_png(path, _whole(sample, "sal").astype(np.uint8) * np.uint8(255)),
+        "sal": lambda path, sample: _write_png(path, _whole(sample, "sal", 2).astype(np.uint8) * np.uint8(255)),
         "normals": _write_normals,
         "edge": _write_label_map,
     }
@@ -181,7 +173,11 @@ def _write_label_map(path: Path, sample: Sample) -> None:
 
 def _write_parts(path: Path, sample: Sample) -> None:
     """One person with a mask per part that is in view; no object where there is none or all is missing."""
-    parts = _whole(sample, "human_parts") if sample.valid["human_parts"].any() else np.zeros(sample.image.shape[:2])
+    parts = (
+        _whole(sample, "human_parts", 1 + len(_PART_NAMES))
+        if sample.valid["human_parts"].any()
+        else np.zeros(sample.image.shape[:2])
+    )
     shown = [number for number in range(1, len(_PART_NAMES) + 1) if (parts == number).any()]
     objects = np.empty((1, int(bool(shown))), [(field, object) for field in ("class", "class_ind", "mask", "parts")])
     if shown:
@@ -216,9 +212,9 @@ def _numbers(sample: Sample, task: str) -> npt.NDArray[np.float32]:
     return zeroed
 
 
-def _whole(sample: Sample, task: str) -> npt.NDArray[np.int64]:
+def _whole(sample: Sample, task: str, num_classes: int) -> npt.NDArray[np.int64]:
     """Classes of a task whose files cannot mark missing pixels."""
-    _require_below(sample, task, TASKS[task].num_labels)
+    _require_below(sample, task, num_classes)
     if not sample.valid[task].all():
         raise DataError(f"{sample.name}: {task}: the layout has no value for missing pixels, got some. Leave it out.")
     return sample.targets[task]

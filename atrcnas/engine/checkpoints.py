@@ -2,52 +2,183 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
+import re
+import sys
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.ground.files import write_atomically
 
-
-class AtomicCheckpoints(CheckpointIO):
-    """Lightning's checkpoint files, written to a temporary file and renamed."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write; the file before stays whole until the new one is."""
-        write_atomically(Path(path), lambda temporary: torch.save(checkpoint, temporary))
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Read tensors and plain values only; see :func:`read_checkpoint`."""
-        return read_checkpoint(Path(path), map_location)
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Delete, if it is there."""
-        Path(path).unlink(missing_ok=True)
+_SUM = "crc32"
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint without executing it.
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one stage: the last, the one before it, and the best weights.
+
+    Attributes:
+        folder: where they lie.
+        writes: whether this process is the one that writes.
+    """
+
+    folder: Path
+    writes: bool = True
+
+    @property
+    def last(self) -> Path:
+        """The newest state."""
+        return self.folder / "last.ckpt"
+
+    @property
+    def previous(self) -> Path:
+        """The state before, for the case that the newest is damaged."""
+        return self.folder / "previous.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """Weights with the best selection score."""
+        return self.folder / "best.safetensors"
+
+    def save(self, state: Mapping[str, Any], best: nn.Module | None = None) -> None:
+        """Write a state, and the network if it is the best so far.
+
+        Whatever moment the process is killed at, a whole checkpoint is there.
+
+        Raises:
+            AtrcnasError: the disk is full or read-only; the files before are unchanged.
+        """
+        if not self.writes:
+            return
+        if best is not None:
+            save_weights(best, self.best)
+
+        def write(temporary: Path) -> None:
+            try:
+                torch.save(dict(state), temporary)
+            except RuntimeError as error:  # torch's writer does not say OSError
+                raise OSError(errno.EIO, "torch could not write it whole") from error
+            if self.last.is_file():  # only now: a failed write leaves both as they were
+                self.last.replace(self.previous)
+
+        write_atomically(self.last, write)
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest whole state; None if the stage has not begun.
+
+        Raises:
+            CheckpointError: what is there is damaged.
+        """
+        if not self.last.is_file() and not self.previous.is_file():
+            return None
+        try:
+            return read_checkpoint(self.last)
+        except CheckpointError as error:
+            if not self.previous.is_file():
+                raise
+            state = read_checkpoint(self.previous)
+            print(f"{error}\nGoing on from the one before: {self.previous}, step {state.get('step')}.", file=sys.stderr)
+            return state
+
+
+def save_weights(net: nn.Module, path: Path) -> None:
+    """Write a state dict as safetensors."""
+    state: dict[str, Tensor] = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
+
+    def write(temporary: Path) -> None:
+        try:
+            save_file(state, temporary, metadata={_SUM: _sum_of(state)})
+        except SafetensorError as error:
+            raise OSError(errno.EIO, str(error)) from error
+
+    write_atomically(path, write)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from safetensors, and compare its checksum if the file has one.
 
     Raises:
-        CheckpointError: missing, truncated, or holding objects that would have to be executed.
+        CheckpointError: damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as content:
+            metadata = content.metadata()
+        state = load_file(path)
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: damaged ({str(error).strip().splitlines()[0]}). Retrain, or restore it."
+        ) from error
+    # Files of earlier versions have no metadata at all.
+    if metadata is not None and metadata.get(_SUM) != _sum_of(state):
+        raise CheckpointError(f"{path}: damaged (another checksum than when it was written). Retrain, or restore it.")
+    return state
+
+
+def _sum_of(state: Mapping[str, Tensor]) -> str:
+    """Checksum of names, types, shapes and bytes, which safetensors itself does not keep."""
+    total = 0
+    for name, value in sorted(state.items()):
+        total = zlib.crc32(f"{name} {value.dtype} {tuple(value.shape)}".encode(), total)
+        total = zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, total)
+    return f"{total:08x}"
+
+
+def read_checkpoint(path: Path, way_out: str = "Use an earlier one, or begin anew.") -> dict[str, Any]:
+    """Read a checkpoint without executing it.
+
+    Args:
+        path: written by ``torch.save``.
+        way_out: last sentence of the message when it cannot be read.
+
+    Raises:
+        CheckpointError: missing, truncated, altered, or holding objects that would have to be executed.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint. Check the path, or run without --resume.")
     try:
-        value = torch.load(path, map_location=map_location, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{path}: not a readable checkpoint ({reason}). Use an earlier one, or begin anew."
-        ) from error
+        if zipfile.is_zipfile(path):
+            _check_archive(path)
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or forged pickle can fail anywhere in the reader
+        raise CheckpointError(f"{path}: not a readable checkpoint ({_reason(error)}). {way_out}") from error
     if not isinstance(value, dict):
         raise CheckpointError(
             f"{path}: expected a checkpoint, got {type(value).__name__}. Use a file from a run folder."
         )
     return value
+
+
+def _check_archive(path: Path) -> None:
+    """Compare the checksums, which torch does not; a bomb is told before anything of it is unpacked.
+
+    Raises:
+        ValueError: damaged, or more than the file itself holds.
+    """
+    with zipfile.ZipFile(path) as archive:
+        # torch.save compresses nothing.
+        if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it would unpack to more than its own size")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"'{damaged}' has another checksum than when it was written")
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip()
+    refused = re.search(r"GLOBAL ([\w.]+)", text)
+    if refused:
+        return f"it holds '{refused.group(1)}', code that reading would have to execute"
+    if isinstance(error, pickle.UnpicklingError) or not text:
+        return "damaged, or not written by torch.save"
+    return text.splitlines()[0].split(". ")[0][:120]

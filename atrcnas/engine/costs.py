@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TypedDict
+from collections.abc import Callable
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from atrcnas.ground.errors import ExportError
 from atrcnas.nn.fold import fold_batch_norm, inference_copy
 from atrcnas.nn.net import MultiTaskNet
 
-WARM_UP = 3
+WARM_UP, REPEATS = 3, 20
 # Versions of torch before 2.8 count attention on a GPU only.
 _CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
 
@@ -44,7 +45,7 @@ class Costs(TypedDict):
     latency_ms: Latency
 
 
-def measure_costs(net: MultiTaskNet, size: tuple[int, int], device: str = "cpu", repeats: int = 20) -> Costs:
+def measure_costs(net: MultiTaskNet, size: tuple[int, int], device: str = "cpu", repeats: int = REPEATS) -> Costs:
     """Measure a fixed network.
 
     Args:
@@ -64,7 +65,7 @@ def measure_costs(net: MultiTaskNet, size: tuple[int, int], device: str = "cpu",
     return Costs(
         parameters=parameters,
         multiply_adds=multiply_adds(net, size),
-        latency_ms=_latency(timed, torch.rand(1, 3, *size, device=device), repeats),
+        latency_ms=measure_latency(timed, torch.rand(1, 3, *size, device=device), repeats),
     )
 
 
@@ -82,15 +83,30 @@ def multiply_adds(net: MultiTaskNet, size: tuple[int, int]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def _latency(net: MultiTaskNet, image: Tensor, repeats: int) -> Latency:
+def measure_latency(run: Callable[[Tensor], Any], image: Tensor, repeats: int = REPEATS) -> Latency:
+    """Time ``run`` on one image [1, 3, H, W], after passes that are not timed."""
     milliseconds: list[float] = []
     with torch.inference_mode():
         for _ in range(WARM_UP + repeats):
             begin = time.perf_counter()
-            net(image)
+            run(image)
             if image.is_cuda:
                 torch.cuda.synchronize(image.device)
             milliseconds.append((time.perf_counter() - begin) * 1e3)
     low, median, high = (round(float(value), 3) for value in np.quantile(milliseconds[WARM_UP:], (0.1, 0.5, 0.9)))
     threads = torch.get_num_threads()
     return Latency(median=median, low=low, high=high, repeats=repeats, threads=threads, device=str(image.device))
+
+
+def measure_compiled(net: MultiTaskNet, size: tuple[int, int], repeats: int = REPEATS) -> Latency:
+    """Latency on the CPU under torch.compile, BatchNorm folded; compiling takes about a minute.
+
+    Raises:
+        ExportError: the network is still searching, or does not compile here.
+    """
+    folded = fold_batch_norm(net.to("cpu", torch.float32), size)
+    try:
+        return measure_latency(torch.compile(folded), torch.rand(1, 3, *size), repeats)
+    except Exception as error:  # what compilers raise shares no base class
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise ExportError(f"the network cannot be compiled here ({reason}). Leave --compiled out.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 import torch
 
 from atrcnas.data.loading import Batch, open_source, validation_loader
-from atrcnas.engine.costs import measure_costs
+from atrcnas.engine.costs import Latency, measure_compiled, measure_costs
+from atrcnas.engine.finished import read_results
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.files import write_atomically, write_json
@@ -26,12 +26,13 @@ from atrcnas.spec.tasks import Task
 NUM_SAMPLES = 4
 
 
-def evaluate(run: str | Path, held_lock: bool = False) -> dict[str, Any]:
+def evaluate(run: str | Path, held_lock: bool = False, compiled: bool = False) -> dict[str, Any]:
     """Score ``model.safetensors`` of a run on the whole validation split.
 
     Args:
         run: run folder with a retrained network.
         held_lock: the caller holds the folder's lock already.
+        compiled: measure the latency under torch.compile too.
 
     Returns:
         What ``results.json`` holds: ``scores`` (task -> figures), ``selection``, ``costs``.
@@ -39,6 +40,7 @@ def evaluate(run: str | Path, held_lock: bool = False) -> dict[str, Any]:
     Raises:
         RunError: no run folder, or nothing retrained in it.
         CheckpointError: the weights are damaged.
+        ExportError: ``compiled``, and the network does not compile; the scores are written before.
     """
     folder = RunFolder(Path(run))
     experiment = folder.load_experiment()
@@ -56,13 +58,17 @@ def evaluate(run: str | Path, held_lock: bool = False) -> dict[str, Any]:
             "costs": {"image_size": list(size), **measure_costs(net.cpu(), size)},
         }
         write_json(folder.results, results)
+        if compiled:
+            results = add_latency(folder, "compiled", measure_compiled(net, size))
     return results
 
 
-def read_results(run: Path) -> dict[str, Any]:
-    """Read ``results.json`` of a run."""
-    found: dict[str, Any] = json.loads(RunFolder(run).results.read_text(encoding="utf-8"))
-    return found
+def add_latency(folder: RunFolder, form: str, latency: Latency) -> dict[str, Any]:
+    """Write the latency of a deployed form into results.json, beside that of the plain network; return all of it."""
+    results = read_results(folder.root)
+    results["costs"].setdefault("latency_ms_deployed", {})[form] = latency
+    write_json(folder.results, results)
+    return results
 
 
 @torch.no_grad()
@@ -71,6 +77,8 @@ def _score(
 ) -> tuple[dict[str, dict[str, float]], tuple[int, int]]:
     tasks = {name: task for name, task in experiment.resolved_tasks().items() if name in experiment.tasks}
     metrics = {name: METRICS[task.metric].build(task).to(device) for name, task in tasks.items()}
+    for metric in metrics.values():
+        metric.distributed_available_fn = lambda: False  # one process alone scores
     loader = validation_loader(experiment, open_source(experiment, "val"), 1)
     shown = set(np.linspace(0, len(loader) - 1, NUM_SAMPLES, dtype=int).tolist())  # neighbours are often alike
     size = (0, 0)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,14 +16,14 @@ from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
 # Neither these nor, in a run that searched nothing, the settings of a search change what is trained.
-_NO_PART = ("seed", "name", "devices", "plugins")
+_NO_PART = ("seed", "name", "devices", "num_nodes", "plugins", "launch")
 _OF_THE_SEARCH = ("search", "space")
 
 
 class Latency(BaseModel):
     """Of one image's forward pass, milliseconds, and where it was measured."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, extra="allow")
 
     median: float
     threads: int
@@ -32,7 +33,7 @@ class Latency(BaseModel):
 class Costs(BaseModel):
     """Costs at one image size (height, width)."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, extra="allow")
 
     image_size: list[int] = Field(min_length=2, max_length=2)
     parameters: int
@@ -41,7 +42,7 @@ class Costs(BaseModel):
 
 
 class _Results(BaseModel):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, extra="allow")
 
     scores: dict[str, dict[str, float]]
     costs: Costs
@@ -94,6 +95,15 @@ def read_finished(run: Path) -> Finished:
     )
 
 
+def read_results(run: Path) -> dict[str, Any]:
+    """What ``results.json`` of a run holds.
+
+    Raises:
+        RunError: it is missing, damaged or lacks figures.
+    """
+    return _read_results(RunFolder(run).results, run).model_dump()
+
+
 def _read_results(path: Path, run: Path) -> _Results:
     try:
         return _Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
@@ -114,7 +124,7 @@ def _way_out(run: Path) -> str:
 def _key(folder: RunFolder, experiment: Experiment) -> str:
     """The experiment without its seed, and the kinds; where the run searched them itself, they are a result."""
     settings = {key: value for key, value in experiment.dump().items() if key not in _NO_PART}
-    if folder.stage("search").exists():
+    if folder.begun("search"):
         return json.dumps([settings, "searched"], sort_keys=True)
     settings = {key: value for key, value in settings.items() if key not in _OF_THE_SEARCH}
     kinds = folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks)

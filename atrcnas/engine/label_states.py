@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from torch import Tensor
 
-from atrcnas.data.loading import Source, collate
+from atrcnas.data.loading import collate
+from atrcnas.data.sample import Source
 from atrcnas.data.transforms import Augmented
 from atrcnas.objectives.objective import fit_label_states
 from atrcnas.spec.experiment import Experiment

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
+from atrcnas.engine.checkpoints import read_weights
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import CheckpointError
-from atrcnas.ground.files import write_atomically
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
@@ -32,13 +29,17 @@ def fixed_network(experiment: Experiment, contexts: ContextConfig) -> MultiTaskN
 def _network(experiment: Experiment, candidates: Mapping[Pair, Sequence[str]]) -> MultiTaskNet:
     torch.manual_seed(experiment.seed)
     tasks = experiment.resolved_tasks()
-    return MultiTaskNet(
+    net = MultiTaskNet(
         {name: tasks[name] for name in experiment.tasks},
         candidates,
         experiment.backbone,
         experiment.model,
         {name: tasks[name] for name in experiment.auxiliary_tasks},
-    ).to(memory_format=torch.channels_last)
+    )
+    for parameter in net.parameters():
+        if parameter.ndim == 4:  # grouped convolutions are many times faster so; a plugin's may have other ranks
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return net
 
 
 def with_model_of(experiment: Experiment, contexts: ContextConfig) -> Experiment:
@@ -51,12 +52,6 @@ def with_model_of(experiment: Experiment, contexts: ContextConfig) -> Experiment
         experiment = experiment.replace(model=contexts.model)
     experiment.check_levels(contexts.levels)
     return experiment
-
-
-def save_weights(net: MultiTaskNet, path: Path) -> None:
-    """Write the state dict as safetensors."""
-    state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-    write_atomically(path, lambda temporary: save_file(state, temporary))
 
 
 def load_network(folder: RunFolder) -> MultiTaskNet:
@@ -73,8 +68,8 @@ def load_network(folder: RunFolder) -> MultiTaskNet:
     if not folder.weights.is_file():
         raise CheckpointError(f"{folder.weights}: not there yet. Run `atrcnas retrain` into {folder.root} first.")
     try:
-        net.load_state_dict(load_file(folder.weights))
-    except (SafetensorError, RuntimeError, OSError) as error:
+        net.load_state_dict(read_weights(folder.weights))
+    except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
             f"{folder.weights}: damaged, or of another network ({reason}). Retrain, or restore it."

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import pandas as pd
-
-from atrcnas.ground.files import write_atomically
+from atrcnas.ground.errors import RunError
+from atrcnas.ground.files import write_text
 from atrcnas.sampling.sampler import Sampler
 
 METRIC_COLUMNS = ("step", "stage", "task", "name", "value")
@@ -20,24 +20,56 @@ class Table:
     """A CSV file that grows by rows of steps.
 
     Args:
-        path: the file; created with its header.
+        path: the file.
         columns: header; the first is ``step``, the number of completed steps.
-        first: steps completed before; later rows are dropped on opening, since a resumed run writes them again.
+        writes: whether this process is the one that writes.
     """
 
-    def __init__(self, path: Path, columns: tuple[str, ...], first: int = 0) -> None:
-        self.path, self.columns = path, columns
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = pd.DataFrame(columns=list(columns))
-        if path.is_file() and first > 0:
-            before = pd.read_csv(path, dtype=str, keep_default_na=False, on_bad_lines="skip")
-            kept = before[pd.to_numeric(before["step"], errors="coerce") <= first]
-        write_atomically(path, lambda temporary: kept.to_csv(temporary, index=False, columns=list(columns)))
+    def __init__(self, path: Path, columns: tuple[str, ...], writes: bool = True) -> None:
+        self.path, self.columns, self.writes = path, columns, writes
+
+    def begin(self) -> None:
+        """Create the file with its header, over an earlier one."""
+        if self.writes:
+            write_text(self.path, ",".join(self.columns) + "\n")
 
     def append(self, rows: Iterable[tuple[object, ...]]) -> None:
-        """Add rows and flush them."""
-        with self.path.open("a", newline="", encoding="utf-8") as stream:
-            csv.writer(stream, lineterminator="\n").writerows(rows)
+        """Add rows.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        if not self.writes:
+            return
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as stream:
+                csv.writer(stream, lineterminator="\n").writerows(rows)
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot write ({error.strerror}). Free some space, then --resume.") from error
+
+    def size(self) -> int:
+        """Bytes written so far, and now safely on the disk."""
+        if not self.writes:
+            return 0
+        with self.path.open("rb") as stream:
+            os.fsync(stream.fileno())
+            return os.fstat(stream.fileno()).st_size
+
+    def cut(self, size: int) -> None:
+        """Drop what was written after a checkpoint, since the resumed run writes it again.
+
+        Raises:
+            RunError: the file is shorter than it was then.
+        """
+        if not self.writes:
+            return
+        found = self.path.stat().st_size if self.path.is_file() else 0
+        if found < size:
+            raise RunError(
+                f"{self.path}: expected at least {size} bytes, as at the checkpoint, got {found}. "
+                "Restore the file, or begin anew."
+            )
+        os.truncate(self.path, size)
 
 
 def metric_rows(step: int, stage: str, task: str, values: Mapping[str, float]) -> list[tuple[object, ...]]:

@@ -1,31 +1,42 @@
-"""Training of the fixed network that a context config describes, from scratch or from the supernet's weights."""
+"""Training of the fixed network of a context config, from scratch, the supernet's weights or the reference's."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-import torch
+from lightning_fabric import Fabric
+from torch import Tensor
 
-from atrcnas.data.loading import Source, open_source, training_loader, validation_loader
-from atrcnas.engine.checkpoints import read_checkpoint
+from atrcnas.data.loading import open_source, training_loader, validation_loader
+from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint
+from atrcnas.engine.devices import connect, place
 from atrcnas.engine.evaluate import evaluate
 from atrcnas.engine.label_states import label_states
-from atrcnas.engine.networks import fixed_network, save_weights, supernet, with_model_of
+from atrcnas.engine.loop import train
+from atrcnas.engine.networks import fixed_network, supernet, with_model_of
 from atrcnas.engine.records import METRIC_COLUMNS, Table
+from atrcnas.engine.reference import like_reference, read_reference, reference_label_states
 from atrcnas.engine.run_folder import RunFolder
-from atrcnas.engine.trainer import best_checkpoint, fit, make_trainer, resume_point
 from atrcnas.engine.training import Training
-from atrcnas.ground.errors import CheckpointError, RunError
+from atrcnas.ground.errors import CheckpointError
+from atrcnas.ground.files import write_atomically
 from atrcnas.nn.inherit import inherit
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.nn.reference import load_network
 from atrcnas.objectives.objective import Objective
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
 
-def retrain(experiment: Experiment, contexts: ContextConfig, run: str | Path, resume: bool = False) -> dict[str, Any]:
+def retrain(
+    experiment: Experiment,
+    contexts: ContextConfig,
+    run: str | Path,
+    resume: bool = False,
+    init_reference: Path | None = None,
+) -> dict[str, Any]:
     """Train the fixed network and score its best checkpoint.
 
     Args:
@@ -33,72 +44,79 @@ def retrain(experiment: Experiment, contexts: ContextConfig, run: str | Path, re
         contexts: one kind per pair; its ``model`` settings are laid over the experiment's.
         run: run folder; gets ``retrain/``, ``model.safetensors``, ``results.json`` and ``samples/``.
         resume: go on from the last checkpoint of ``run``.
+        init_reference: checkpoint of the ATRC reference implementation to start from.
 
     Returns:
-        What ``results.json`` holds.
+        What ``results.json`` holds; nothing in the other processes of a distributed training.
 
     Raises:
         AtrcnasError: see the message.
+        Stopped: asked to stop; the state is saved.
     """
     experiment = with_model_of(experiment, contexts)
-    kinds = contexts.kinds(experiment.tasks, experiment.all_tasks)
+    if init_reference is not None:
+        experiment = like_reference(experiment)
+    fabric = connect(experiment)
     folder, recipe = RunFolder(Path(run)), experiment.retrain
-    with folder.locked():
+    with folder.locked(fabric.is_global_zero):
         source, held_back = open_source(experiment, "train"), open_source(experiment, "val")
-        if folder.contexts.is_file() and folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks) != kinds:
-            raise RunError(f"{folder.contexts}: this run has another context config. Choose another --run.")
-        folder.begin(experiment, "retrain", resume)
-        if not folder.contexts.is_file():
-            ContextConfig.from_kinds(kinds, contexts.model, contexts.provenance).save(folder.contexts)
-        stage_dir = folder.stage("retrain")
-        checkpoint, first = resume_point(stage_dir, resume)
-        pl.seed_everything(experiment.seed, verbose=False)
-        training = _training(experiment, contexts, folder, source, first)
-        trainer = make_trainer(experiment, recipe, stage_dir, "retrain")
-        share = {"rank": trainer.global_rank, "world": trainer.world_size}
-        loader = training_loader(
-            experiment, source, range(len(source)), recipe.batch_size, recipe.steps, first=first, **share
-        )
-        fit(trainer, training, loader, validation_loader(experiment, held_back, recipe.batch_size, **share), checkpoint)
-        if trainer.is_global_zero:
-            _keep_best(training.net, stage_dir, folder)
-            return evaluate(folder.root, held_lock=True)
-        return {}
+        folder.check_contexts(contexts, experiment)
+        net, states = _start(experiment, contexts, folder, init_reference)
+        training = _training(net, {**label_states(experiment, source), **states}, experiment, folder, fabric)
+        checkpoints = folder.begin(experiment, "retrain", resume, training)
+        folder.keep_contexts(contexts, experiment)
+        share = {"rank": fabric.global_rank, "world": fabric.world_size}
+        indices, first = range(len(source)), training.step
+        batches = training_loader(experiment, source, indices, recipe.batch_size, recipe.steps, first=first, **share)
+        validation = validation_loader(experiment, held_back, recipe.batch_size, **share)
+        train(training, batches, validation, checkpoints, "retrain")
+        fabric.barrier()
+        if not fabric.is_global_zero:
+            return {}
+        write_atomically(folder.weights, lambda temporary: shutil.copyfile(checkpoints.best, temporary))
+        return evaluate(folder.root, held_lock=True)
 
 
-def _training(
-    experiment: Experiment, contexts: ContextConfig, folder: RunFolder, source: Source, first: int
-) -> Training:
+def _start(
+    experiment: Experiment, contexts: ContextConfig, folder: RunFolder, init_reference: Path | None
+) -> tuple[MultiTaskNet, dict[str, Tensor]]:
+    """The network before its first step, and the label encoders' states that come with its weights."""
     net = fixed_network(experiment, contexts)
     if experiment.retrain.inherit:
         _inherit(net, experiment, folder)
+    if init_reference is None:
+        return net, {}
+    given = read_reference(init_reference)
+    try:
+        load_network(net, given)
+        return net, reference_label_states(experiment.resolved_tasks(), given)
+    except CheckpointError as error:
+        raise CheckpointError(f"{init_reference}: {error}") from error
+
+
+def _training(
+    net: MultiTaskNet, states: dict[str, Tensor], experiment: Experiment, folder: RunFolder, fabric: Fabric
+) -> Training:
     tasks = experiment.resolved_tasks()
+    objective = Objective(tasks, states)
+    for module in (net, objective):
+        place(fabric, module, experiment.precision)
     return Training(
+        fabric,
         net,
-        Objective(tasks, label_states(experiment, source)),
+        objective,
         {name: tasks[name] for name in experiment.tasks},
         experiment.retrain,
-        Table(folder.stage("retrain") / "metrics.csv", METRIC_COLUMNS, first),
+        Table(folder.stage("retrain") / "metrics.csv", METRIC_COLUMNS, fabric.is_global_zero),
         experiment.seed,
+        experiment.sync_batchnorm,
     )
 
 
 def _inherit(net: MultiTaskNet, experiment: Experiment, folder: RunFolder) -> None:
-    path = folder.stage("search") / "checkpoints" / "last.ckpt"
+    path = Checkpoints(folder.checkpoints("search")).last
     if not path.is_file():
         raise CheckpointError(
             f"retrain.inherit: {path} is not there. Search into this run folder first, or set inherit: false."
         )
-    inherit(net, network_state(read_checkpoint(path)), supernet(experiment))
-
-
-def _keep_best(net: MultiTaskNet, stage_dir: Path, folder: RunFolder) -> None:
-    net.load_state_dict(network_state(read_checkpoint(best_checkpoint(stage_dir))))
-    save_weights(net, folder.weights)
-
-
-def network_state(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The network's part of a checkpoint."""
-    return {
-        key.removeprefix("net."): value for key, value in checkpoint["state_dict"].items() if key.startswith("net.")
-    }
+    inherit(net, read_checkpoint(path)["net"], supernet(experiment))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,18 @@ import torch
 from filelock import FileLock, Timeout
 
 from atrcnas._version import __version__
-from atrcnas.ground.errors import RunError
-from atrcnas.ground.files import write_json, write_yaml
+from atrcnas.engine.checkpoints import Checkpoints
+from atrcnas.engine.training import Training
+from atrcnas.ground.errors import CheckpointError, RunError
+from atrcnas.ground.files import PARTIAL, write_json, write_yaml
+from atrcnas.ground.processes import first_process
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
+
+# What may change within a run, and what only a stage that has begun depends on.
+FREE = ("plugins", "devices", "num_nodes", "launch")
+JOURNAL = "trials.jsonl"  # of a search by trials, or of a sweep
+SECTIONS = {"search": ("search", "space"), "retrain": ("retrain",)}
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class RunFolder:
         """
         if not self.experiment.is_file():
             raise RunError(f"{self.root}: expected a run folder with experiment.yaml, found none. Check the path.")
-        return Experiment.load(self.experiment)
+        return Experiment.load(self.experiment, check_space=False)
 
     def load_contexts(self) -> ContextConfig:
         """The context config of this run.
@@ -84,13 +93,15 @@ class RunFolder:
         return ContextConfig.load(self.contexts)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for writing.
+    def locked(self, writes: bool = True) -> Iterator[None]:
+        """Hold the folder for writing; for processes that only help another one, nothing.
 
         Raises:
             RunError: another process holds it, or it cannot be written.
         """
-        lock = None
+        if not writes:
+            yield
+            return
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.root / ".lock")
@@ -102,33 +113,95 @@ class RunFolder:
         except OSError as error:
             raise RunError(f"{self.root}: cannot write here ({error.strerror}). Choose another --run.") from error
         try:
+            for left in self.root.rglob(f"{PARTIAL}*"):
+                left.unlink(missing_ok=True)
             yield
         finally:
             lock.release()
 
-    def begin(self, experiment: Experiment, stage: str, resume: bool) -> None:
-        """Write what this run is made with, unless it is resumed.
+    def checkpoints(self, stage: str) -> Path:
+        """Folder of the checkpoints of a stage."""
+        return self.stage(stage) / "checkpoints"
+
+    def begun(self, stage: str) -> bool:
+        """Whether a stage has something to go on from: one that failed before may be begun again."""
+        return self.checkpoints(stage).exists() or (self.stage(stage) / JOURNAL).exists()
+
+    def enter(self, experiment: Experiment, stage: str, resume: bool) -> None:
+        """Write down what a stage is made with; called when all that can be wrong with the input has been found.
 
         Raises:
-            RunError: the stage has begun already and ``resume`` is off, or its experiment differs.
+            RunError: the stage has begun already and ``resume`` is off, or the run's experiment differs.
         """
-        begun = self.stage(stage).exists()
-        if begun and not resume:
+        if self.begun(stage) and not resume:
             raise RunError(
                 f"{self.stage(stage)}: this run has begun already. Add --resume to go on, or choose another --run."
             )
-        if resume and self.experiment.is_file():
-            self._check_same(experiment)
+        experiment = experiment.with_space_inline()
+        self._check_same(experiment)
+        if not first_process():
+            return
+        if resume and not self.begun(stage):
+            print(f"{self.root}: nothing to resume in '{stage}'; beginning.", file=sys.stderr)
         write_yaml(self.experiment, experiment.dump())
         write_json(self.root / "environment.json", environment(experiment))
-        self.stage(stage).mkdir(parents=True, exist_ok=True)
+
+    def begin(self, experiment: Experiment, stage: str, resume: bool, training: Training) -> Checkpoints:
+        """:meth:`enter` a stage that trains, and bring ``training`` to the state of its last checkpoint.
+
+        Returns:
+            Where the stage keeps its checkpoints.
+
+        Raises:
+            RunError: see :meth:`enter`.
+            CheckpointError: the last checkpoint is damaged, and so is the one before it.
+        """
+        checkpoints = Checkpoints(self.checkpoints(stage), training.fabric.is_global_zero)
+        state = checkpoints.load()
+        training.fabric.barrier()
+        self.enter(experiment, stage, resume)
+        if state is not None:
+            self._restore(training, state, checkpoints.last)
+        else:
+            for table in training.tables():
+                table.begin()
+        return checkpoints
+
+    def _restore(self, training: Training, state: dict[str, Any], path: Path) -> None:
+        try:
+            training.load(state)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(f"{path}: not a checkpoint of this run ({reason}). Begin anew.") from error
+
+    def check_contexts(self, contexts: ContextConfig, experiment: Experiment) -> None:
+        """Refuse a context config that is not the one this run has begun with.
+
+        Raises:
+            RunError: it differs.
+        """
+        begun = any(self.begun(stage) for stage in SECTIONS)
+        kinds = contexts.kinds(experiment.tasks, experiment.all_tasks)
+        if begun and self.load_contexts().kinds(experiment.tasks, experiment.all_tasks) != kinds:
+            raise RunError(f"{self.contexts}: this run has another context config. Choose another --run.")
+
+    def keep_contexts(self, contexts: ContextConfig, experiment: Experiment) -> None:
+        """Write the context config, pair by pair, unless the search of this run has."""
+        if first_process() and not self.begun("search"):
+            kinds = contexts.kinds(experiment.tasks, experiment.all_tasks)
+            ContextConfig.from_kinds(kinds, contexts.model, contexts.provenance).save(self.contexts)
 
     def _check_same(self, experiment: Experiment) -> None:
+        """Refuse an experiment that differs from the run's in what a stage that has begun depends on."""
+        begun = {stage for stage in SECTIONS if self.begun(stage)}
+        if not begun:
+            return
+        free = set(FREE).union(*(keys for stage, keys in SECTIONS.items() if stage not in begun))
         before, now = self.load_experiment().dump(), experiment.dump()
-        differing = [key for key in now if key not in ("devices", "plugins") and now[key] != before.get(key)]
+        differing = [key for key in now if key not in free and now[key] != before.get(key)]
         if differing:
             raise RunError(
-                f"{self.experiment}: cannot resume, the experiment differs in {differing}. "
+                f"{self.experiment}: cannot go on, the experiment differs in {differing}. "
                 "Use the run's own experiment.yaml, or choose another --run."
             )
 

@@ -1,185 +1,240 @@
-"""What searching and retraining share: the step, the schedules, validation, and what is written down.
+"""What searching and retraining share: the state, the step, validation, and what is written down.
 
-for step, batch in loader:            one epoch of `steps` batches, so that step = batch index
-    learning rate <- poly(step)
-    losses <- objective(net(image, mixture), targets)
-    backward, clip, optimiser step
-    every `log_every` steps:          losses and schedules to metrics.csv
-    every `validate_every` steps:     scores of all tasks to metrics.csv, checkpoint
+learning rate <- poly(step)
+losses <- objective(net(image, mixture), targets)
+backward, average over processes, clip, optimiser step
+every `log_every` steps: losses and schedules to metrics.csv
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 from torchmetrics import Metric
 
 from atrcnas.data.loading import Batch
+from atrcnas.engine.finite import FiniteCheck
 from atrcnas.engine.records import Table, metric_rows
+from atrcnas.engine.stopping import StopRequest
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet, Outputs
+from atrcnas.nn.sync_norm import SyncBatchNorm
 from atrcnas.objectives.decode import DECODERS
 from atrcnas.objectives.gain import selection_score
 from atrcnas.objectives.metrics import METRICS
 from atrcnas.objectives.objective import Objective
+from atrcnas.objectives.processes import average, mean_over_processes, num_processes
 from atrcnas.sampling.schedules import poly
 from atrcnas.spec.recipe import TrainSpec
 from atrcnas.spec.tasks import Task
 
 
-class Training(pl.LightningModule):
+class Training:
     """Training of the weights of one network.
 
     Args:
-        net: searching or fixed.
-        objective: total loss.
+        fabric: devices and precision.
+        net: searching or fixed, on its device.
+        objective: total loss, on its device.
         tasks: records of the predicted tasks, by name.
         recipe: steps, optimiser and schedules.
         table: metrics.csv.
         seed: of everything drawn in a step (dropout); reseeded per step, so that a resumed run draws the same.
+        sync_batchnorm: normalise by the statistics of all processes' batches.
+
+    Attributes:
+        step: steps completed.
+        scores: task -> figures of the last validation.
+        selection: their total, by which states are compared; higher is better.
     """
 
     def __init__(
         self,
+        fabric: Fabric,
         net: MultiTaskNet,
         objective: Objective,
         tasks: Mapping[str, Task],
         recipe: TrainSpec,
         table: Table,
         seed: int,
+        sync_batchnorm: bool = False,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        self.net, self.objective, self.tasks = net, objective, dict(tasks)
+        self.fabric, self.net, self.objective, self.tasks = fabric, net, objective, dict(tasks)
         self.recipe, self.table, self.seed = recipe, table, seed
-        self.metrics = torch.nn.ModuleDict(
-            {f"{name}_": METRICS[task.metric].build(task) for name, task in tasks.items()}
+        for refiner in net.refiners.values():
+            refiner.recompute = recipe.activation_checkpointing  # type: ignore[assignment]
+        self.sync_batchnorm = sync_batchnorm and num_processes() > 1
+        self.metrics: dict[str, Metric] = {
+            name: METRICS[task.metric].build(task).to(fabric.device) for name, task in tasks.items()
+        }
+        self.weights = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.SGD(
+            self.weights, recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
         )
+        self.finite = FiniteCheck(recipe.on_nonfinite)
+        self.step, self.validated, self.best = 0, 0, float("-inf")
         self.scores: dict[str, dict[str, float]] = {}
-        self.last_loss = float("nan")
+        self.selection = self.last_loss = float("nan")
+        net.train()
 
-    def configure_optimizers(self) -> Any:
-        """SGD over the network's trainable weights."""
-        return self._weight_optimizer()
+    # The state.
 
-    def _weight_optimizer(self) -> torch.optim.SGD:
-        recipe, weights = self.recipe, [p for p in self.net.parameters() if p.requires_grad]
-        return torch.optim.SGD(
-            weights, recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=False
-        )
+    def state(self) -> dict[str, Any]:
+        """Everything a resumed run needs: tensors and plain values."""
+        return {
+            "step": self.step,
+            "validated": self.validated,
+            "best": self.best,
+            "rate_factor": self.finite.rate_factor,
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "tables": {table.path.name: table.size() for table in self.tables()},
+        }
 
-    def mixture(self, step: int) -> Mixture | None:
-        """The mixture of a training step; None for a fixed network."""
-        return None
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state.
 
-    def validation_mixture(self) -> Mixture | None:
-        """The mixture to validate with."""
-        return None
+        Raises:
+            KeyError, RuntimeError, ValueError: the state is of another training.
+        """
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.validated, self.best = int(state["step"]), int(state["validated"]), float(state["best"])
+        self.finite.rate_factor = float(state["rate_factor"])
+        for table in self.tables():
+            table.cut(int(state["tables"][table.path.name]))
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move every batch of a step without waiting."""
-        if isinstance(batch, dict):
-            return {name: part.to(device) for name, part in batch.items()}
-        return batch.to(device)
+    def tables(self) -> list[Table]:
+        """The files that grow with the steps."""
+        return [self.table]
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    # A step.
+
+    def train_step(self, batch: Any) -> None:
+        """Take one step on a batch."""
+        self.begin_step()
+        loss, parts = self.losses(batch, None)
+        if self.accepts(loss, parts, batch):
+            self.step_weights(loss)
+        self.end_step(loss, parts)
+
+    def begin_step(self) -> None:
         """Reseed, and set the learning rate of this step."""
-        torch.manual_seed(self.seed * 1_000_003 + batch_idx)
-        if batch_idx + 1 == self.recipe.steps:
-            self.trainer.should_stop = True  # the way to have the last step validated, whatever validate_every is
-        for group in self._optimizers()[0].param_groups:
-            group["lr"] = self.learning_rate_at(batch_idx)
-
-    def learning_rate_at(self, step: int) -> float:
-        """Polynomial decay."""
-        return poly(self.recipe.learning_rate, self.recipe.poly_power, step, self.recipe.steps)
-
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One step of the weights."""
-        loss, parts = self.losses(batch, self.mixture(batch_idx))
-        self.step_weights(loss)
-        self.log_step(batch_idx, loss, parts)
+        torch.manual_seed((self.seed * 1_000_003 + self.step) * self.fabric.world_size + self.fabric.global_rank)
+        self.optimizer.param_groups[0]["lr"] = self.learning_rate
 
     def losses(self, batch: Batch, mixture: Mixture | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Total loss of a batch and each task's part."""
-        outputs: Outputs = self.net(batch.image, batch.image_valid, mixture)
-        total, parts = self.objective(outputs.predictions, outputs.labels, outputs.initial, batch.targets, batch.valid)
-        return total, parts
+        batch = batch.to(self.fabric.device)
+        synced: AbstractContextManager[Any] = SyncBatchNorm() if self.sync_batchnorm else nullcontext()
+        with self.fabric.autocast(), synced:
+            outputs: Outputs = self.net(batch.image, batch.image_valid, mixture)
+            return self.objective(  # type: ignore[no-any-return]
+                outputs.predictions, outputs.labels, outputs.initial, batch.targets, batch.valid
+            )
+
+    def accepts(self, loss: Tensor, parts: Mapping[str, Tensor], batch: Batch) -> bool:
+        """Whether to step on this loss; see :class:`FiniteCheck`."""
+        return self.finite.accepts(self.step, loss, parts, batch.names)
 
     def step_weights(self, loss: Tensor) -> None:
-        """Backward, clip, and move the weights."""
-        for optimizer in self._optimizers():
-            optimizer.zero_grad()
-        self.manual_backward(loss)
+        """Backward, average over processes, clip, and move the weights."""
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        average(weight.grad for weight in self.weights if weight.grad is not None)
         if self.recipe.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
-        self._optimizers()[0].step()
+            torch.nn.utils.clip_grad_norm_(self.weights, self.recipe.clip)
+        self.optimizer.step()
 
-    def _optimizers(self) -> list[Any]:
-        found = self.optimizers()
-        return found if isinstance(found, list) else [found]
+    def end_step(self, loss: Tensor, parts: Mapping[str, Tensor]) -> None:
+        """Count the step; now and then write losses and schedules, and only then read them from the device.
 
-    def schedule_values(self, step: int) -> dict[str, float]:
-        """What is logged beside the losses."""
-        return {"learning_rate": self.learning_rate_at(step)}
-
-    def log_step(self, step: int, loss: Tensor, parts: Mapping[str, Tensor]) -> None:
-        """Write losses and schedules now and then; only then are they read from the device.
-
-        Rows of both CSV files carry the number of completed steps.
+        Rows of the CSV files carry the number of completed steps.
         """
-        done = step + 1
-        due = done == 1 or done % self.recipe.log_every == 0 or done == self.recipe.steps
-        if not due or not self.trainer.is_global_zero:
+        self.step += 1
+        if self.step != 1 and self.step % self.recipe.log_every and self.step != self.recipe.steps:
             return
-        self.last_loss = float(loss.detach())
-        rows = metric_rows(done, "train", "", {"loss": self.last_loss, **self.schedule_values(step)})
+        self.finite.check()
+        loss = mean_over_processes(loss.detach())
+        self.last_loss = float(loss)
+        values = {"loss": self.last_loss, **self.schedule_values()}
+        rows = metric_rows(self.step, "train", "", values)
         for name, part in parts.items():
-            rows += metric_rows(done, "train", name, {"loss": float(part)})
+            rows += metric_rows(self.step, "train", name, {"loss": float(mean_over_processes(part))})
         self.table.append(rows)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Update every task's metric."""
-        outputs: Outputs = self.net(batch.image, batch.image_valid, self.validation_mixture())
+    @property
+    def learning_rate(self) -> float:
+        """Polynomial decay; halved by each step that was refused under ``on_nonfinite: lower``."""
+        recipe = self.recipe
+        return poly(recipe.learning_rate, recipe.poly_power, self.step, recipe.steps) * self.finite.rate_factor
+
+    def schedule_values(self) -> dict[str, float]:
+        """What is logged beside the losses of the step just completed."""
+        return {"learning_rate": self.optimizer.param_groups[0]["lr"]}
+
+    # Validation.
+
+    @property
+    def validation_due(self) -> bool:
+        """Whether this step is to be validated and has not been."""
+        at_interval = self.step > 0 and self.step % self.recipe.validate_every == 0
+        return (at_interval or self.step == self.recipe.steps) and self.validated < self.step
+
+    def validation_mixture(self) -> Mixture | None:
+        """The mixture to validate with; None for a fixed network."""
+        return None
+
+    @torch.no_grad()
+    def validate(self, batches: Iterable[Batch], stop: StopRequest) -> bool:
+        """Score all tasks and write the scores.
+
+        Returns:
+            Whether ``selection``, the score by which checkpoints are compared, is the best so far.
+
+        Raises:
+            Stopped: on request; the validation will be begun again.
+            RunError: the weights are no longer numbers.
+        """
+        self.finite.check()
+        average(buffer for buffer in self.net.buffers() if buffer.is_floating_point())
+        self.finite.check_weights(self.net, self.step)
+        self.net.eval()
+        for metric in self.metrics.values():
+            metric.reset()
+        for batch in batches:
+            if num_processes() == 1:
+                stop.check(self.step)
+            self._score(batch.to(self.fabric.device))
+        self.net.train()
+        self.scores = {name: {k: float(v) for k, v in m.compute().items()} for name, m in self.metrics.items()}
+        first = {name: next(iter(figures.values())) for name, figures in self.scores.items()}
+        self.selection = selection_score(first, self.tasks.values())
+        rows = metric_rows(self.step, "val", "", {"selection": self.selection})
+        for name, figures in self.scores.items():
+            rows += metric_rows(self.step, "val", name, figures)
+        self.table.append(rows)
+        self.validated = self.step
+        better = self.selection > self.best
+        self.best = max(self.selection, self.best)
+        return better
+
+    def _score(self, batch: Batch) -> None:
+        with self.fabric.autocast():
+            outputs: Outputs = self.net(batch.image, batch.image_valid, self.validation_mixture())
         for name, task in self.tasks.items():
-            decoded = DECODERS[task.decode].function(outputs.predictions[name])
-            self._update(name, decoded, batch)
+            self._update(name, DECODERS[task.decode].function(outputs.predictions[name]), batch)
 
     def _update(self, name: str, decoded: Tensor, batch: Batch) -> None:
-        metric, target, valid = self.metrics[f"{name}_"], batch.targets[name], batch.valid[name]
+        metric, target, valid = self.metrics[name], batch.targets[name], batch.valid[name]
         if len(set(batch.sizes)) == 1:
             metric.update(decoded, target, valid)
             return
         for i, (height, width) in enumerate(batch.sizes):  # a metric may depend on the image's own size
-            one = slice(i, i + 1)
-            cut = (one, ..., slice(height), slice(width))
+            cut = (slice(i, i + 1), ..., slice(height), slice(width))
             metric.update(decoded[cut], target[cut], valid[cut])
-
-    def on_validation_epoch_end(self) -> None:
-        """Compute, write and reset the scores; ``selection`` chooses the best checkpoint."""
-        self.scores = {name: self._compute(self.metrics[f"{name}_"]) for name in self.tasks}
-        first = {name: next(iter(figures.values())) for name, figures in self.scores.items()}
-        selection = selection_score(first, self.tasks.values())
-        self.log("selection", selection, prog_bar=False, logger=False, rank_zero_only=False)
-        if not self.trainer.is_global_zero:
-            return
-        step = self.current_step
-        rows = metric_rows(step, "val", "", {"selection": selection})
-        for name, figures in self.scores.items():
-            rows += metric_rows(step, "val", name, figures)
-        self.table.append(rows)
-
-    @property
-    def current_step(self) -> int:
-        """Steps completed."""
-        return int(self.trainer.fit_loop.epoch_loop.batch_progress.current.ready)
-
-    @staticmethod
-    def _compute(metric: Metric) -> dict[str, float]:
-        figures = {key: float(value) for key, value in metric.compute().items()}
-        metric.reset()
-        return figures

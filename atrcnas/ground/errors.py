@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 
 class AtrcnasError(Exception):
     """Base of all errors that are the input's fault, not the program's; the command line prints it and exits with 2."""
@@ -25,3 +27,18 @@ class RunError(AtrcnasError):
 
 class ExportError(AtrcnasError):
     """The exported network does not reproduce the live one, or cannot be written."""
+
+
+class Stopped(Exception):
+    """A run was asked to stop; no error.
+
+    Attributes:
+        signal: number of the signal.
+        step: steps completed.
+    """
+
+    def __init__(self, signal_number: int, step: int, saved: bool = True) -> None:
+        name = signal.Signals(signal_number).name
+        state = "the state is saved" if saved else "the last checkpoint is older"
+        super().__init__(f"stopped by {name} after step {step}, {state}; go on with --resume")
+        self.signal, self.step = signal_number, step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Hashable
 from pathlib import Path
@@ -14,11 +15,28 @@ import yaml
 
 from atrcnas.ground.errors import AtrcnasError, ConfigError
 
-MAX_YAML_BYTES = 4_000_000
+# Ten times the largest file anyone has needed; PyYAML takes a second for as much.
+MAX_YAML_BYTES = 128_000
+PARTIAL = ".partial-"  # names of files that are being written; one that stays is of a process that was killed
+_MAX_DIGITS = 100
+_MAX_BRACKETS = 100
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that also refuses duplicated keys and aliases (an alias can expand a small file without bound)."""
+    """Safe YAML that also refuses what no file of ours needs and a hostile one abuses.
+
+    These are duplicated keys, aliases (they can expand a small file without bound), binary data, sets, and integers of
+    more digits than Python prints.
+    """
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        """An opening bracket; PyYAML looks ahead past a thousand of them, in time that grows with their square."""
+        if self.flow_level >= _MAX_BRACKETS:
+            raise yaml.MarkedYAMLError(
+                problem="nested too deeply. Flatten the document",
+                problem_mark=self.get_mark(),
+            )
+        super().fetch_flow_collection_start(token)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
@@ -39,6 +57,19 @@ class _StrictLoader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_short_int(self, node: yaml.ScalarNode) -> int:
+        """An integer; one in base 60 (``1:59``) would take time that grows with the square of its length."""
+        if len(str(node.value)) > _MAX_DIGITS:
+            raise yaml.MarkedYAMLError(
+                problem=f"expected an integer of at most {_MAX_DIGITS} digits", problem_mark=node.start_mark
+            )
+        return int(self.construct_yaml_int(node))
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_short_int)
+for _kind in ("binary", "set", "omap", "pairs"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _StrictLoader.construct_undefined)  # type: ignore[type-var]
+
 
 class _Dumper(yaml.SafeDumper):
     """Quotes text that the loader would take for a number."""
@@ -58,8 +89,10 @@ def parse_yaml(text: str, where: str) -> Any:
         where: file name (or other origin) for messages.
 
     Raises:
-        ConfigError: not valid YAML, a duplicated key, an alias, or nested too deeply.
+        ConfigError: not valid YAML, a duplicated key, an alias, too long, or nested too deeply.
     """
+    if len(text) > MAX_YAML_BYTES:
+        raise ConfigError(f"{where}: expected at most {MAX_YAML_BYTES} characters, got {len(text)}. Shorten it.")
     try:
         return yaml.load(text, Loader=_StrictLoader)  # noqa: S506  (_StrictLoader is a SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -70,17 +103,22 @@ def parse_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not valid YAML: {str(error).splitlines()[0]}.") from error
     except RecursionError as error:
         raise ConfigError(f"{where}: nested too deeply. Flatten the document.") from error
+    except (LookupError, TypeError, AttributeError) as error:  # PyYAML's own, on a tag before a value of another kind
+        raise ConfigError(f"{where}: not valid YAML: a tag (!!...) does not fit its value. Remove it.") from error
 
 
 def read_text(path: Path, noun: str = "file") -> str:
-    """Read a UTF-8 text file of at most 4 MB.
+    """Read a UTF-8 text file of at most 128 kB.
 
     Raises:
         ConfigError: missing, a folder, too large, or not UTF-8.
     """
     try:
         if path.stat().st_size > MAX_YAML_BYTES:
-            raise ConfigError(f"{path}: expected a {noun} of at most 4 MB, got {path.stat().st_size} bytes.")
+            raise ConfigError(
+                f"{path}: expected a {noun} of at most {MAX_YAML_BYTES} bytes, got {path.stat().st_size}. "
+                "Check that it is the right file."
+            )
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected UTF-8 text, got bytes that are not. Save the {noun} as UTF-8.") from error
@@ -104,7 +142,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.name}.", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         write(temporary)
@@ -114,11 +152,19 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise AtrcnasError(
-            f"{path}: cannot write ({error.strerror or error}). The file before, if any, is unchanged."
+            f"{path}: cannot write ({error.strerror or error}{_room(path.parent)}). The file before, if any, is unchanged. "
+            "Free some space, or write elsewhere."
         ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _room(folder: Path) -> str:
+    try:
+        return f"; {shutil.disk_usage(folder).free / 1e6:.0f} MB free there"
+    except OSError:
+        return ""
 
 
 def write_text(path: Path, text: str) -> None:

@@ -88,8 +88,8 @@ def load_plugins(modules: list[str]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:  # a plugin's own code may raise anything
+        except (Exception, SystemExit) as error:  # a plugin's own code may raise anything
             raise ConfigError(
-                f"plugins: cannot import '{module}' ({type(error).__name__}: {error}). It must be importable from here: "
-                "install its package or put its folder on PYTHONPATH."
+                f"plugins: cannot import '{module:.80}' ({type(error).__name__}: {error!s:.200}). It must be "
+                "importable from here: install its package or put its folder on PYTHONPATH."
             ) from error

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 class ConvBN(nn.Sequential):
     """Convolution without bias, BatchNorm, and ReLU unless ``activate`` is off; spatial size is kept."""
 
-    def __init__(self, in_width: int, out_width: int, kernel: int = 1, activate: bool = True) -> None:
+    def __init__(
+        self, in_width: int, out_width: int, kernel: int = 1, activate: bool = True, dilation: int = 1
+    ) -> None:
+        padding = kernel // 2 * dilation
         layers: list[nn.Module] = [
-            nn.Conv2d(in_width, out_width, kernel, padding=kernel // 2, bias=False),
+            nn.Conv2d(in_width, out_width, kernel, padding=padding, dilation=dilation, bias=False),
             nn.BatchNorm2d(out_width),
         ]
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if activate else []))

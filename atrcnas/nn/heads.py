@@ -41,11 +41,45 @@ def predictor(width: int, channels: int) -> nn.Conv2d:
     return conv
 
 
+class Aspp(nn.Module):
+    """Atrous spatial pyramid pooling: views of several widths, and of the whole image, into one map.
+
+    Args:
+        width: C, channels of features and result.
+
+    Source: Chen et al. 2017 (DeepLabv3), section 3.3. Differs: the rates count pixels of level 4, not of stride 16; the
+    image's mean passes a convolution with bias and no BatchNorm, which has no statistics over one value per image (a
+    batch of one could not be trained, and of two would know no more than which is larger).
+    """
+
+    RATES = (6, 12, 18)
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.near = ConvBN(width, width)
+        self.atrous = nn.ModuleList(ConvBN(width, width, 3, dilation=rate) for rate in self.RATES)
+        self.whole = nn.Sequential(nn.Conv2d(width, width, 1), nn.ReLU(inplace=True))
+        self.project = ConvBN((2 + len(self.RATES)) * width, width)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Map [B, C, H, W] to the same shape; pixels that are not ``valid`` [B, 1, H, W] are left out of the mean."""
+        views = [self.near(x), *(conv(x) for conv in self.atrous), self.whole(_mean(x, valid)).expand_as(x)]
+        return self.project(torch.cat(views, dim=1))
+
+
+def _mean(x: Tensor, valid: Tensor | None) -> Tensor:
+    """[B, C, 1, 1], the mean over valid pixels; 0 where there are none."""
+    if valid is None:
+        return x.mean(dim=(2, 3), keepdim=True)
+    mask = valid.to(x.dtype)
+    return (x * mask).sum(dim=(2, 3), keepdim=True) / mask.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+
+
 class Head(nn.Module):
     """Final prediction of one task.
 
     Args:
-        name: "conv1", "bottleneck2" (both read level 4) or "pyramid" (HRNet's head over all levels).
+        name: "conv1", "bottleneck2", "aspp" (these read level 4) or "pyramid" (HRNet's head over all levels).
         widths: level -> channels of this task's features.
         channels: output channels.
     """
@@ -59,13 +93,15 @@ class Head(nn.Module):
             body = [bottleneck_block(total, total), bottleneck_block(total, total)]
         elif name == "pyramid":
             body = [ConvBN(total, total)]
+        self.aspp = Aspp(total) if name == "aspp" else None
         self.body = nn.Sequential(*body, predictor(total, channels))
 
-    def forward(self, features: Mapping[int, Tensor]) -> Tensor:
-        """Map level -> [B, C_level, H/level, W/level] to [B, channels, H/4, W/4]."""
+    def forward(self, features: Mapping[int, Tensor], valid: Tensor | None = None) -> Tensor:
+        """Map level -> [B, C_level, H/level, W/level] to [B, channels, H/4, W/4]; ``valid`` [B, 1, H/4, W/4] bool."""
         finest = features[self.levels[0]]
         resized = [resize(features[level], finest.shape[-2:]) for level in self.levels]
-        return self.body(torch.cat(resized, dim=1) if len(resized) > 1 else finest)
+        joined = torch.cat(resized, dim=1) if len(resized) > 1 else finest
+        return self.body(joined if self.aspp is None else self.aspp(joined, valid))
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -22,8 +22,16 @@ def inherit(net: MultiTaskNet, state: Mapping[str, Tensor], supernet: MultiTaskN
         supernet: the searching network, for the order of its pairs.
 
     Raises:
-        CheckpointError: ``state`` is not of ``supernet``.
+        CheckpointError: ``state`` is not of ``supernet``, or a chosen kind is none of its candidates.
     """
+    for pair, kinds in net.candidates.items():
+        foreign = set(kinds) - set(supernet.candidates.get(pair, ()))
+        if foreign:
+            raise CheckpointError(
+                f"'{pair}' is '{foreign.pop()}', which the supernet does not hold (it has "
+                f"{', '.join(supernet.candidates.get(pair, ())) or 'no such pair'}). "
+                "Choose from its search space, or set retrain.inherit: false."
+            )
     try:
         supernet.load_state_dict(dict(state))
     except RuntimeError as error:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.heads import Head, LabelBranch, predictor, resize, stem
 from atrcnas.nn.mixture import Mixture
@@ -54,7 +55,7 @@ class MultiTaskNet(nn.Module):
         auxiliary: records of tasks that give context but are not predicted.
 
     Raises:
-        ConfigError: see :class:`Backbone` and :class:`ContextRefiner`.
+        ConfigError: see :class:`Backbone` and :class:`ContextRefiner`; or a training batch too small for BatchNorm.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class MultiTaskNet(nn.Module):
         self.tasks, self.all_tasks, self.model = tuple(tasks), tuple(everyone), model
         self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
-        self.backbone = Backbone(backbone.name, backbone.weights, backbone.freeze)
+        self.backbone = Backbone(backbone.name, backbone.weights, backbone.freeze, backbone.upsample)
         concat = model.neck == "concat"
         inputs = {BASE_LEVEL: sum(self.backbone.widths.values())} if concat else self.backbone.widths
         base = model.width or max(inputs[BASE_LEVEL] // 4, 1)
@@ -133,6 +134,11 @@ class MultiTaskNet(nn.Module):
         """
         size = image.shape[-2:]
         image, valid = self._prepare(image, valid)
+        if self.training and image.shape[0] * image.shape[2] * image.shape[3] == STRIDE**2:
+            raise ConfigError(
+                f"BatchNorm needs more than one value of a channel at stride {STRIDE}; got a batch of one image of at most "
+                f"{STRIDE}x{STRIDE} pixels. Train with a larger batch_size or crop_size."
+            )
         features = self._neck(self.backbone(image))
         outputs = Outputs({})
         refined: dict[int, dict[str, Tensor]] = {}
@@ -147,8 +153,9 @@ class MultiTaskNet(nn.Module):
             refined[level] = {**own}
             if key in self.refiners:
                 refined[level] |= self.refiners[key](own, labels, mask, mixture)
+        mask = None if valid is None else valid[..., ::BASE_LEVEL, ::BASE_LEVEL]
         for task in self.tasks:
-            prediction = self.heads[task]({level: refined[level][task] for level in self.levels})
+            prediction = self.heads[task]({level: refined[level][task] for level in self.levels}, mask)
             full = resize(prediction, image.shape[-2:])
             outputs.predictions[task] = full[..., : size[0], : size[1]]
         return outputs

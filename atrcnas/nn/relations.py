@@ -16,6 +16,7 @@ from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.registry import resolve
 from atrcnas.nn.blocks import ConvBN
 from atrcnas.nn.contexts.base import ContextInputs
+from atrcnas.nn.contexts.recompute import recomputed
 from atrcnas.nn.mixture import Mixture
 from atrcnas.spec.kinds import KINDS, NONE
 from atrcnas.spec.pairs import Pair
@@ -45,6 +46,9 @@ class ContextRefiner(nn.Module):
         refine: end with a 1x1 convolution over own features and contexts (ATRC).
         dropout: of the refined features, in the fixed network only.
 
+    Attributes:
+        recompute: compute the kinds again in the backward pass instead of keeping what they need for it.
+
     Raises:
         ConfigError: pairs of several levels, an unknown kind, or a kind that does not fit the diagonal.
     """
@@ -65,6 +69,7 @@ class ContextRefiner(nn.Module):
         self.searching = any(len(kinds) > 1 for kinds in self.candidates.values())
         self.width = width
         self.hidden = width if fuse == "sum" else hidden or max(width // 2, 1)
+        self.recompute = False
         self.targets = tuple(dict.fromkeys(pair.target for pair in self.candidates))
         self.contexts = nn.ModuleDict()
         for kind in dict.fromkeys(kind for kinds in self.candidates.values() for kind in kinds if kind != NONE):
@@ -116,6 +121,8 @@ class ContextRefiner(nn.Module):
         if missing:
             raise ConfigError(f"labels: the chosen kinds pool by the label maps of {missing}. Pass their logits.")
         inputs = ContextInputs(dict(features), dict(labels or {}), valid)
+        for task in self._labels_used(mixture):
+            inputs.label_probabilities(task)  # shared by kinds, hence before any of them
         maps = self._pool(inputs, mixture)
         return {target: self.fuse[target](features[target], maps) for target in self.targets}
 
@@ -126,7 +133,8 @@ class ContextRefiner(nn.Module):
             rows = tuple(
                 row for row, pair in enumerate(context.pairs) if mixture is None or kind in mixture.active_kinds(pair)
             )
-            for row, pooled in zip(rows, context(inputs, rows) if rows else [], strict=True):
+            compute = recomputed if self.recompute and torch.is_grad_enabled() else _plainly
+            for row, pooled in zip(rows, compute(context, inputs, rows) if rows else [], strict=True):
                 pair = context.pairs[row]
                 part = pooled if mixture is None else pooled * mixture.weight(pair, kind)
                 maps[pair] = maps[pair] + part if pair in maps else part
@@ -136,6 +144,11 @@ class ContextRefiner(nn.Module):
         if mixture is None:
             return self.label_tasks
         return label_tasks({pair: mixture.active_kinds(pair) for pair in self.candidates})
+
+
+def _plainly(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
+    maps: list[Tensor] = context(inputs, rows)
+    return maps
 
 
 def _check(candidates: Mapping[Pair, Sequence[str]]) -> None:
@@ -175,7 +188,9 @@ class ConcatFuse(nn.Module):
 
     def _project(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
         zero = own.new_zeros(()).expand(own.shape[0], self.hidden, *own.shape[2:])
-        return self.project(torch.cat([maps.get(pair, zero) for pair in self.pairs], dim=1))
+        # Joined in channels-last order, which the maps have and the convolution wants.
+        parts = [maps.get(pair, zero).permute(0, 2, 3, 1) for pair in self.pairs]
+        return self.project(torch.cat(parts, dim=3).permute(0, 3, 1, 2))
 
 
 class SumFuse(nn.Module):

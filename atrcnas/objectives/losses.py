@@ -15,6 +15,7 @@ from torch import Tensor
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.registry import Registry
+from atrcnas.objectives.processes import mean_over_processes, num_processes
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def balanced_cross_entropy(prediction: Tensor, target: Tensor, valid: Tensor) ->
     Returns:
         Scalar >= 0. The sum is divided by the number of valid pixels, not by the sum of the weights.
     """
-    num_valid = valid.sum().clamp(min=1)
-    foreground_share = ((target == 1) & valid).sum() / num_valid.to(_at_least_float32(prediction).dtype)
+    foreground = mean_over_processes(((target == 1) & valid).sum().double())
+    foreground_share = (foreground / _num_valid(valid)).to(_at_least_float32(prediction).dtype)
     return _weighted_cross_entropy(prediction, target, valid, 1 - foreground_share)
 
 
@@ -156,7 +157,15 @@ def _negative_log_likelihood(prediction: Tensor, target: Tensor, valid: Tensor) 
 
 def _mean_over_valid(loss: Tensor, valid: Tensor) -> Tensor:
     """Mean of [B, H, W] over valid pixels; the clamp turns 0 / 0 of an empty batch into 0."""
-    return torch.where(valid, loss, 0).sum() / valid.sum().clamp(min=1)
+    return torch.where(valid, loss, 0).sum() / _num_valid(valid).to(loss.dtype)
+
+
+def _num_valid(valid: Tensor) -> Tensor:
+    """At least 1; in a distributed training each process's even share of all valid pixels.
+
+    The mean of the losses over the processes is then the loss of their whole batch.
+    """
+    return mean_over_processes(valid.sum().double()).clamp(min=1 / num_processes())
 
 
 def _clear(target: Tensor, valid: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atrcnas.ground.errors import ConfigError
 from atrcnas.objectives.labels import LABEL_ENCODERS
 from atrcnas.objectives.losses import LOSSES
 from atrcnas.spec.tasks import Task
@@ -22,12 +23,17 @@ class Objective(nn.Module):
         tasks: records of all tasks, auxiliary ones included, by name.
         label_states: task -> what its label encoder was fitted to; see :func:`fit_label_states`.
 
+    Raises:
+        ConfigError: a task has a loss option that one of its losses does not take.
+
     Source: Bruggemann et al. 2021 (final and label losses); Vandenhende et al. 2020 (deep supervision).
     """
 
     def __init__(self, tasks: Mapping[str, Task], label_states: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         self.tasks = dict(tasks)
+        for task in self.tasks.values():
+            _check_options(task)
         for name, state in (label_states or {}).items():
             self.register_buffer(f"labels_{name}", state)
 
@@ -98,9 +104,17 @@ def fit_label_states(tasks: Mapping[str, Task], batches: Iterable[tuple[Truth, T
 
 
 def _apply(name: str, task: Task, raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    loss = LOSSES[name]
-    options = {key: task.loss_options[key] for key in loss.options if key in task.loss_options}
-    return loss.function(raw, target, valid, **options)
+    return LOSSES[name].function(raw, target, valid, **task.loss_options)
+
+
+def _check_options(task: Task) -> None:
+    for loss in (LOSSES[task.loss], LOSSES[task.label_loss]):
+        unknown = [key for key in task.loss_options if key not in loss.options]
+        if unknown:
+            raise ConfigError(
+                f"task '{task.name}': loss_options: '{loss.name}' takes {', '.join(loss.options) or 'none'}, "
+                f"got {', '.join(unknown)}. Give the task's record options that loss and label_loss both take."
+            )
 
 
 def _enlarge(x: Tensor, level: int, size: torch.Size) -> Tensor:

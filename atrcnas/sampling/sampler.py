@@ -28,7 +28,8 @@ class Sampler(nn.Module):
         noise: Gumbel noise; without it the mixture is the plain softmax of DARTS.
 
     Source: Bruggemann et al. 2021, section 3.3 (Gumbel-softmax of Jang et al., ICLR 2017); "sampled": Dong and Yang,
-    CVPR 2019 (GDAS).
+    CVPR 2019 (GDAS). Differs: the pairs of a kind share tensors, so that in a sampled step weight decay and momentum
+    also move what was not drawn, of the kinds that were drawn for another pair.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Sampler(nn.Module):
         self.seed, self.commit_gap, self.estimator, self.noise = seed, commit_gap, estimator, noise
         pool = torch.tensor([[kind in self.pools[pair] for kind in self.kinds] for pair in self.pairs])
         self.logits = nn.Parameter(torch.zeros(pool.shape))
+        self.num_choosing = max(int((pool.sum(1) > 1).sum()), 1)
         self.register_buffer("pool", pool, persistent=False)
         self.register_buffer("committed", pool.sum(1) == 1)
         self.register_buffer("choice", pool.int().argmax(1))
@@ -67,13 +69,13 @@ class Sampler(nn.Module):
         return self.masked_logits().softmax(1)
 
     def entropy(self) -> Tensor:
-        """Mean over pairs of the entropy of their probabilities, in nats; pairs without a choice count 0."""
+        """Mean of the entropy of the probabilities of those pairs that have a choice, in nats."""
         log = self.masked_logits().log_softmax(1).masked_fill(~self.pool, 0.0)
-        return -(log.exp() * log * self.pool).sum(1).mean()
+        return -(log.exp() * log * self.pool).sum() / self.num_choosing
 
     def uniform_entropy(self) -> float:
         """The entropy at the start, when every candidate is equally likely."""
-        return float(self.pool.sum(1).to(torch.float64).log().mean())
+        return float(self.pool.sum(1).to(torch.float64).log().sum()) / self.num_choosing
 
     def draw(self, step: int, tau: float) -> Mixture:
         """Draw the mixture of a training step.

@@ -9,6 +9,7 @@ from typing import Literal
 from atrcnas.ground.errors import ConfigError
 
 Shelf = Literal["experiments", "search_spaces", "search_spaces/presets"]
+_MAX_SHOWN = 200
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -30,12 +31,19 @@ def find(text: str | Path, shelf: Shelf, noun: str) -> Path:
         ConfigError: neither; lists the names and the nearest spelling.
     """
     path = Path(text)
-    if path.is_file():
+    if _is_file(path):
         return path
     bundled = shelf_dir(shelf) / f"{text}.yaml"
-    if path.name == str(text) and bundled.is_file():
+    if path.name == str(text) and _is_file(bundled):
         return bundled
-    known = names(shelf)
-    near = difflib.get_close_matches(str(text), known, n=1)
+    known, text = names(shelf), str(text)[:_MAX_SHOWN]
+    near = difflib.get_close_matches(text, known, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     raise ConfigError(f"{text}: no such file, and no bundled {noun} of that name.{hint} Bundled: {', '.join(known)}.")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is longer than a name can be, or a folder of it cannot be searched
+        return False

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import read_text, read_yaml, write_json, write_yaml
 from atrcnas.spec.bundled import find
 from atrcnas.spec.kinds import KINDS, NONE
-from atrcnas.spec.pairs import BASE_LEVEL, Pair, all_pairs, apply_rules, check_rule_keys
-from atrcnas.spec.schema import Spec, validate
+from atrcnas.spec.pairs import BASE_LEVEL, Pair, all_pairs, apply_rules, check_rule_keys, levels_ascend
+from atrcnas.spec.schema import Int, Spec, validate
 
 Table = dict[str, dict[str, str]]
 
@@ -27,6 +27,9 @@ class Provenance(Spec):
     seed: int | None = None
     step: int | None = Field(default=None, ge=0)
     commit: str | None = Field(default=None, description="of the program that searched")
+    strategy: str | None = Field(default=None, description="that searched")
+    trials: int | None = Field(default=None, ge=0, description="configs scored")
+    score: float | None = Field(default=None, description="of this config in the search; higher is better")
     probabilities: dict[str, dict[str, float]] = {}
 
 
@@ -36,6 +39,7 @@ class ContextConfig(Spec):
     Attributes:
         schema_version: written ``schema: 1``.
         tasks: the tasks it was made for; empty in a preset that fits any tasks.
+        num_tasks: how many tasks a preset is for, whichever they are; None for any number.
         levels: backbone scales.
         pairs: ``{target: {source: kind}}``; with several levels ``{level: {target: {source: kind}}}``; or, in a preset
             for any tasks, rules ``{default: kind, diagonal: kind}``.
@@ -45,10 +49,18 @@ class ContextConfig(Spec):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     tasks: tuple[str, ...] = ()
-    levels: tuple[Literal[4, 8, 16, 32], ...] = Field(default=(4,), min_length=1)
-    pairs: dict[int, Table] | Table | dict[str, str]
+    num_tasks: Int | None = Field(default=None, ge=1)
+    levels: Annotated[tuple[Literal[4, 8, 16, 32], ...], AfterValidator(levels_ascend)] = Field(
+        default=(4,), min_length=1
+    )
+    pairs: dict[int, Table] | Table | dict[str, str] = Field(
+        description="{target: {source: kind}}, of several levels {level: {target: {source: kind}}}, "
+        "or rules for any tasks {default: kind, diagonal: kind}"
+    )
     model: dict[str, Any] = {}
     provenance: Provenance = Provenance()
+
+    _where: str = PrivateAttr("context config")
 
     @model_validator(mode="after")
     def _complete(self) -> ContextConfig:
@@ -60,6 +72,12 @@ class ContextConfig(Spec):
             raise ValueError(str(error)) from error
         return self
 
+    def __eq__(self, other: object) -> bool:
+        """Equal content; from which file is no part of it."""
+        return isinstance(other, ContextConfig) and self.model_dump() == other.model_dump()
+
+    __hash__ = None  # type: ignore[assignment]
+
     @property
     def is_rule(self) -> bool:
         """Whether it fits any tasks (``default``/``diagonal``) rather than listing pairs."""
@@ -69,7 +87,8 @@ class ContextConfig(Spec):
         return {str(key): str(value) for key, value in self.pairs.items()}
 
     def _listed(self) -> dict[Pair, str]:
-        tables: Mapping[Any, Any] = self.pairs if len(self.levels) > 1 else {self.levels[0]: self.pairs}
+        by_level = any(isinstance(key, int) for key in self.pairs) or len(self.levels) > 1
+        tables: Mapping[Any, Any] = self.pairs if by_level else {self.levels[0]: self.pairs}
         if set(tables) != set(self.levels):
             raise ConfigError(f"pairs: expected one table for each of levels {list(self.levels)}, got {list(tables)}.")
         listed: dict[Pair, str] = {}
@@ -84,8 +103,16 @@ class ContextConfig(Spec):
         """The kind of each pair of these tasks; a pair the file does not list has none.
 
         Raises:
-            ConfigError: the file was made for other tasks, or gives a diagonal pair a kind that needs two tasks.
+            ConfigError: the file was made for other tasks or another number of them, or gives a diagonal pair a kind
+                that needs two tasks.
         """
+        try:
+            return self._kinds(targets, sources)
+        except ConfigError as error:
+            raise ConfigError(f"{self._where}: {error}") from error
+
+    def _kinds(self, targets: Sequence[str], sources: Sequence[str] | None) -> dict[Pair, str]:
+        self._check_count([*targets, *(name for name in sources or () if name not in targets)])
         if self.is_rule:
             check_rule_keys(list(self._rules()), [*targets, *(sources or ())], self.levels)
             chosen = apply_rules(self._rules(), targets, self.levels, sources)
@@ -105,6 +132,15 @@ class ContextConfig(Spec):
                     f"pairs: '{pair}' is '{kind}', which needs two different tasks. Use 'tlabel' or 'none'."
                 )
         return chosen
+
+    def _check_count(self, wanted: Sequence[str]) -> None:
+        if self.num_tasks is not None and len(wanted) != self.num_tasks:
+            noun = "task" if self.num_tasks == 1 else "tasks"
+            raise ConfigError(
+                f"num_tasks: the context config is for {self.num_tasks} {noun}, the experiment has {len(wanted)}: "
+                f"{', '.join(wanted)}. Set its tasks to {list(wanted[: self.num_tasks])}, one run for each choice, "
+                "or take a preset for any number of tasks, such as 'baseline'."
+            )
 
     def _check_tasks(self, wanted: Sequence[str]) -> None:
         made_for = set(self.tasks) or {name for pair in self._listed() for name in (pair.target, pair.source)}
@@ -137,15 +173,19 @@ class ContextConfig(Spec):
         """
         path = find(source, "search_spaces/presets", "preset")
         if path.suffix == ".json":
-            return _from_reference(path)
-        return validate(cls, read_yaml(path, "context config"), str(path))
+            config = _from_reference(path)
+        else:
+            config = validate(cls, read_yaml(path, "context config"), str(path))
+        config._where = str(path)
+        return config
 
     def save(self, path: Path) -> None:
         """Write the YAML form."""
         value = self.model_dump(by_alias=True, mode="json", exclude_none=True)
+        value["model"] = self.model_dump(mode="json")["model"]  # there None is a setting
         if isinstance(next(iter(self.pairs), None), int):
             value["pairs"] = {int(level): table for level, table in value["pairs"].items()}
-        write_yaml(path, {key: part for key, part in value.items() if part not in ({}, [])})
+        write_yaml(path, {key: part for key, part in value.items() if key == "pairs" or part not in ({}, [])})
 
     def save_reference(self, path: Path) -> None:
         """Write the reference implementation's JSON: ``{"data": {target: {source: code}}, "step": n}``.
@@ -166,10 +206,10 @@ class ContextConfig(Spec):
 
 def _from_reference(path: Path) -> ContextConfig:
     try:
-        value = json.loads(read_text(path, "context config"))
+        value = json.loads(read_text(path, "context config"), object_pairs_hook=_without_doubles)
         table, step = value["data"], int(value.get("step", 0))
         codes = {Pair(target, source): code for target, row in table.items() for source, code in row.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         form = '{"data": {target: {source: code}}, "step": n}'
         raise ConfigError(f"{path}: expected {form}, got something else ({type(error).__name__}: {error}).") from error
     by_code = {kind.reference_code: kind.name for kind in KINDS if kind.reference_code is not None}
@@ -180,4 +220,14 @@ def _from_reference(path: Path) -> ContextConfig:
         kinds[pair] = by_code[code]
     if not kinds:
         raise ConfigError(f"{path}: data: expected at least one pair, got none.")
-    return ContextConfig.from_kinds(kinds, provenance=Provenance(source=path.name, step=max(step, 0)))
+    try:
+        return ContextConfig.from_kinds(kinds, provenance=Provenance(source=path.name, step=max(step, 0)))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _without_doubles(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(items)
+    if len(found) < len(items):
+        raise ValueError("a key comes twice")
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -42,4 +42,13 @@ class DataSpec(Spec):
     name: str = "rooms"
     options: dict[str, Any] = Field(default={}, description="of that data set; `atrcnas list datasets` shows them")
     augment: AugmentSpec | None = AugmentSpec()
+    on_corrupt: Literal["stop", "skip"] = Field(
+        default="stop", description="a training sample that cannot be read: stop, or take the next one instead"
+    )
     workers: Int = Field(default=0, ge=0, le=256, description="loader processes")
+    cache_mib: Int = Field(
+        default=0,
+        ge=0,
+        le=2**24,
+        description="memory for decoded training samples, shared out evenly among the loader processes; 0: none",
+    )

@@ -17,11 +17,15 @@ from atrcnas.ground.registry import load_plugins, resolve
 from atrcnas.spec.bundled import find
 from atrcnas.spec.data import DataSpec
 from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.recipe import RetrainSpec, SearchSpec
-from atrcnas.spec.schema import Float, Int, Spec, validate
+from atrcnas.spec.schema import Bool, Float, Int, Spec, show, validate
 from atrcnas.spec.space import SearchSpace
+from atrcnas.spec.strategies import STRATEGIES
 from atrcnas.spec.tasks import TASKS, Task
+
+_MAX_DEPTH = 32  # of a key on the command line
 
 
 def _as_word(value: Any) -> Any:
@@ -35,6 +39,7 @@ class TaskOptions(Spec):
     weight: Float | None = Field(default=None, ge=0)
     positive_weight: Float | None = Field(default=None, gt=0, lt=1, description="of the boundary loss")
     max_dist: Float | None = Field(default=None, gt=0, lt=1, description="of boundary matching, share of the diagonal")
+    thin_target: Bool | None = Field(default=None, description="thin true boundaries; false as for published figures")
 
     def given(self) -> dict[str, float]:
         """The options that are set."""
@@ -59,8 +64,14 @@ class Experiment(Spec):
     space: str | dict[str, Any] = Field(default="atrc", description="a bundled space, a file, or the space itself")
     search: SearchSpec = SearchSpec()
     retrain: RetrainSpec = RetrainSpec()
+    launch: LaunchSpec = LaunchSpec()
     precision: Annotated[Literal["32", "bf16", "64"], BeforeValidator(_as_word)] = "32"
-    devices: Literal["auto", "cpu"] | Annotated[Int, Field(ge=1)] = "auto"
+    devices: Literal["auto", "cpu"] | Annotated[Int, Field(ge=1)] = Field(
+        default="auto", description="'auto', 'cpu' or a number of devices"
+    )
+
+    num_nodes: Int = Field(default=1, ge=1, le=10_000, description="machines, each with `devices`")
+    sync_batchnorm: Bool = Field(default=False, description="normalise by the batches of all devices together")
 
     _where: str = PrivateAttr("experiment")
 
@@ -88,6 +99,10 @@ class Experiment(Spec):
                 )
         if self.data.name not in DATASETS:
             raise ValueError(f"data.name: {DATASETS.miss(self.data.name)}")
+        if self.retrain.inherit and not STRATEGIES[self.search.strategy].by_gradient:
+            raise ValueError(
+                f"retrain.inherit: strategy '{self.search.strategy}' leaves no supernet. Set inherit: false."
+            )
         return self
 
     @property
@@ -132,7 +147,8 @@ class Experiment(Spec):
             space.pools(self.tasks, self.all_tasks)
             self.check_levels(space.levels)
         except ConfigError as error:
-            raise ConfigError(f"{self._where}: space: {error}") from error
+            lines = (line.removeprefix("space: ") for line in str(error).splitlines())
+            raise ConfigError("\n".join(f"{self._where}: space: {line}" for line in lines)) from error
         return space
 
     def check_levels(self, levels: Sequence[int]) -> None:
@@ -147,12 +163,15 @@ class Experiment(Spec):
             )
 
     @classmethod
-    def load(cls, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Experiment:
+    def load(
+        cls, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, check_space: bool = True
+    ) -> Experiment:
         """Read and check a whole experiment; imports its plugins, builds nothing.
 
         Args:
             source: a file, a bundled experiment by name, or an already parsed mapping.
             overrides: ``key.path=value`` with YAML values, as on the command line.
+            check_space: whether the search space has to fit; not where a run that has been searched is read.
 
         Raises:
             ConfigError: not found or not valid; all problems at once.
@@ -163,13 +182,14 @@ class Experiment(Spec):
             path = find(source, "experiments", "experiment")
             value, where = read_yaml(path, "experiment"), str(path)
         if isinstance(value, Mapping):
-            value = _override(dict(value), overrides, where)
+            value = override(dict(value), overrides, where)
             plugins = value.get("plugins")
             load_plugins([name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else [])
         experiment = validate(cls, value, where)
         experiment._where = where
         experiment.resolved_tasks()
-        experiment.search_space()
+        if check_space:
+            experiment.search_space()
         return experiment
 
     def replace(self, **sections: Any) -> Experiment:
@@ -182,22 +202,39 @@ class Experiment(Spec):
         experiment._where = self._where
         return experiment
 
+    def with_space_inline(self) -> Experiment:
+        """The same with the search space itself in place of its name or file, which may change or move.
+
+        Raises:
+            ConfigError: not found or not valid.
+        """
+        return self.replace(space=SearchSpace.load(self.space).dump())
+
     def dump(self) -> dict[str, Any]:
         """Plain values, every default written out."""
         return self.model_dump(by_alias=True, mode="json")
 
 
-def _override(value: dict[str, Any], overrides: Sequence[str], where: str) -> dict[str, Any]:
+def override(value: dict[str, Any], overrides: Sequence[str], where: str) -> dict[str, Any]:
+    """Lay ``key.path=value`` over a parsed file.
+
+    Raises:
+        ConfigError: not of that form, or a key below a value that has none.
+    """
     for text in overrides:
         key, equals, raw = text.partition("=")
         if not equals or not key:
-            raise ConfigError(f"'{text}': expected key.path=value, e.g. search.steps=1000.")
+            raise ConfigError(f"'{text:.80}': expected key.path=value, e.g. search.steps=1000.")
         section = value
         *parents, last = key.split(".")
+        if len(parents) > _MAX_DEPTH:
+            raise ConfigError(
+                f"'{key[:40]}...': expected at most {_MAX_DEPTH} dots, got {len(parents)}. Check the key."
+            )
         for parent in parents:
             nested = section.get(parent)
             if nested is not None and not isinstance(nested, dict):
-                raise ConfigError(f"{where}: {key}: '{parent}' holds {nested!r}, it has no keys below it.")
+                raise ConfigError(f"{where}: {key}: '{parent}' holds {show(nested)}, it has no keys below it.")
             section[parent] = dict(nested or {})
             section = section[parent]
         section[last] = parse_yaml(raw, f"{key} on the command line")

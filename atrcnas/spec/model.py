@@ -15,6 +15,9 @@ class BackboneSpec(Spec):
     name: str = "hrnet_w18_small_v2"
     weights: str = Field(default="none", description="'none', 'hub' (timm's download) or a local file")
     freeze: Bool = Field(default=False, description="keep weights and BatchNorm statistics as loaded")
+    upsample: Literal["nearest", "bilinear"] = Field(
+        default="nearest", description="how HRNet enlarges its coarser branches: as timm does, or as the ATRC reference"
+    )
 
 
 class ModelSpec(Spec):
@@ -32,7 +35,7 @@ class ModelSpec(Spec):
     fuse: Literal["concat", "sum"] = "concat"
     refine: Bool = Field(default=True, description="ATRC's last 1x1 convolution over own features and contexts")
     dropout: Float = Field(default=0.05, ge=0, lt=1, description="of the refined features; not while searching")
-    head: Literal["conv1", "bottleneck2", "pyramid"] = "conv1"
+    head: Literal["conv1", "bottleneck2", "aspp", "pyramid"] = "conv1"
 
     @model_validator(mode="after")
     def _parts_fit(self) -> ModelSpec:

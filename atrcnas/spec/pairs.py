@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from atrcnas.ground.errors import ConfigError
@@ -46,6 +46,17 @@ class Pair(NamedTuple):
         return cls(target, source, int(level) if level else BASE_LEVEL)
 
 
+def levels_ascend(levels: tuple[int, ...]) -> tuple[int, ...]:
+    """Validate the ``levels`` of a file.
+
+    Raises:
+        ValueError: a level comes twice, or the order is not ascending.
+    """
+    if list(levels) != sorted(set(levels)):
+        raise ValueError(f"expected each of {list(LEVELS)} at most once, in ascending order, got {list(levels)}.")
+    return levels
+
+
 def all_pairs(targets: Sequence[str], levels: Sequence[int], sources: Sequence[str] | None = None) -> tuple[Pair, ...]:
     """Every ordered pair, level by level, targets in order, then sources in order."""
     return tuple(Pair(t, s, level) for level in levels for t in targets for s in (sources or targets))
@@ -77,12 +88,13 @@ def apply_rules(
     return given
 
 
-def check_rule_keys(keys: Sequence[str], tasks: Sequence[str], levels: Sequence[int]) -> None:
+def check_rule_keys(keys: Sequence[str], tasks: Iterable[str], levels: Sequence[int]) -> None:
     """Refuse keys that are no rule, or that name a task or level outside of the experiment.
 
     Raises:
         ConfigError: naming the key and what would fit.
     """
+    tasks = list(dict.fromkeys(tasks))
     for key in keys:
         if key in ("default", "diagonal"):
             continue

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import read_yaml, write_yaml
 from atrcnas.spec.bundled import find
 from atrcnas.spec.kinds import KINDS
-from atrcnas.spec.pairs import LEVELS, Pair, apply_rules, check_rule_keys
+from atrcnas.spec.pairs import Pair, apply_rules, check_rule_keys, levels_ascend
 from atrcnas.spec.schema import Spec, validate
 
 Pool = Annotated[tuple[str, ...], Field(min_length=1)]
@@ -30,15 +30,10 @@ class SearchSpace(Spec):
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    levels: tuple[Literal[4, 8, 16, 32], ...] = Field(default=(4,), min_length=1)
+    levels: Annotated[tuple[Literal[4, 8, 16, 32], ...], AfterValidator(levels_ascend)] = Field(
+        default=(4,), min_length=1
+    )
     pairs: dict[str, Pool]
-
-    @field_validator("levels")
-    @classmethod
-    def _levels_ascend(cls, levels: tuple[int, ...]) -> tuple[int, ...]:
-        if list(levels) != sorted(set(levels)):
-            raise ValueError(f"expected each of {list(LEVELS)} at most once, in ascending order, got {list(levels)}.")
-        return levels
 
     @model_validator(mode="after")
     def _kinds_exist(self) -> SearchSpace:
@@ -87,7 +82,10 @@ class SearchSpace(Spec):
         path = find(source, "search_spaces", "search space")
         return validate(cls, read_yaml(path, "search space"), str(path))
 
+    def dump(self) -> dict[str, Any]:
+        """Plain values."""
+        return self.model_dump(by_alias=True, mode="json")
+
     def save(self, path: Path) -> None:
         """Write the YAML form."""
-        pairs = {key: list(pool) for key, pool in self.pairs.items()}
-        write_yaml(path, {"schema": 1, "levels": list(self.levels), "pairs": pairs})
+        write_yaml(path, self.dump())

@@ -24,6 +24,7 @@ class Task:
         target: what a target map holds: ``classes`` [H, W] int64, ``scalar`` [H, W] float32, ``vector`` [H, W, 3] float32.
         channels: output channels of the network; None until the data set's class count is known.
         label_channels: channels of the auxiliary label map that `tlabel` and `slabel` pool by; None as above.
+        count_varies: a data set may say another number of classes than ``channels``.
         label_encoder: how a target map becomes label classes (objectives/labels.py).
         loss: name in objectives/losses.py, of the final prediction.
         label_loss: name in objectives/losses.py, of the label map.
@@ -58,6 +59,7 @@ class Task:
     decode: str
     loss_options: Mapping[str, Any] = field(default_factory=dict)
     metric_options: Mapping[str, Any] = field(default_factory=dict)
+    count_varies: bool = False
     score_scale: float = 1.0
     weight: float = 1.0
     unit: str = ""
@@ -71,7 +73,7 @@ class Task:
         """This task for one experiment.
 
         Args:
-            num_classes: from the data set, for a task without a fixed count.
+            num_classes: from the data set; needed for a task without a count of its own.
             weight: of its losses, in place of the table's.
             options: in place of the table's loss and metric options.
 
@@ -82,11 +84,9 @@ class Task:
             if key not in self.loss_options and key not in self.metric_options:
                 raise ConfigError(f"task_options.{self.name}.{key}: '{self.name}' has no such option. Remove it.")
         channels, label_channels = self.channels, self.label_channels
-        if channels is None:
-            if num_classes is None:
-                raise ConfigError(
-                    f"task '{self.name}' needs the number of classes. Set data.options.classes.{self.name}."
-                )
+        if channels is None and num_classes is None:
+            raise ConfigError(f"task '{self.name}' needs the number of classes. Set data.options.classes.{self.name}.")
+        if num_classes is not None and (channels is None or self.count_varies):
             channels = label_channels = num_classes
         elif self.target == "classes" and num_classes is not None and num_classes != (label_channels or channels):
             raise ConfigError(f"task '{self.name}' has {label_channels} classes, the data set says {num_classes}.")
@@ -135,10 +135,11 @@ TASKS.register(
 TASKS.register(
     Task(
         name="human_parts",
-        description="human part segmentation: background and 6 parts",
+        description="human part segmentation: background and 6 parts, or as many as the data set tells apart",
         target="classes",
         channels=7,
         label_channels=7,
+        count_varies=True,
         label_encoder="classes",
         loss="cross_entropy",
         label_loss="cross_entropy",
@@ -223,7 +224,7 @@ TASKS.register(
         label_loss="balanced_edge_cross_entropy",
         loss_options={"positive_weight": 0.8},
         metric="edge",
-        metric_options={"max_dist": 0.0075},
+        metric_options={"max_dist": 0.0075, "thin_target": True},
         score="ods_f",
         higher_is_better=True,
         decode="sigmoid",

@@ -27,7 +27,16 @@ def test_search_space_loads_and_gives_every_pair_a_pool(name: str) -> None:
 @pytest.mark.parametrize("name", names("search_spaces/presets"))
 def test_preset_loads_and_gives_every_pair_a_kind(name: str) -> None:
     config = ContextConfig.load(name)
-    assert config.kinds(config.tasks or TASKS.names)
+    assert config.kinds(config.tasks or TASKS.names[: config.num_tasks])
+
+
+def test_presets_with_other_heads_have_the_contexts_of_those_they_are_named_after() -> None:
+    changed = [name for name in names("search_spaces/presets") if name.endswith("-aspp")]
+    assert changed
+    for name in changed:
+        own, published = ContextConfig.load(name), ContextConfig.load(name.removesuffix("-aspp"))
+        assert own.pairs == published.pairs
+        assert own.model == {**published.model, "head": "aspp"}
 
 
 @pytest.mark.parametrize("name", names("experiments"))

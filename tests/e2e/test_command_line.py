@@ -7,6 +7,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import yaml
 from PIL import Image
 
 from atrcnas.cli import main
+from atrcnas.engine.training import Training
 from tests.conftest import TINY
 
 
@@ -83,6 +85,7 @@ def test_run_leaves_every_file_and_says_where(job: Path) -> None:
         assert (job / "run" / made).is_file()
     results = json.loads((job / "run/results.json").read_text())
     assert results["costs"]["parameters"] > 0 and results["costs"]["multiply_adds"] > 0
+    assert results["costs"]["latency_ms_deployed"]["onnxruntime"]["median"] > 0
 
 
 def test_export_plot_evaluate_predict_and_deploy(job: Path) -> None:
@@ -151,6 +154,37 @@ def test_a_wrong_key_or_value_is_one_message(tiny_experiment: Path, override: st
     assert says in message
 
 
+def signalled(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    whole = Training.losses
+
+    def losses(self: Training, *arguments: object) -> object:
+        if self.step == 1:
+            os.kill(os.getpid(), number)
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Training, "losses", losses)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_stop_on_request_says_how_to_go_on(
+    tiny_experiment: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
+) -> None:
+    folder = tiny_experiment.parent
+    with monkeypatch.context() as patch:
+        signalled(patch, number)
+        done = atrcnas(folder, "search", "tiny.yaml", "--run", "run")
+    assert done.returncode == status
+    assert f"stopped by {number.name} after step 2, the state is saved; go on with --resume" in done.stderr
+    assert atrcnas(folder, "search", "tiny.yaml", "--run", "run", "--resume").returncode == 0
+
+
+def test_a_mistake_found_late_does_not_spoil_the_run_folder(tiny_experiment: Path) -> None:
+    folder = tiny_experiment.parent
+    small = ["search.batch_size=1", "data.augment.crop_size=[32, 32]", "--run", "run"]
+    assert "larger batch_size or crop_size" in refused(folder, "search", "tiny.yaml", *small)
+    assert atrcnas(folder, "search", "tiny.yaml", "--run", "run").returncode == 0
+
+
 def test_missing_files_are_one_message(tiny_experiment: Path) -> None:
     folder = tiny_experiment.parent
     assert "nowhere.yaml" in refused(folder, "run", "nowhere.yaml")
@@ -175,9 +209,12 @@ def test_damaged_checkpoints_and_weights_are_one_message(job: Path, tmp_path: Pa
     assert "model.safetensors" in refused(tmp_path, "evaluate", "run")
     last = tmp_path / "run/retrain/checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
+    last.with_name("previous.ckpt").unlink()
     assert "last.ckpt" in refused(
         tmp_path, "retrain", "tiny.yaml", "--contexts", "run/contexts.yaml", "--run", "run", "--resume"
     )
+    (tmp_path / "run/results.json").write_text("[]")
+    assert "results.json" in refused(tmp_path, "deploy", "run", "--out", "model.pt2")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG no image")
     assert "broken.png" in refused(tmp_path, "predict", "run/deploy/model.onnx", "broken.png", "--out", "out")
 

@@ -13,6 +13,7 @@ from typer import Typer
 
 from atrcnas import ContextRefiner, Experiment, Sampler, SearchSpace
 from atrcnas.cli import app
+from atrcnas.spec.sweep import SweepSpec
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
@@ -26,10 +27,12 @@ def test_python_examples_run() -> None:
         exec(block, {})  # noqa: S102
 
 
-def test_yaml_examples_are_valid_experiments() -> None:
+def test_yaml_examples_are_valid_experiments_and_sweeps() -> None:
     first, *rest = (yaml.safe_load(block) for block in blocks("yaml"))
     Experiment.load(first)
-    for part in rest:
+    sweeps = [part for part in rest if "over" in part]
+    assert [len(SweepSpec.load(sweep).trials()) for sweep in sweeps] == [6]
+    for part in (part for part in rest if part not in sweeps):
         part["space"]["pairs"] = {
             key.replace("depth<-semseg", "semseg<-depth"): value for key, value in part["space"]["pairs"].items()
         }

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from atrcnas import ContextConfig, Experiment, retrain, search
 from atrcnas.engine.checkpoints import read_checkpoint
+from atrcnas.engine.evaluate import evaluate
 from atrcnas.engine.search import SearchTraining
 from atrcnas.engine.training import Training
-from atrcnas.ground.errors import RunError
+from atrcnas.ground.errors import CheckpointError, ConfigError, RunError, Stopped
 from tests.conftest import TINY
 
 
@@ -21,14 +25,37 @@ class Died(Exception):
 
 
 def dies_at(monkeypatch: pytest.MonkeyPatch, kind: type[Training], step: int) -> None:
-    whole = kind.training_step
+    whole = kind.train_step
 
-    def training_step(self: Training, batch: object, batch_idx: int) -> None:
-        if batch_idx == step:
+    def train_step(self: Training, batch: object) -> None:
+        if self.step == step:
             raise Died
-        whole(self, batch, batch_idx)
+        whole(self, batch)
 
-    monkeypatch.setattr(kind, "training_step", training_step)
+    monkeypatch.setattr(kind, "train_step", train_step)
+
+
+def signalled_in(monkeypatch: pytest.MonkeyPatch, method: str, step: int) -> None:
+    """A cluster's SIGTERM arrives while ``method`` runs."""
+    whole = getattr(Training, method)
+
+    def patched(self: Training, *arguments: object) -> object:
+        if self.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(self, *arguments)
+
+    monkeypatch.setattr(Training, method, patched)
+
+
+def same_states(first: object, second: object, where: str = "") -> None:
+    if isinstance(first, dict):
+        assert first.keys() == second.keys(), where
+        for key in first:
+            same_states(first[key], second[key], f"{where}.{key}")
+    elif isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), where
+    else:
+        assert first == second, where
 
 
 def same_files(first: Path, second: Path, names: list[str]) -> None:
@@ -41,9 +68,9 @@ def same_files(first: Path, second: Path, names: list[str]) -> None:
     [
         [],
         ["search.estimator=sampled", "search.held_out=0.5"],
-        ["search.noise=false", "search.commit_gap=0.01"],
+        ["search.strategy=darts", "search.commit_gap=0.01"],
     ],
-    ids=["soft", "sampled, bi-level", "without noise, committing"],
+    ids=["soft", "sampled, bi-level", "darts, committing"],
 )
 def test_a_search_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
     experiment = Experiment.load(TINY, options)
@@ -54,8 +81,7 @@ def test_a_search_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Monkey
             search(experiment, tmp_path / "cut")
     assert search(experiment, tmp_path / "cut", resume=True) == whole
     states = [read_checkpoint(tmp_path / name / "search/checkpoints/last.ckpt") for name in ("whole", "cut")]
-    for key, value in states[0]["state_dict"].items():
-        assert torch.equal(value, states[1]["state_dict"][key]), key
+    same_states(*states)
     same_files(tmp_path / "whole", tmp_path / "cut", ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
 
 
@@ -84,16 +110,50 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     )
 
 
-def test_the_last_checkpoint_is_the_last_whatever_its_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("method", "step"), [("losses", 4), ("_score", 3)], ids=["in a step", "in a validation"])
+def test_a_cluster_may_stop_a_search_at_any_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, step: int
+) -> None:
+    experiment = Experiment.load(TINY, ["data.options.val_size=9"])  # several batches: it stops between two
+    whole = search(experiment, tmp_path / "whole")
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        signalled_in(patch, method, step)
+        with pytest.raises(Stopped, match=r"stopped by SIGTERM after step .*--resume"):
+            search(experiment, tmp_path / "cut")
+    assert read_checkpoint(tmp_path / "cut/search/checkpoints/last.ckpt")["validated"] == (0 if step == 3 else 3)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert search(experiment, tmp_path / "cut", resume=True) == whole
+    same_states(*(read_checkpoint(tmp_path / name / "search/checkpoints/last.ckpt") for name in ("whole", "cut")))
+    same_files(tmp_path / "whole", tmp_path / "cut", ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = Experiment.load(TINY)
+    whole = search(experiment, tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "before")
+    last = tmp_path / "run/search/checkpoints/last.ckpt"
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    assert search(experiment, tmp_path / "run", resume=True) == whole
+    said = capsys.readouterr().err
+    assert "checksum" in said and "Going on from the one before" in said and "step 3" in said
+    same_files(tmp_path / "before", tmp_path / "run", ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
+
+
+def test_the_best_weights_are_kept_though_the_last_state_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scores = iter([0.9, 0.1])
     monkeypatch.setattr("atrcnas.engine.training.selection_score", lambda *_: next(scores))
-    search(Experiment.load(TINY), tmp_path / "run")
-    folder = tmp_path / "run/search/checkpoints"
-    steps = [
-        read_checkpoint(folder / name)["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
-        for name in ("best.ckpt", "last.ckpt")
-    ]
-    assert steps == [3, 6]
+    retrain(Experiment.load(TINY), ContextConfig.load("baseline"), tmp_path / "run")
+    last = read_checkpoint(tmp_path / "run/retrain/checkpoints/last.ckpt")
+    previous = read_checkpoint(tmp_path / "run/retrain/checkpoints/previous.ckpt")
+    assert (last["step"], previous["step"]) == (4, 2)
+    kept = load_file(tmp_path / "run/model.safetensors")
+    assert all(torch.equal(kept[key], previous["net"][key]) for key in kept)
+    assert not all(torch.equal(kept[key], last["net"][key]) for key in kept)
 
 
 def test_another_context_config_does_not_enter_a_searched_run(tmp_path: Path) -> None:
@@ -109,16 +169,66 @@ def test_another_experiment_does_not_resume_a_run(tmp_path: Path) -> None:
         search(Experiment.load(TINY, ["search.learning_rate=0.5"]), tmp_path / "run", resume=True)
 
 
+def test_a_space_file_that_was_changed_since_does_not_resume_a_run(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text("{schema: 1, pairs: {default: [none, local]}}")
+    experiment = Experiment.load(TINY, [f"space={tmp_path / 'space.yaml'}"])
+    search(experiment, tmp_path / "run")
+    (tmp_path / "space.yaml").write_text("{schema: 1, pairs: {default: [none, global]}}")
+    with pytest.raises(RunError, match=r"differs in \['space'\]"):
+        search(experiment, tmp_path / "run", resume=True)
+
+
 def test_a_fixed_network_inherits_the_supernets_weights(tmp_path: Path) -> None:
     experiment = Experiment.load(TINY, ["retrain.inherit=true", "retrain.steps=1", "retrain.learning_rate=1e-12"])
     contexts = search(experiment, tmp_path / "run")
     retrain(experiment, contexts, tmp_path / "run")
-    given = read_checkpoint(tmp_path / "run/search/checkpoints/last.ckpt")["state_dict"]
-    own = read_checkpoint(tmp_path / "run/retrain/checkpoints/last.ckpt")["state_dict"]
-    stems = [key for key in own if key.startswith("net.stems") and key.endswith("weight")]
+    given = read_checkpoint(tmp_path / "run/search/checkpoints/last.ckpt")["net"]
+    own = read_checkpoint(tmp_path / "run/retrain/checkpoints/last.ckpt")["net"]
+    stems = [key for key in own if key.startswith("stems") and key.endswith("weight")]
     assert stems
     for key in stems:
         torch.testing.assert_close(own[key], given[key], rtol=1e-5, atol=1e-6)
+
+
+def test_only_kinds_of_the_supernet_can_be_inherited(tmp_path: Path) -> None:
+    experiment = Experiment.load(TINY, ["retrain.inherit=true", "space={pairs: {default: [none, local]}}"])
+    search(experiment, tmp_path / "run")
+    (tmp_path / "run/contexts.yaml").unlink()
+    ContextConfig.load("uniform-mti").save(tmp_path / "run/contexts.yaml")
+    with pytest.raises(CheckpointError, match="is 'mti', which the supernet does not hold"):
+        retrain(experiment, ContextConfig.load("uniform-mti"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("share", [0.99, 0.001])
+def test_held_out_samples_are_some_and_not_all(tmp_path: Path, share: float) -> None:
+    with pytest.raises(ConfigError, match=r"held_out: .* need some"):
+        search(Experiment.load(TINY, [f"search.held_out={share}"]), tmp_path / "run")
+
+
+def test_a_stage_that_failed_before_its_first_checkpoint_may_begin_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        dies_at(patch, SearchTraining, 1)
+        with pytest.raises(Died):
+            search(Experiment.load(TINY), tmp_path / "run")
+    other = Experiment.load(TINY, ["search.learning_rate=0.02"])
+    assert search(other, tmp_path / "run") == search(other, tmp_path / "fresh")
+    same_files(tmp_path / "fresh", tmp_path / "run", ["search/metrics.csv", "experiment.yaml"])
+
+
+def test_resuming_where_nothing_is_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    search(Experiment.load(TINY, ["search.steps=1"]), tmp_path / "typo", resume=True)
+    assert "nothing to resume in 'search'" in capsys.readouterr().err
+
+
+def test_a_run_needs_neither_its_space_file_nor_a_space_that_fits_a_preset(tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text("{schema: 1, levels: [4, 8], pairs: {default: [none, mti]}}")
+    pyramid = "model={neck: pyramid, head: pyramid, task_features: basic2}"
+    experiment = Experiment.load(TINY, [pyramid, f"space={tmp_path / 'space.yaml'}"])
+    retrain(experiment, ContextConfig.load("pad-net"), tmp_path / "run")
+    (tmp_path / "space.yaml").unlink()
+    assert evaluate(tmp_path / "run")["scores"].keys() == set(experiment.tasks)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,5 @@ def to_tokens(x: Tensor, num_pairs: int) -> Tensor:
 
 
 def to_maps(tokens: Tensor, height: int, width: int) -> list[Tensor]:
-    """[B, n, H*W, d] to n maps [B, d, H, W]."""
-    batch, num_pairs, _, channels = tokens.shape
-    maps = tokens.permute(0, 1, 3, 2).reshape(batch, num_pairs, channels, height, width)
-    return list(maps.unbind(1))
+    """[B, n, H*W, d] to n maps [B, d, H, W], views in channels-last order."""
+    return [rows.transpose(1, 2).unflatten(2, (height, width)) for rows in tokens.unbind(1)]

@@ -33,7 +33,8 @@ class LabelContext(Context):
         """Pool one map for each row: each [B, d, H, W]."""
         height, width = inputs.features[self.pairs[rows[0]].target].shape[-2:]
         regions = self._regions(inputs, rows)
-        query = to_tokens(self.query(self, inputs.features, rows), len(rows))
+        # Taken apart once: the gradient of each row is then put in place by one stacking for all.
+        queries = to_tokens(self.query(self, inputs.features, rows), len(rows)).unbind(1)
         maps: dict[int, Tensor] = {}
         for group in _by_region_count(rows, regions):
             # [B, n*C, K, 1]: one group of channels for each pair, so that BatchNorm sees each pair's regions alone.
@@ -42,8 +43,7 @@ class LabelContext(Context):
                 to_tokens(project.finish(project.first(stacked, group, grouped=True), group), len(group))
                 for project in (self.key, self.value)
             )
-            positions = [rows.index(row) for row in group]
-            own = query if len(group) == len(rows) else torch.stack([query[:, i] for i in positions], dim=1)
+            own = torch.stack([queries[rows.index(row)] for row in group], dim=1)
             pooled = F.scaled_dot_product_attention(own, key, value)
             maps.update(zip(group, to_maps(pooled, height, width), strict=True))
         return [maps[row] for row in rows]

@@ -52,8 +52,8 @@ def count_boundaries(
         Counts of the pixels that are valid.
 
     Source: Martin, Fowlkes and Malik 2004, and the BSDS benchmark after it: cut, thin, match one to one.
-    Differs: a maximum matching, where the benchmark's assignment is an approximation; true boundaries are thinned
-    too, which changes nothing where they are thin already and keeps a perfect prediction of thick ones at F = 1.
+    Differs: a maximum matching, where the benchmark's assignment is an approximation. Its later versions do not thin
+    the truth; of region borders drawn on one side a perfect prediction then scores 0.9, of 3-pixel lines 0.46.
     """
     # Threshold k/100 is reached by rank >= k; comparing keeps k/100 itself on the boundary's side, NaN below all.
     thresholds = np.arange(1, NUM_THRESHOLDS + 1) / (NUM_THRESHOLDS + 1)

@@ -24,7 +24,8 @@ class EdgeMetric(Metric):
 
     Args:
         max_dist: largest distance of a matched pair, as a share of the image diagonal; 0.011 for NYUD, 0.0075 else.
-        thin_target: thin the true boundaries as the predicted ones are.
+        thin_target: thin the true boundaries as the predicted ones are, so that a perfect prediction scores 1 however
+            thick they are. False takes them as they are, as the tools behind published figures do (SEISM, BSDS500).
         num_workers: processes over which the images of a batch are spread; 0 works in this one.
 
     Raises:

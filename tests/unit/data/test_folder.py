@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,13 @@ from PIL import Image
 from pydantic import ValidationError
 
 from atrcnas.data.folder import Folder, FolderOptions
-from atrcnas.ground.errors import ConfigError, DataError
+from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.tasks import TASKS
+from tests.unit.data.files import expect_error, save
 
 SHAPE = (12, 16)
 NAMES = ("a", "b", "c.d")
 LABELS = (np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE) % 5).astype(np.uint8)
-
-
-def save(path: Path, array: np.ndarray, **options: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npy":
-        np.save(path, array)
-    else:
-        Image.fromarray(array).save(path, **options)
-    return path
 
 
 def target_files(task: str) -> tuple[str, np.ndarray]:
@@ -53,12 +44,6 @@ def root(tmp_path: Path) -> Path:
 
 def open_folder(root: Path, *tasks: str, split: Any = "train", **options: Any) -> Folder:
     return Folder(FolderOptions(root=root, **{"classes": {"semseg": 5}, **options}), split, tasks or TASKS.names)
-
-
-def expect_error(match: str, call: Callable[[], object]) -> str:
-    with pytest.raises(DataError, match=match) as caught:
-        call()
-    return str(caught.value)
 
 
 def test_every_task_of_the_table_is_read_with_its_shape_and_type(root: Path) -> None:

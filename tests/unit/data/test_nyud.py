@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from pydantic import ValidationError
 
 from atrcnas.data.nyud import CLASSES, Nyud, NyudOptions
-from atrcnas.ground.errors import ConfigError, DataError
+from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.experiment import Experiment
+from tests.unit.data.files import expect_error, save
 
 SHAPE = (6, 8)
 TASKS = ("semseg", "depth", "normals", "edge")
 # Neither sorted nor as the file system lists them.
 IDS = {"train": ["0500", "0003", "1449"], "val": ["0002", "0001"]}
 NORMALS = np.broadcast_to(np.array([0, 3, -4], np.float32), (*SHAPE, 3))
-
-
-def save(path: Path, array: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npy":
-        np.save(path, array)
-    else:
-        Image.fromarray(array).save(path)
-    return path
 
 
 @pytest.fixture
@@ -50,12 +40,6 @@ def root(tmp_path: Path) -> Path:
 
 def open_nyud(root: Path, *tasks: str, split: Any = "train") -> Nyud:
     return Nyud(NyudOptions(root=root), split, tasks or TASKS)
-
-
-def expect_error(match: str, call: Callable[[], object]) -> str:
-    with pytest.raises(DataError, match=match) as caught:
-        call()
-    return str(caught.value)
 
 
 def test_samples_come_in_the_order_of_the_list(root: Path) -> None:

@@ -18,18 +18,14 @@ from atrcnas.data.pascal_context import NORMALS_CLASSES, boundaries
 from atrcnas.data.pascal_parts import GROUPS
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.thinning import thin_levels
+from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import TASKS as TASK_TABLE
+from tests.unit.data.files import expect_error, save
 
 SHAPE = (6, 8)
 TASKS = ("semseg", "human_parts", "sal", "normals", "edge")
 IDS = {"train": ["2010_000002", "2008_000008"], "val": ["2008_000001"]}
 WALL, SKY, PERSON = 440, 360, 284
-
-
-def save(path: Path, array: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path)
-    return path
 
 
 def save_label_map(path: Path, labels: np.ndarray) -> Path:
@@ -78,12 +74,6 @@ def open_pascal(home: Path, *tasks: str, split: Any = "train", **options: Any) -
     return Pascal(PascalOptions(root=home.parent, **options), split, tasks or TASKS)
 
 
-def expect_error(match: str, call: Callable[[], object]) -> str:
-    with pytest.raises(DataError, match=match) as caught:
-        call()
-    return str(caught.value)
-
-
 def first(folder: Path, suffix: str) -> Path:
     return folder / f"{IDS['train'][0]}{suffix}"
 
@@ -122,21 +112,31 @@ def test_semseg_comes_from_voc_where_it_is_and_else_from_context(home: Path) -> 
     assert (open_pascal(home, "semseg")[1].targets["semseg"] == 1).all()
 
 
-@pytest.mark.parametrize(("parts", "expected"), [(1, [1, 1, 1]), (4, [2, 3, 4]), (6, [2, 4, 6])])
-def test_parts_are_grouped_as_asked(home: Path, parts: int, expected: list[int]) -> None:
+@pytest.mark.parametrize(("grouping", "num_parts", "expected"), [("six", 6, [2, 4, 6]), ("none", 1, [1, 1, 1])])
+def test_parts_are_grouped_as_asked(home: Path, grouping: str, num_parts: int, expected: list[int]) -> None:
     stored = [("neck", box(0, 1, 0, 1)), ("rhand", box(1, 2, 0, 1)), ("lfoot", box(2, 3, 0, 1))]
     save_parts(first(home / "human_parts", ".mat"), [(15, stored)])
-    pascal = open_pascal(home, "human_parts", num_parts=parts)
+    pascal = open_pascal(home, "human_parts", part_grouping=grouping)
     assert pascal[0].targets["human_parts"][:4, 0].tolist() == [*expected, 0]
     assert pascal[0].valid["human_parts"].all()
-    assert Pascal.num_classes(PascalOptions(root=home, num_parts=parts))["human_parts"] == parts + 1
-    assert len(pascal.class_names["human_parts"]) == parts + 1
+    assert len(pascal.class_names["human_parts"]) == num_parts + 1
+    options = {"root": str(home), "part_grouping": grouping}
+    spec = Experiment.load({"tasks": ["human_parts"], "data": {"name": "pascal", "options": options}})
+    task = spec.resolved_tasks()["human_parts"]
+    assert (task.num_channels, task.num_labels) == (num_parts + 1, num_parts + 1)
+
+
+@pytest.mark.parametrize("grouping", ["four", "4", 6, 1])
+def test_other_groupings_are_refused_with_the_two_there_are(home: Path, grouping: object) -> None:
+    options = {"root": str(home), "part_grouping": grouping}
+    with pytest.raises(ConfigError, match="part_grouping: expected 'six' or 'none'"):
+        Experiment.load({"tasks": ["human_parts"], "data": {"name": "pascal", "options": options}})
 
 
 def test_every_annotated_part_is_in_one_group_of_each_grouping() -> None:
-    for count, groups in GROUPS.items():
+    for groups in GROUPS.values():
         parts = [part for group in groups.values() for part in group]
-        assert (len(groups), len(parts), len(set(parts))) == (count, 24, 24)
+        assert (len(parts), len(set(parts))) == (24, 24)
 
 
 def test_later_persons_cover_earlier_ones_and_other_things_have_no_parts(home: Path) -> None:

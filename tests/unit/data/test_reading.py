@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +14,10 @@ from PIL import Image
 from atrcnas.data.rasters import read_array, read_size
 from atrcnas.data.reading import read_classes, read_image, read_scalar, read_vector
 from atrcnas.ground.errors import DataError
+from tests.unit.data.files import expect_error, save
 
 SHAPE = (12, 16)
 LABELS = (np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE) % 5).astype(np.uint8)
-
-
-def save(path: Path, array: np.ndarray, **options: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".npy":
-        np.save(path, array)
-    else:
-        Image.fromarray(array).save(path, **options)
-    return path
-
-
-def expect_error(match: str, call: Callable[[], object]) -> str:
-    with pytest.raises(DataError, match=match) as caught:
-        call()
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(

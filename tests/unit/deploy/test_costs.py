@@ -6,7 +6,7 @@ from tiny_networks import BACKBONE, mixed_network, records
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from atrcnas.engine.costs import measure_costs, multiply_adds
+from atrcnas.engine.costs import measure_compiled, measure_costs, multiply_adds
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.fold import inference_copy
 from atrcnas.nn.net import MultiTaskNet
@@ -88,3 +88,21 @@ def test_latency_is_measured_and_says_how() -> None:
 def test_no_repeats_are_refused() -> None:
     with pytest.raises(ExportError, match="repeats"):
         measure_costs(_network("none")[0], (32, 32), repeats=0)
+
+
+def test_a_network_that_does_not_compile_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        raise RuntimeError("no C++ compiler\nmore")
+
+    monkeypatch.setattr(torch, "compile", refuses)
+    with pytest.raises(ExportError, match=r"cannot be compiled here \(no C\+\+ compiler\)\. Leave --compiled out"):
+        measure_compiled(_network("none")[0], (32, 32))
+
+
+def test_the_latency_under_compilation_is_that_of_the_folded_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[nn.Module] = []
+    monkeypatch.setattr(torch, "compile", lambda net: given.append(net) or net)
+    net = _network("none")[0]
+    assert measure_compiled(net, (32, 32), repeats=4)["repeats"] == 4
+    assert given[0] is not net
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in given[0].stems.modules())

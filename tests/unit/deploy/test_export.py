@@ -10,6 +10,7 @@ import onnx
 import pytest
 import torch
 from tiny_networks import BACKBONE, mixed_network, plain_network, records
+from torch import Tensor, nn
 
 import atrcnas.deploy.export as module
 from atrcnas.deploy.export import export
@@ -168,6 +169,15 @@ def test_an_example_of_another_shape_or_type_is_refused(tmp_path: Path, shape: t
         export(plain_network(BACKBONE), SIZE, tmp_path / "net.pt2", example=example)
 
 
+class OfOneSize(nn.Module):
+    """A backbone's body that takes no other image than of 96 x 96."""
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        raise AssertionError(f"expected 96 x 96, got {tuple(image.shape[-2:])}")
+
+
 def test_a_size_the_backbone_cannot_take_is_named(tmp_path: Path) -> None:
+    net = plain_network(BACKBONE)
+    net.backbone.body = OfOneSize()
     with pytest.raises(ExportError, match="32 x 64"):
-        export(plain_network("test_maxvit"), SIZE, tmp_path / "net.pt2")
+        export(net, SIZE, tmp_path / "net.pt2")

@@ -9,7 +9,8 @@ from PIL import Image
 from tiny_networks import BACKBONE, records
 
 from atrcnas.deploy.predict import Predictor, predict_images
-from atrcnas.engine.networks import fixed_network, save_weights
+from atrcnas.engine.checkpoints import save_weights
+from atrcnas.engine.networks import fixed_network
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.files import write_yaml

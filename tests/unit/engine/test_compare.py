@@ -13,6 +13,7 @@ import pytest
 from atrcnas import ContextConfig, Experiment
 from atrcnas.engine.compare import compare
 from atrcnas.engine.compare_table import save, text
+from atrcnas.engine.evaluate import add_latency
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_json, write_yaml
@@ -55,6 +56,14 @@ def test_seeds_of_one_configuration_are_one_row(runs: list[Path]) -> None:
     assert local.scores["depth"].std is None and local.delta_m is None
 
 
+def test_latencies_of_deployed_forms_lie_beside_the_one_compared(runs: list[Path]) -> None:
+    latency = {"median": 1.0, "low": 1.0, "high": 1.0, "repeats": 20, "threads": 1, "device": "cpu"}
+    for form in ("onnxruntime", "compiled"):
+        costs = add_latency(RunFolder(runs[0]), form, latency)["costs"]
+    assert costs["latency_ms_deployed"] == {"onnxruntime": latency, "compiled": latency}
+    assert compare(runs).rows[0].latency_ms.mean == pytest.approx(10.5)
+
+
 def test_searched_runs_of_several_seeds_are_one_row_whatever_they_chose(tmp_path: Path) -> None:
     paths = [
         make_run(tmp_path / "s0/searched", 0.4, 1.0, 0, "uniform-local"),
@@ -62,7 +71,7 @@ def test_searched_runs_of_several_seeds_are_one_row_whatever_they_chose(tmp_path
     ]
     assert len(compare(paths).rows) == 2
     for path in paths:
-        (path / "search").mkdir()
+        (path / "search/checkpoints").mkdir(parents=True)
     (row,) = compare(paths).rows
     assert row.name == "searched" and row.scores["semseg"].mean == pytest.approx(0.45)
 

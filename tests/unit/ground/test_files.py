@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,7 @@ def test_missing_file_folder_and_giant_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read the file \(Is a directory"):
         read_yaml(tmp_path)
     (tmp_path / "big.yaml").write_bytes(b"#" * (MAX_YAML_BYTES + 1))
-    with pytest.raises(ConfigError, match="at most 4 MB"):
+    with pytest.raises(ConfigError, match="at most 128000 bytes"):
         read_yaml(tmp_path / "big.yaml")
 
 
@@ -208,3 +209,24 @@ def test_path_below_a_file_is_refused(tmp_path: Path) -> None:
 )
 def test_numbers_with_an_exponent_need_no_dot(text: str, value: object) -> None:
     assert parse_yaml(f"a: {text}", "x") == {"a": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("a: !!int ''", "a tag .* does not fit its value"),
+        ("a: !!bool x", "a tag .* does not fit its value"),
+        ("a: !!timestamp x", "a tag .* does not fit its value"),
+        ("a: !!map [b]", "a tag .* does not fit its value"),
+        ("a: !!binary /w==", "line 1, column 4: could not determine a constructor"),
+        ("a: 1" + ":01" * 40_000, "line 1, column 4: expected an integer of at most 100 digits"),
+        ("a: 0x" + "f" * 10_000, "at most 100 digits"),
+        ("[" * 100_000, "nested too deeply"),
+        ("- a\n" * 40_000, "at most 128000 characters"),
+    ],
+)
+def test_what_pyyaml_trips_over_or_hangs_on_is_refused_at_once(text: str, match: str) -> None:
+    begun = time.perf_counter()
+    with pytest.raises(ConfigError, match=f"^f: .*{match}"):
+        parse_yaml(text, "f")
+    assert time.perf_counter() - begun < 1

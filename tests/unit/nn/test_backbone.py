@@ -54,6 +54,44 @@ def test_published_backbone_has_its_number_of_parameters() -> None:
     assert sum(parameter.numel() for parameter in backbone.parameters()) == pytest.approx(3.86072e6, abs=10)
 
 
+@pytest.mark.parametrize(("name", "width"), [("swin_tiny_patch4_window7_224", 96), ("vit_small_patch14_dinov2", 384)])
+def test_maps_of_transformers_of_one_size_or_of_channels_last_are_brought_into_form(name: str, width: int) -> None:
+    with torch.no_grad():
+        maps = Backbone(name).eval()(torch.rand(1, 3, 64, 128))
+    assert tuple(maps[4].shape) == (1, width, 16, 32)
+
+
+def test_a_backbone_of_one_image_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'beit_base_patch16_224' does not take images of any size"):
+        Backbone("beit_base_patch16_224")
+
+
+def test_weights_that_cannot_be_downloaded_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = timm.create_model
+
+    def offline(name: str, pretrained: bool = False, **settings: object) -> object:
+        if pretrained:
+            raise FileNotFoundError("no route to the hub")
+        return whole(name, **settings)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(CheckpointError, match=r"timm's hub \(no route to the hub\).*local file"):
+        Backbone(TINY, "hub")
+
+
+def test_hrnet_enlarges_its_branches_as_asked() -> None:
+    near, smooth = (Backbone("hrnet_w18_small_v2", upsample=how) for how in ("nearest", "bilinear"))
+    step = torch.tensor([[[[0.0, 1.0]]]])
+    for backbone, expected in ((near, [0, 0, 1, 1]), (smooth, [0, 0.25, 0.75, 1])):
+        for enlarge in (m for m in backbone.modules() if isinstance(m, torch.nn.Upsample) and m.scale_factor == 2):
+            assert enlarge(step)[0, 0, 0].tolist() == expected
+
+
+def test_a_backbone_without_branches_to_enlarge_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"backbone\.upsample.*for HRNet"):
+        Backbone(TINY, upsample="bilinear")
+
+
 def test_unknown_name_is_refused_with_the_nearest_spelling() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'resnet50'"):
         Backbone("resnet5O")

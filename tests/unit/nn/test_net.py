@@ -127,6 +127,7 @@ POINTS: dict[str, dict[str, Any]] = {
         "task_features": "none",
         **PYRAMID,
     },
+    "ASPP heads": {"candidates": pools(TWO, ("global",)), "head": "aspp"},
     "conv3 and a bottleneck head": {
         "candidates": pools(TWO, ("mti",)),
         "head": "bottleneck2",
@@ -210,7 +211,7 @@ def test_any_image_size(point: str, size: tuple[int, int]) -> None:
     check_step(build(TWO, **POINTS[point]), size)
 
 
-@pytest.mark.parametrize("point", ["supernet", "MTI-Net", "search on a pyramid"])
+@pytest.mark.parametrize("point", ["supernet", "MTI-Net", "search on a pyramid", "ASPP heads"])
 def test_what_is_in_the_padding_does_not_matter(point: str) -> None:
     net = build(TWO, **POINTS[point]).double().eval()
     small = image(33, 47).double()

@@ -14,8 +14,10 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from atrcnas.ground.errors import ConfigError
+from atrcnas.objectives.metrics import METRICS
 from atrcnas.objectives.metrics.boundary import count_boundaries
 from atrcnas.objectives.metrics.edge import EdgeMetric
+from atrcnas.spec.tasks import TASKS
 
 SIZE = (96, 128)
 DIAGONAL = math.hypot(*SIZE)
@@ -52,9 +54,31 @@ def test_perfect_prediction_scores_one() -> None:
     assert figures(lines().float(), lines()) == {"ods_f": 1.0, "ois_f": 1.0, "ap": 1.0}
 
 
-def test_perfect_prediction_of_thick_boundaries_scores_one() -> None:
-    thick = torch.nn.functional.max_pool2d(lines().float(), 3, 1, 1)
-    assert figures(thick, thick.long())["ods_f"] == 1.0
+def region_borders() -> Tensor:
+    """[1, H, W] int64: where a map of regions changes to the right or downward, staircases one pixel wide."""
+    rng = np.random.default_rng(0)
+    regions = np.argmax([gaussian_filter(rng.normal(size=SIZE), 8) for _ in range(4)], axis=0)
+    border = np.zeros(SIZE, dtype=np.int64)
+    border[:-1] |= regions[:-1] != regions[1:]
+    border[:, :-1] |= regions[:, :-1] != regions[:, 1:]
+    return torch.from_numpy(border)[None]
+
+
+@pytest.mark.parametrize(
+    ("target", "as_it_is"),
+    [
+        pytest.param(lines(), 0.99, id="lines 1 pixel wide"),
+        pytest.param(region_borders(), 0.90, id="region borders"),
+        pytest.param(torch.nn.functional.max_pool2d(lines().float(), 3, 1, 1).long(), 0.46, id="3 pixels wide"),
+    ],
+)
+def test_a_perfect_prediction_scores_one_unless_the_truth_is_not_thinned(target: Tensor, as_it_is: float) -> None:
+    """Not thinned, as the published tools have it, the truth keeps pixels that no thinned prediction can match."""
+    for thin_target, expected in ((True, 1.0), (False, as_it_is)):
+        task = TASKS["edge"].with_options(max_dist=0.011, thin_target=thin_target)
+        metric = METRICS[task.metric].build(task)
+        metric.update(target.float(), target, torch.ones_like(target, dtype=torch.bool))
+        assert float(metric.compute()["ods_f"]) == pytest.approx(expected, abs=0.005)
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3])

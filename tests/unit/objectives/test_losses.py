@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from atrcnas.ground.errors import ConfigError
 from atrcnas.objectives.labels import LABEL_ENCODERS
 from atrcnas.objectives.losses import LOSSES
+from atrcnas.objectives.objective import Objective
 
 KINDS = ("loss", "label_loss")
 HOST_OPS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::is_nonzero", "aten::equal")
@@ -96,10 +97,11 @@ def test_sizes_that_would_broadcast_are_refused(example: Any) -> None:
         LOSSES[task.loss].function(example.raw, wrong, example.valid, **task.loss_options)
 
 
-def test_options_of_the_task_table_are_those_of_its_losses(example: Any) -> None:
-    task = example.task
-    assert set(task.loss_options) <= set(LOSSES[task.loss].options)
-    assert set(task.loss_options) <= set(LOSSES[task.label_loss].options)
+def test_both_losses_take_the_options_of_the_task_table_and_no_other(example: Any) -> None:
+    Objective({example.task.name: example.task})
+    task = replace(example.task, loss_options={**example.task.loss_options, "gamma": 2.0})
+    with pytest.raises(ConfigError, match=rf"'{task.name}': loss_options: '{task.loss}' takes .*, got gamma"):
+        Objective({task.name: task})
 
 
 @pytest.mark.parametrize("name", [loss.name for loss in LOSSES if "positive_weight" in loss.options])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,12 +20,10 @@ def build(example: Any) -> Metric:
     return METRICS[example.task.metric].build(example.task)
 
 
-def score(example: Any, splits: tuple[int, ...] = ()) -> dict[str, Tensor]:
-    """All figures, from batches that start at 0 and at ``splits``."""
+def score(example: Any) -> dict[str, Tensor]:
+    """All figures."""
     metric = build(example)
-    bounds = [0, *splits, len(example.raw)]
-    for start, stop in itertools.pairwise(bounds):
-        metric.update(example.decoded[start:stop], example.target[start:stop], example.valid[start:stop])
+    metric.update(example.decoded, example.target, example.valid)
     return metric.compute()
 
 
@@ -41,26 +38,6 @@ def test_first_figure_is_the_score_of_the_task_and_has_its_direction(example: An
     assert next(iter(figures)) == example.task.score
     assert build(example).higher_is_better == example.task.higher_is_better
     assert all(value.shape == () and torch.isfinite(value) for value in figures.values())
-
-
-@pytest.mark.parametrize("splits", [(1,), (2,), (1, 2)])
-def test_figures_do_not_depend_on_the_batch_split(example: Any, splits: tuple[int, ...]) -> None:
-    whole, parts = score(example), score(example, splits)
-    for name, value in whole.items():
-        torch.testing.assert_close(parts[name], value, rtol=1e-12, atol=0)
-
-
-def test_states_of_two_processes_add_up_to_that_of_one(example: Any) -> None:
-    """What torchmetrics does across processes: each state is summed."""
-    first, second, whole = build(example), build(example), build(example)
-    first.update(example.decoded[:1], example.target[:1], example.valid[:1])
-    second.update(example.decoded[1:], example.target[1:], example.valid[1:])
-    whole.update(example.decoded, example.target, example.valid)
-    for name, reduction in whole._reductions.items():
-        both = torch.stack([getattr(first, name), getattr(second, name)])
-        assert both.dtype in (torch.float64, torch.int64)
-        assert reduction is not None
-        torch.testing.assert_close(reduction(both), getattr(whole, name), rtol=1e-12, atol=0)
 
 
 def test_invalid_pixels_have_no_influence_on_figures(example: Any) -> None:

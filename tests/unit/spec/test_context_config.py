@@ -65,6 +65,18 @@ def test_reference_json_round_trip(published: tuple, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "back.json").read_text()) == {"data": data, "step": 40000}
 
 
+def test_one_level_may_be_listed_by_its_number(tmp_path: Path) -> None:
+    by_level = write(tmp_path / "c.yaml", {"schema": 1, "levels": [8], "pairs": {8: {"depth": {"depth": "local"}}}})
+    by_level.write_text(by_level.read_text().replace('"8"', "8"))
+    assert ContextConfig.load(by_level).kinds(["depth"]) == {Pair("depth", "depth", 8): "local"}
+
+
+def test_what_does_not_fit_the_tasks_names_the_file(tmp_path: Path) -> None:
+    config = ContextConfig.load(write(tmp_path / "c.yaml", {"schema": 1, "pairs": {"depth": {"depth": "local"}}}))
+    with pytest.raises(ConfigError, match=r"c\.yaml: the context config is for tasks \['depth'\]"):
+        config.kinds(["semseg"])
+
+
 def test_yaml_round_trip(published: tuple, tmp_path: Path) -> None:
     _, data = published
     config = load_table(tmp_path, data)
@@ -147,7 +159,8 @@ def test_rule_preset_survives_a_round_trip(tmp_path: Path) -> None:
     [
         ({"pairs": {"a": {"b": "lcoal"}}}, r"pairs\.a<-b: unknown kind 'lcoal'\. Did you mean 'local'\?"),
         ({"pairs": {"default": "lcoal"}}, r"pairs\.default: unknown kind 'lcoal'"),
-        ({"pairs": {"a": {"b": 3}}}, "expected"),
+        ({"pairs": {"a": {"b": 3}}}, r"pairs: expected \{target: \{source: kind\}\}"),
+        ({"pairs": {"default": "local"}, "levels": [4, 4]}, "levels: expected each of .* at most once"),
         ({"pairs": {"a": "local", "b": {"a": "local"}}}, "pairs"),
         ({"pairs": {"a": {"b": "local"}}, "levels": [4, 8]}, r"one table for each of levels \[4, 8\]"),
         ({"pairs": {"a": {"b": "local"}}, "task": ["a"]}, "task: unknown key. Did you mean 'tasks'"),
@@ -214,3 +227,18 @@ def test_a_misspelt_task_in_the_pairs_is_named() -> None:
     config = ContextConfig.model_validate({"schema": 1, "tasks": ["semseg", "depth"], "pairs": pairs})
     with pytest.raises(ConfigError, match=r"semseg<-semsge, depht<-depth: no such pair"):
         config.kinds(["semseg", "depth"])
+
+
+def test_a_preset_for_one_task_refuses_more_and_says_what_to_do() -> None:
+    preset = ContextConfig.load("single-task")
+    assert preset.kinds(("semseg",)) == {Pair("semseg", "semseg"): "none"}
+    for targets, sources in ((("semseg", "depth"), None), (("semseg",), ("semseg", "depth"))):
+        with pytest.raises(ConfigError, match=r"for 1 task, the experiment has 2: semseg, depth. .*\['semseg'\].*base"):
+            preset.kinds(targets, sources)
+
+
+def test_a_preset_for_one_task_is_written_with_the_task_it_got(tmp_path: Path) -> None:
+    made = ContextConfig.from_kinds(ContextConfig.load("single-task").kinds(("edge",)))
+    made.save(tmp_path / "contexts.yaml")
+    with pytest.raises(ConfigError, match=r"is for tasks \['edge'\]"):
+        ContextConfig.load(tmp_path / "contexts.yaml").kinds(("depth",))

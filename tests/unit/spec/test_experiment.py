@@ -286,6 +286,26 @@ def test_task_says_when_its_class_count_is_missing(name: str) -> None:
         assert task.with_options(7).num_labels == 7
     else:
         assert task.with_options().num_channels == task.channels
-    if task.target == "classes" and task.channels is not None:
+    if task.count_varies:
+        assert task.with_options(99).num_channels == task.with_options(99).num_labels == 99
+    elif task.target == "classes" and task.channels is not None:
         with pytest.raises(ConfigError, match="classes, the data set says 99"):
             task.with_options(99)
+
+
+@pytest.mark.parametrize(
+    ("changes", "overrides", "match"),
+    [
+        ({"space": "a" * 5000}, [], "no such file"),
+        ({f"k{i}": 1 for i in range(2000)}, [], "1980 more problems"),
+        ({"plugins": ["unittest.__main__"]}, [], "plugins: cannot import 'unittest.__main__' .SystemExit"),
+        ({}, ["seed" + ".x" * 20_000 + "=1"], "at most 32 dots, got 20000"),
+        ({}, ["a" * 100_000], "expected key.path=value"),
+    ],
+)
+def test_giant_and_hostile_values_are_refused_briefly(
+    changes: dict[str, Any], overrides: list[str], match: str
+) -> None:
+    with pytest.raises(ConfigError, match=match) as caught:
+        Experiment.load({"tasks": ["semseg"], **changes}, overrides)
+    assert len(str(caught.value)) < 6000

@@ -1,0 +1,54 @@
+"""Where a run computes: one process a device, connected where there are several.
+
+With several devices the command starts a process for each and runs again in all of them; under torchrun or SLURM the
+processes are there already. All draw the same mixtures, each takes its share of every batch, gradients are averaged;
+the first process alone writes.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from atrcnas.ground.errors import ConfigError
+from atrcnas.spec.experiment import Experiment
+
+_PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
+
+
+def connect(experiment: Experiment) -> Fabric:
+    """The devices of an experiment; starts the other processes if there are to be several.
+
+    Raises:
+        ConfigError: a batch does not divide among the processes, or there are fewer devices.
+    """
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    gpu = experiment.devices != "cpu" and torch.cuda.is_available()
+    devices = experiment.devices if isinstance(experiment.devices, int) else 1
+    world = devices * experiment.num_nodes
+    for section in ("search", "retrain"):
+        batch_size = getattr(experiment, section).batch_size
+        if batch_size % world:
+            raise ConfigError(
+                f"{section}.batch_size: expected a multiple of the {world} processes (devices x num_nodes), "
+                f"got {batch_size}."
+            )
+    if gpu and devices > torch.cuda.device_count():
+        raise ConfigError(f"devices: expected at most {torch.cuda.device_count()}, got {devices}.")
+    fabric = Fabric(
+        accelerator="cuda" if gpu else "cpu",
+        devices=devices,
+        num_nodes=experiment.num_nodes,
+        strategy="ddp" if world > 1 else "auto",
+        precision=_PRECISIONS[experiment.precision],  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    return fabric
+
+
+def place(fabric: Fabric, module: nn.Module, precision: str) -> None:
+    """Move ``module`` to the device of this process, in place."""
+    module.to(fabric.device, torch.float64 if precision == "64" else torch.float32)

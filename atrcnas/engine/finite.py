@@ -1,0 +1,104 @@
+"""Losses that are no longer numbers: noticed without waiting for the device, named by step, task and samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from atrcnas.ground.errors import RunError
+from atrcnas.objectives.processes import num_processes
+
+MAX_REFUSED = 10  # steps in a row
+
+
+class FiniteCheck:
+    """Watches the loss of every step.
+
+    Args:
+        policy: "stop" ends the run, noticing at the next row of metrics.csv, so that no step has to wait for the
+            device; "skip" leaves the step out; "lower" leaves it out and halves the learning rate for good. The last
+            two look at each loss before stepping, and stop after 10 refused steps in a row.
+
+    Attributes:
+        rate_factor: what the learning rate is multiplied by.
+    """
+
+    def __init__(self, policy: Literal["stop", "skip", "lower"]) -> None:
+        self.policy = policy
+        self.rate_factor = 1.0
+        self._refused = 0
+        self._watched: list[tuple[int, dict[str, Tensor], list[str]]] = []
+
+    def accepts(self, step: int, loss: Tensor, parts: Mapping[str, Tensor], names: list[str]) -> bool:
+        """Whether to step on this loss.
+
+        Raises:
+            RunError: too many were refused.
+        """
+        if self.policy == "stop":
+            self._watched.append((step, {"": loss.detach(), **parts}, names))
+            return True
+        if _finite_everywhere(loss):
+            self._refused = 0
+            return True
+        self._refused += 1
+        if self.policy == "lower":
+            self.rate_factor /= 2
+        if self._refused == MAX_REFUSED:
+            raise RunError(f"{MAX_REFUSED} steps in a row were refused; the last: {_describe(step, parts, names)}")
+        return False
+
+    def check(self) -> None:
+        """Look at the losses since the last look.
+
+        Raises:
+            RunError: naming the first step with a loss that is no number, its tasks and samples.
+        """
+        watched, self._watched = self._watched, []
+        if not watched:
+            return
+        bad = ~torch.stack([loss[""] for _, loss, _ in watched]).isfinite()
+        if num_processes() > 1:
+            flags = bad.to(torch.float32)
+            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+            bad = flags > 0
+        for (step, parts, names), found in zip(watched, bad.tolist(), strict=True):
+            if found:
+                raise RunError(_describe(step, {name: part for name, part in parts.items() if name}, names))
+
+    def check_weights(self, net: nn.Module, step: int) -> None:
+        """Refuse to save what has diverged.
+
+        Raises:
+            RunError: a weight is no number.
+        """
+        flags = torch.stack([parameter.isfinite().all() for parameter in net.parameters()])
+        if not bool(flags.all()):
+            name = next(name for name, parameter in net.named_parameters() if not bool(parameter.isfinite().all()))
+            raise RunError(f"after step {step} the weights of {name} are no longer finite numbers. {_WAY_OUT}")
+
+
+_WAY_OUT = (
+    "Lower the learning rate, clip the gradient (clip: 10), or set on_nonfinite: skip or lower; "
+    "then go on with --resume from the last checkpoint, or begin anew."
+)
+
+
+def _describe(step: int, parts: Mapping[str, Tensor], names: list[str]) -> str:
+    tasks = [name for name, part in parts.items() if not bool(part.isfinite())]
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    return (
+        f"in step {step + 1} the loss of {', '.join(tasks) or 'another process'} is not a finite number "
+        f"(samples: {shown}). {_WAY_OUT}"
+    )
+
+
+def _finite_everywhere(loss: Tensor) -> bool:
+    flag = (~loss.detach().isfinite()).to(torch.float32)
+    if num_processes() > 1:
+        dist.all_reduce(flag, op=dist.ReduceOp.MAX)
+    return not bool(flag)

@@ -1,0 +1,225 @@
+"""Where the time of a training step goes, by part of the network: a trace for a viewer and one screen for a person.
+
+Every part announces itself to torch's profiler. An operator counts for the innermost part around it; an operator of
+the backward pass for the part whose forward operator it belongs to. Own times of nested ranges do not overlap, so the
+parts of a step add up to the step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile, record_function
+from torch.utils.hooks import RemovableHandle
+
+from atrcnas.engine.training import Training
+from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.files import write_atomically, write_text
+
+WARM_UP, NUM_STEPS = 3, 5
+MARK = "part: "
+REST, DATA, IDLE = "rest (neck, mixing, clipping, Python)", "data (waiting for the loader)", "idle device"
+STARVING = 0.1
+_OPTIMIZER = ("Optimizer.step", "Optimizer.zero_grad")
+_NODE = "autograd::engine::evaluate_function"  # around each node of the backward pass
+# Name of a module below `net` -> the part, and how deep in the tree of modules it lies.
+_TOPS = {
+    "backbone": ("backbone", 2),
+    "stems": ("task features", 4),
+    "labels": ("label branches", 4),
+    "initial": ("initial predictions", 4),
+    "propagate": ("propagation", 3),
+    "heads": ("prediction heads", 3),
+}
+Totals = Mapping[str, Mapping[str, float]]
+
+
+def part_of(name: str, module: nn.Module) -> str | None:
+    """The part that a module of a `Training` is, by its name; None for what its parent's is."""
+    place = name.split(".")
+    if name == "objective":
+        return "loss"
+    if place[0] != "net" or len(place) < 2:
+        return None
+    if place[1] == "refiners" and len(place) == 5:
+        return f"kind {place[4].removesuffix('_')}" if place[3] == "contexts" else "fuse, refine"
+    part, depth = _TOPS.get(place[1], ("", 0))
+    return part if len(place) == depth else None
+
+
+def mark(root: nn.Module, part: Callable[[str, nn.Module], str | None]) -> list[RemovableHandle]:
+    """Make every part announce itself to the profiler, until the handles are removed."""
+    handles: list[RemovableHandle] = []
+    for name, module in root.named_modules():
+        found = part(name, module)
+        if found is not None:
+            handles += _announce(module, MARK + found)
+    return handles
+
+
+def _announce(module: nn.Module, label: str) -> tuple[RemovableHandle, RemovableHandle]:
+    ranges: list[record_function] = []
+
+    def enter(*_: Any) -> None:
+        ranges.append(record_function(label))
+        ranges[-1].__enter__()  # type: ignore[no-untyped-call]
+
+    def leave(*_: Any) -> None:
+        ranges.pop().__exit__(None, None, None)
+
+    return module.register_forward_pre_hook(enter), module.register_forward_hook(leave, always_call=True)
+
+
+def by_part(events: Iterable[Any], own: Callable[[Any], float], rest: str = REST) -> dict[str, dict[str, float]]:
+    """Own time of everything inside some part: part -> {"forward", "backward"}, in the unit of ``own``."""
+    chains = [(event, list(_above(event))) for event in events]
+    nodes = [next((up for up in chain if up.name.startswith(_NODE)), None) for _, chain in chains]
+    parts = [next(filter(None, map(_announced, chain)), None) for _, chain in chains]
+    forward = {
+        event.sequence_nr: part
+        for (event, _), node, part in zip(chains, nodes, parts, strict=True)
+        if node is None and part is not None and event.sequence_nr >= 0
+    }
+    totals: dict[str, dict[str, float]] = {}
+    for (event, _), node, part in zip(chains, nodes, parts, strict=True):
+        if part is None:
+            continue
+        where, way = (part, "forward") if node is None else (forward.get(node.sequence_nr, rest), "backward")
+        ways = totals.setdefault(where, {"forward": 0.0, "backward": 0.0})
+        ways[way] += own(event)
+    return totals
+
+
+def _above(event: Any) -> Iterator[Any]:
+    while event is not None:
+        yield event
+        event = event.cpu_parent
+
+
+def _announced(event: Any) -> str | None:
+    if event.name.startswith(_OPTIMIZER):
+        return "optimiser"
+    return event.name.removeprefix(MARK) if event.name.startswith(MARK) else None
+
+
+def summary(totals: Totals, num_steps: int, trace: Path) -> str:
+    """One screen: the share of each part, the milliseconds of a step, and what to do if the loader is behind.
+
+    Args:
+        totals: part -> {"forward", "backward"}, microseconds over all steps.
+        num_steps: steps in ``totals``.
+        trace: where the trace is.
+    """
+    whole = sum(sum(ways.values()) for ways in totals.values())
+    lines = [f"{'part of a step':40s} {'share':>7s} {'forward':>10s} {'backward':>10s}"]
+    for part, ways in sorted(totals.items(), key=lambda item: -sum(item[1].values())):
+        forward, backward = (ways.get(way, 0.0) / 1000 / num_steps for way in ("forward", "backward"))
+        behind = f" {backward:7.1f} ms" if backward else ""
+        share = sum(ways.values()) / whole
+        lines.append(f"{part:40s} {share:7.1%} {forward:7.1f} ms{behind}")
+    lines.append(f"{'step, with the profiler on':40s} {1:7.1%} {whole / 1000 / num_steps:7.1f} ms")
+    waiting = sum(totals.get(DATA, {}).values()) / whole
+    if waiting > STARVING:
+        lines.append(f"the step waits {waiting:.0%} of its time for data. Raise data.workers.")
+    return "\n".join([*lines, f"trace: {trace} (open in https://ui.perfetto.dev)"]) + "\n"
+
+
+class ProfileSteps:
+    """Profiles a few steps after some that warm up; the rest of the training runs as ever.
+
+    Args:
+        folder: gets ``trace.json.gz`` and ``summary.txt``.
+        steps: of the training that are left.
+
+    Raises:
+        ConfigError: too few steps are left.
+    """
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        if steps < WARM_UP + NUM_STEPS:
+            raise ConfigError(
+                f"search.steps: --profile looks at {NUM_STEPS} steps after the first {WARM_UP}, got {steps} to do. "
+                f"Set search.steps to {WARM_UP + NUM_STEPS} more than are done, or leave --profile out."
+            )
+        self.folder, self._done = folder, 0
+        self._record: profile | None = None
+
+    def watched(self, training: Training, batches: Iterable[Any]) -> Iterator[Any]:
+        """The same batches; from now on also the steps that ``training`` takes on them are watched."""
+        parts = nn.ModuleDict({"net": training.net, "objective": training.objective})
+        step = training.train_step
+
+        def train_step(batch: Any) -> None:
+            with self._part(REST), _marked(parts) if self._record else contextlib.nullcontext():
+                step(batch)
+            self._done += 1
+            if self._done == WARM_UP:
+                self._begin()
+            elif self._done == WARM_UP + NUM_STEPS:
+                self._finish()
+
+        training.train_step = train_step  # type: ignore[method-assign]
+        return self._waited_for(batches)
+
+    def _waited_for(self, batches: Iterable[Any]) -> Iterator[Any]:
+        left = iter(batches)
+        try:
+            while True:
+                with self._part(DATA):
+                    batch = next(left, None)
+                if batch is None:
+                    return
+                yield batch
+        finally:
+            self._stop()
+
+    def _part(self, part: str) -> contextlib.AbstractContextManager[Any]:
+        return record_function(MARK + part) if self._record is not None else contextlib.nullcontext()
+
+    def _begin(self) -> None:
+        on_device = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+        self._record = profile(activities=[ProfilerActivity.CPU, *on_device])
+        self._record.start()
+
+    def _stop(self) -> profile | None:
+        record, self._record = self._record, None
+        if record is not None:
+            record.stop()
+        return record
+
+    def _finish(self) -> None:
+        record = self._stop()
+        if record is None:
+            return
+        trace = self.folder / "trace.json.gz"
+        write_atomically(trace, lambda temporary: record.export_chrome_trace(str(temporary)))
+        events = record.events()  # type: ignore[no-untyped-call]
+        write_text(self.folder / "summary.txt", summary(step_totals(events), NUM_STEPS, trace))
+
+
+@contextlib.contextmanager
+def _marked(root: nn.Module) -> Iterator[None]:
+    handles = mark(root, part_of)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def step_totals(events: Iterable[Any]) -> Totals:
+    """Microseconds of each part; on a GPU of its kernels, and of the device without any."""
+    events = list(events)
+    on_cpu = by_part(events, lambda event: event.self_cpu_time_total)
+    on_device = by_part(events, lambda event: event.self_device_time_total)
+    busy, whole = (sum(sum(ways.values()) for ways in totals.values()) for totals in (on_device, on_cpu))
+    if not busy:
+        return on_cpu
+    waiting = on_cpu.get(DATA, {}).get("forward", 0.0)
+    idle = {"forward": max(whole - busy - waiting, 0.0)}
+    return {**on_device, IDLE: idle, DATA: {"forward": waiting}}

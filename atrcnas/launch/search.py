@@ -1,0 +1,150 @@
+"""The search that an experiment asks for, whatever its strategy."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from atrcnas.engine.budget import Budget, spent
+from atrcnas.engine.run_folder import JOURNAL, RunFolder, commit
+from atrcnas.engine.search import search as search_by_gradient
+from atrcnas.ground.errors import ConfigError, RunError
+from atrcnas.ground.registry import resolve
+from atrcnas.launch.journal import Journal
+from atrcnas.launch.pool import Pool, open_pool
+from atrcnas.launch.supernet import SCORE, train_evenly
+from atrcnas.launch.trial import TRAIN, context_config
+from atrcnas.launch.trials import Sample, Trial, Trials, progress
+from atrcnas.spec.context_config import ContextConfig, Provenance
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.pairs import Pair
+from atrcnas.spec.strategies import STRATEGIES, Strategy
+
+
+def search(experiment: Experiment, run: str | Path, resume: bool = False, profile: bool = False) -> ContextConfig:
+    """Search the context of every pair by ``search.strategy``.
+
+    Args:
+        experiment: what to search on; its ``search`` section is the recipe, ``launch`` says where trials run.
+        run: run folder; gets ``contexts.yaml`` and ``search/budget.csv``; from a search by gradient, metrics, logits and
+            checkpoints; from one by trials, ``search/trials.jsonl`` and the run folder of each, ``search/trials/NAME``.
+        resume: go on from the last checkpoint, or the trials in the journal.
+        profile: see where the time of a few steps goes; of a search by gradient.
+
+    Returns:
+        The chosen context config.
+
+    Raises:
+        AtrcnasError: see the message.
+    """
+    strategy = STRATEGIES[experiment.search.strategy]
+    if strategy.by_gradient:
+        return search_by_gradient(experiment, run, resume, profile)
+    if profile:
+        raise ConfigError(
+            f"--profile: looks at a search by gradient, got '{strategy.name}'. Set search.strategy=gumbel."
+        )
+    explore = _explorer(strategy)
+    folder = RunFolder(Path(run).absolute())
+    with folder.locked():
+        folder.enter(experiment, "search", resume)
+        supernet, cost = _supernet(experiment, folder) if strategy.inherited else (None, (0, 0.0))
+        journal = Journal(folder.stage("search") / JOURNAL, {"at_once": experiment.launch.workers})
+        best = _Best(experiment, folder, cost)
+        pools = experiment.search_space().pools(experiment.tasks, experiment.all_tasks)
+        options = experiment.search.trials
+        with open_pool(experiment.launch) as pool:
+            trials = Trials(journal, _maker(experiment, folder, pool, supernet), options.number, best.hear)
+            seed = experiment.seed if options.seed is None else options.seed
+            explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
+            trials.finish()
+        return best.contexts()
+
+
+def _explorer(strategy: Strategy) -> Callable[..., None]:
+    """The function that proposes configs, after a look at what it needs."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of NNI about a torch that is newer than it
+            for module in strategy.needs:
+                importlib.import_module(module)
+            found: Callable[..., None] = resolve(strategy.explore)
+    except Exception as error:  # a package that is broken may raise anything
+        raise RunError(
+            f"search.strategy: '{strategy.name}' needs {' and '.join(strategy.needs)}, which cannot be imported here "
+            f"({type(error).__name__}: {error}). Install it, or choose gumbel, darts or oneshot-random."
+        ) from error
+    return found
+
+
+def _supernet(experiment: Experiment, folder: RunFolder) -> tuple[str, tuple[int, float]]:
+    """The run folder whose supernet scores the configs, and what its training cost."""
+    given = experiment.search.trials.supernet
+    run = Path(given).absolute() if given else folder.root / "supernet"
+    if not given:
+        train_evenly(experiment, run)
+    return str(run), spent(run / "search" / "budget.csv")
+
+
+def _maker(
+    experiment: Experiment, folder: RunFolder, pool: Pool, supernet: str | None
+) -> Callable[[int, Sample], Future[dict[str, Any]]]:
+    """Begins a trial: a training of its own, or a score with the weights of ``supernet``."""
+    if supernet is not None:
+        values = experiment.dump()
+        return lambda _, sample: pool.submit(
+            SCORE, {"experiment": values, "sample": dict(sample), "supernet": supernet}
+        )
+    steps = experiment.search.trials.steps
+    every = {key: min(getattr(experiment.retrain, key), steps) for key in ("validate_every", "log_every")}
+    values = experiment.replace(retrain={"steps": steps, **every}).dump()
+
+    def make(number: int, sample: Sample) -> Future[dict[str, Any]]:
+        digest = hashlib.sha256(json.dumps(sorted(sample.items())).encode()).hexdigest()[:8]
+        where = folder.stage("search") / "trials" / f"{number:04d}-{digest}"
+        return pool.submit(TRAIN, {"experiment": values, "sample": dict(sample), "folder": str(where)})
+
+    return make
+
+
+class _Best:
+    """Hears of every trial; keeps account, and the best config in contexts.yaml."""
+
+    def __init__(self, experiment: Experiment, folder: RunFolder, cost: tuple[int, float]) -> None:
+        self.experiment, self.folder, (self.steps, self.seconds) = experiment, folder, cost
+        self.budget = Budget(folder.stage("search") / "budget.csv", experiment.search.strategy)
+        self.budget.table.begin()
+        self.best: Trial | None = None
+        self.num_trials = 0
+
+    def hear(self, trial: Trial) -> None:
+        self.num_trials += 1
+        self.steps, self.seconds = self.steps + trial.steps, self.seconds + trial.seconds
+        if self.best is None or trial.score > self.best.score:
+            self.best = trial
+            self.contexts()
+        self.budget.add(self.num_trials, self.steps, trial.score, self.seconds)
+        progress(trial, self.best.score, self.experiment.search.trials.number)
+
+    def contexts(self) -> ContextConfig:
+        """The best config; written anew, since it says how many trials it was chosen from."""
+        if self.best is None:
+            raise RunError("search.strategy: it asked for no trial. Check the strategy, or the search space.")
+        provenance = Provenance(
+            experiment=self.experiment.name,
+            seed=self.experiment.seed,
+            step=self.steps,
+            commit=commit(),
+            strategy=self.experiment.search.strategy,
+            trials=self.num_trials,
+            score=self.best.score,
+        )
+        found = context_config(self.experiment, {Pair.parse(k): v for k, v in self.best.sample.items()}, provenance)
+        found.save(self.folder.contexts)
+        return found

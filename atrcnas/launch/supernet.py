@@ -1,0 +1,106 @@
+"""Scores without training: every config with the weights of one supernet, trained on evenly drawn configs.
+
+Source: Guo et al., ECCV 2020 (single path one-shot). Differs: BatchNorm keeps the supernet's statistics, those of all
+configs together.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from atrcnas.data.loading import open_source, validation_loader
+from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint
+from atrcnas.engine.networks import supernet
+from atrcnas.engine.run_folder import RunFolder
+from atrcnas.engine.search import search
+from atrcnas.ground.errors import CheckpointError
+from atrcnas.launch.trials import Pools, Trials
+from atrcnas.nn.mixture import Mixture
+from atrcnas.nn.net import MultiTaskNet
+from atrcnas.objectives.decode import DECODERS
+from atrcnas.objectives.gain import selection_score
+from atrcnas.objectives.metrics import METRICS
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.pairs import Pair
+from atrcnas.spec.recipe import TrialsSpec
+
+SCORE = f"{__name__}:score"
+
+
+def evenly(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
+    """Ask for configs drawn evenly from the pools."""
+    generator = np.random.default_rng(seed)
+    while trials.left:
+        trials.submit({pair: pool[generator.integers(len(pool))] for pair, pool in pools.items()})
+
+
+def train_evenly(experiment: Experiment, run: Path) -> None:
+    """Train the supernet of a search space, one evenly drawn config per step; goes on if it has begun.
+
+    The engine's own search does it: drawn configs of logits that stay where they are.
+    """
+    still = {"logits_learning_rate": 1e-30, "entropy_weight": [0.0, 0.0], "commit_gap": 1.0, "held_out": 0.0}
+    even = experiment.replace(search={**still, "strategy": "gumbel", "estimator": "sampled"})
+    search(even, run, resume=RunFolder(run).begun("search"))
+
+
+def score(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Score one config on the whole validation split.
+
+    Args:
+        payload: ``experiment`` (plain values), ``sample`` (kind per pair) and ``supernet`` (a run folder).
+
+    Returns:
+        The config with its ``score``, ``steps`` (0), ``seconds``, ``seed`` and ``folder`` (none).
+    """
+    began = time.monotonic()
+    experiment = Experiment.load(payload["experiment"])
+    net = _trained(json.dumps(payload["experiment"]), payload["supernet"])
+    kinds = {Pair.parse(pair): kind for pair, kind in payload["sample"].items()}
+    return {
+        "sample": dict(payload["sample"]),
+        "score": _selection(experiment, net, kinds),
+        "steps": 0,
+        "seconds": round(time.monotonic() - began, 2),
+        "seed": experiment.seed,
+        "folder": "",
+    }
+
+
+@functools.lru_cache(maxsize=1)
+def _trained(experiment_json: str, run: str) -> MultiTaskNet:
+    """The supernet of a run; read once per worker."""
+    experiment = Experiment.load(json.loads(experiment_json)).replace(backbone={"weights": "none"})
+    net, path = supernet(experiment), Checkpoints(RunFolder(Path(run)).checkpoints("search")).last
+    try:
+        net.load_state_dict(read_checkpoint(path)["net"])
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: a supernet of another search space or model. Correct search.trials.supernet."
+        ) from error
+    cuda = torch.cuda.is_available() and experiment.devices != "cpu"
+    return net.to("cuda" if cuda else "cpu").eval()
+
+
+@torch.no_grad()
+def _selection(experiment: Experiment, net: MultiTaskNet, kinds: Mapping[Pair, str]) -> float:
+    tasks = {name: task for name, task in experiment.resolved_tasks().items() if name in experiment.tasks}
+    device = next(net.parameters()).device
+    metrics = {name: METRICS[task.metric].build(task).to(device) for name, task in tasks.items()}
+    mixture = Mixture.one_hot(kinds).to(device)
+    for batch in validation_loader(experiment, open_source(experiment, "val"), 1):
+        batch = batch.to(device)
+        predictions = net(batch.image, batch.image_valid, mixture).predictions
+        for name, task in tasks.items():
+            decoded = DECODERS[task.decode].function(predictions[name])
+            metrics[name].update(decoded, batch.targets[name], batch.valid[name])
+    scores = {name: float(next(iter(metric.compute().values()))) for name, metric in metrics.items()}
+    return selection_score(scores, tasks.values())

@@ -1,0 +1,129 @@
+"""A sweep: every point an ordinary run folder, finished ones kept in a journal, the table of all at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+from typing import Any
+
+from atrcnas.engine.compare import compare
+from atrcnas.engine.compare_table import text
+from atrcnas.engine.run_folder import JOURNAL, RunFolder
+from atrcnas.ground.errors import AtrcnasError, RunError
+from atrcnas.ground.files import read_yaml, write_yaml
+from atrcnas.launch.journal import Journal
+from atrcnas.launch.pool import Pool, open_pool
+from atrcnas.launch.search import search
+from atrcnas.launch.trial import said_to, train_once
+from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.sweep import SweepSpec, SweepTrial
+
+RUN = f"{__name__}:run_trial"
+
+
+def sweep(spec: SweepSpec, run: str | Path, resume: bool = False) -> Iterator[str]:
+    """Search and train, or train alone, at every point.
+
+    Args:
+        spec: the points and where they run.
+        run: folder of the sweep; gets ``sweep.yaml``, ``trials.jsonl`` and the run folder of each, ``trials/NAME``.
+        resume: leave out what the journal holds, and go on with what has begun.
+
+    Yields:
+        The lines of `atrcnas compare` over all trials.
+
+    Raises:
+        RunError: some trials failed; each named, after all others are done.
+        ConfigError: a point is not a valid experiment; before any is begun.
+    """
+    points = spec.trials()
+    folder = RunFolder(Path(run).absolute())
+    with folder.locked():
+        _begin(spec, folder.root, resume)
+        journal = Journal(folder.root / JOURNAL, {"points": len(points)})
+        finished = {entry["name"] for entry in journal.entries}
+        with open_pool(spec.launch) as pool:
+            failed = _run_all([point for point in points if point.name not in finished], folder.root, pool, journal)
+    done = {entry["name"] for entry in journal.entries}
+    if done:
+        yield from text(compare([Path(run) / "trials" / point.name for point in points if point.name in done]))
+    if failed:
+        raise RunError("\n".join([*failed, f"{len(failed)} of {len(points)} trials failed. Go on with --resume."]))
+
+
+def _begin(spec: SweepSpec, root: Path, resume: bool) -> None:
+    path, value = root / "sweep.yaml", spec.model_dump(by_alias=True, mode="json")
+    if path.is_file():
+        if not resume:
+            raise RunError(f"{root}: this sweep has begun already. Add --resume to go on, or choose another --run.")
+        before = read_yaml(path, "sweep")
+        differing = [key for key in value if key != "launch" and value[key] != before.get(key)]
+        if differing:
+            raise RunError(f"{path}: cannot resume, the sweep differs in {differing}. Choose another --run.")
+    write_yaml(path, value)
+
+
+def _run_all(points: Sequence[SweepTrial], root: Path, pool: Pool, journal: Journal) -> list[str]:
+    """Run the points, writing down each that ends; returns the messages of those that failed."""
+    running: dict[Future[dict[str, Any]], SweepTrial] = {}
+    failed: list[str] = []
+    for point in points:
+        try:
+            running[pool.submit(RUN, _payload(point, root))] = point
+        except AtrcnasError as error:  # a pool in this process makes the call at once
+            failed.append(f"trial {point.name}: {error}")
+        if len(running) >= pool.workers:
+            failed += _harvest(running, journal)
+    while running:
+        failed += _harvest(running, journal)
+    return failed
+
+
+def _harvest(running: dict[Future[dict[str, Any]], SweepTrial], journal: Journal) -> list[str]:
+    failed = []
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in done:
+        point = running.pop(future)
+        try:
+            journal.append({"name": point.name, **future.result()})
+        except AtrcnasError as error:
+            failed.append(f"trial {point.name}: {error}")
+        else:
+            print(f"trial {point.name}: done, {len(journal.entries)} in all", file=sys.stderr, flush=True)
+    return failed
+
+
+def _payload(point: SweepTrial, root: Path) -> dict[str, Any]:
+    # A trial's own trials run where it runs: a pool within each worker would fight over the cores.
+    experiment = point.experiment.replace(launch={"engine": "local", "workers": 1, "address": None, "resources": {}})
+    return {"experiment": experiment.dump(), "contexts": point.contexts, "folder": str(root / "trials" / point.name)}
+
+
+def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """One point in its run folder; goes on from what a dead worker left, and reads what one finished.
+
+    Args:
+        payload: ``experiment`` (plain values), ``contexts`` (a file or preset, or None to search) and ``folder``.
+
+    Returns:
+        ``selection``, the ``scores`` and the ``seconds`` it took.
+    """
+    experiment, began = Experiment.load(payload["experiment"]), time.monotonic()
+    folder = RunFolder(Path(payload["folder"]))
+    with said_to(folder.root / "log.txt"):
+        if payload["contexts"] is not None:
+            contexts = ContextConfig.load(payload["contexts"])
+        elif folder.stage("retrain").exists():
+            contexts = folder.load_contexts()
+        else:
+            contexts = search(experiment, folder.root, resume=True)
+        results = train_once(experiment, contexts, folder)
+    return {
+        "selection": results["selection"],
+        "scores": results["scores"],
+        "seconds": round(time.monotonic() - began, 2),
+    }

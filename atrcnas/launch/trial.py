@@ -1,0 +1,69 @@
+"""What a worker does: one trial in a run folder of its own, which holds the config it was made with and its score."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from atrcnas.engine.finished import read_results
+from atrcnas.engine.retrain import retrain
+from atrcnas.engine.run_folder import RunFolder
+from atrcnas.spec.context_config import ContextConfig, Provenance
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.pairs import Pair
+
+TRAIN = f"{__name__}:train"
+
+
+def train(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Train one config and score it; goes on from what a dead worker left, and reads what one finished.
+
+    Args:
+        payload: ``experiment`` (plain values), ``sample`` (kind per pair) and ``folder``.
+
+    Returns:
+        The config read back from the folder, with its ``score``, ``steps``, ``seconds``, ``seed`` and ``folder``.
+    """
+    experiment = Experiment.load(payload["experiment"])
+    kinds = {Pair.parse(pair): kind for pair, kind in payload["sample"].items()}
+    folder, began = RunFolder(Path(payload["folder"])), time.monotonic()
+    contexts = context_config(experiment, kinds, Provenance(experiment=experiment.name, seed=experiment.seed))
+    with said_to(folder.root / "log.txt"):
+        results = train_once(experiment, contexts, folder)
+    made = folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks)
+    return {
+        "sample": {str(pair): kind for pair, kind in made.items()},
+        "score": float(results["selection"]),
+        "steps": experiment.retrain.steps,
+        "seconds": round(time.monotonic() - began, 2),
+        "seed": experiment.seed,
+        "folder": folder.root.name,
+    }
+
+
+def train_once(experiment: Experiment, contexts: ContextConfig, folder: RunFolder) -> dict[str, Any]:
+    """Train to the end, from a checkpoint if there is one; not again if the results are there.
+
+    The checkpoints of a finished trial are removed: many trials would fill the disk with them.
+    """
+    if not folder.results.is_file():
+        retrain(experiment, contexts, folder.root, resume=True)
+    shutil.rmtree(folder.stage("retrain") / "checkpoints", ignore_errors=True)
+    return read_results(folder.root)
+
+
+def context_config(experiment: Experiment, kinds: Mapping[Pair, str], provenance: Provenance) -> ContextConfig:
+    """A context config with the experiment's model settings, as a search writes it."""
+    return ContextConfig.from_kinds(kinds, experiment.model.model_dump(exclude_defaults=True), provenance)
+
+
+@contextlib.contextmanager
+def said_to(path: Path) -> Iterator[None]:
+    """Let the progress of a trial go to a file; beside other trials' it would be unreadable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream, contextlib.redirect_stderr(stream):
+        yield

@@ -1,0 +1,143 @@
+"""Trials of a search: asked for by a strategy, made by a pool, kept by the journal, answered in the order asked.
+
+    for trial in trials.submit(sample): learn from trial.sample, trial.score
+    for trial in trials.finish():       those still running at the end
+
+With W trials at once, an answer comes when the W-th trial after it is asked for, whichever finished first. What a strategy
+learns and when is therefore the same in every run, and a run that was killed is replayed: samples that the journal
+knows are answered at once. (Another W is another course; so a resumed run keeps the W it began with.)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+from atrcnas.ground.errors import RunError
+from atrcnas.launch.journal import Journal
+
+Sample = Mapping[str, str]
+Pools = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One scored config.
+
+    Attributes:
+        number: 0, 1, ... in the order asked.
+        sample: kind per pair.
+        score: higher is better.
+        steps: trained for it; 0 if the config had been scored before in this search.
+        seconds: it took.
+        seed: of its training.
+        folder: its run folder; empty if it has none.
+    """
+
+    number: int
+    sample: dict[str, str]
+    score: float
+    steps: int
+    seconds: float
+    seed: int
+    folder: str = ""
+
+
+class Trials:
+    """What a strategy asks for scores.
+
+    Args:
+        journal: of this search; its header says how many trials are ``at_once``.
+        make: begins the trial of a number and a sample; the answer holds the fields of a :class:`Trial` without number.
+        number: of trials in all.
+        report: hears of every trial, in the order asked.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        make: Callable[[int, Sample], Future[dict[str, Any]]],
+        number: int,
+        report: Callable[[Trial], None] = lambda trial: None,
+    ) -> None:
+        self._journal, self._make, self._number, self._report = journal, make, number, report
+        self._at_once = int(journal.header["at_once"])
+        self._known = {_key(entry["sample"]): entry for entry in journal.entries}
+        self._running: dict[str, Future[dict[str, Any]]] = {}
+        self._queue: deque[str] = deque()
+        self._asked, self._answered = 0, dict[str, int]()
+
+    @property
+    def left(self) -> int:
+        """Trials that may still be asked for."""
+        return self._number - self._asked
+
+    def submit(self, sample: Sample) -> list[Trial]:
+        """Ask for one trial.
+
+        Returns:
+            The trials answered now: the oldest, if as many as may run at once are waiting.
+
+        Raises:
+            RunError: no trials are left, or one failed.
+        """
+        if self.left < 1:
+            raise RunError(f"search.trials.number: {self._number} trials are done, the strategy asked for one more.")
+        key = _key(sample)
+        if key not in self._known and key not in self._running:
+            self._running[key] = self._make(self._asked, sample)
+        self._asked += 1
+        self._queue.append(key)
+        return self._answer(self._at_once - 1)
+
+    def finish(self) -> list[Trial]:
+        """Wait for all that are still running."""
+        return self._answer(0)
+
+    def _answer(self, keep: int) -> list[Trial]:
+        answered = []
+        while len(self._queue) > keep:
+            key = self._queue.popleft()
+            while key not in self._known:
+                self._record()
+            number = sum(self._answered.values())
+            repeated = {"steps": 0, "seconds": 0.0} if key in self._answered else {}
+            self._answered[key] = self._answered.get(key, 0) + 1
+            trial = Trial(number=number, **{**self._known[key], **repeated})
+            self._report(trial)
+            answered.append(trial)
+        return answered
+
+    def _record(self) -> None:
+        """Wait for the next trial to end, and write down those that have."""
+        done, _ = wait(self._running.values(), return_when=FIRST_COMPLETED)
+        ended = [key for key, future in self._running.items() if future in done]
+        failed = None
+        for key in ended:
+            future = self._running.pop(key)
+            failed = failed or future.exception()
+            if future.exception() is None:
+                self._journal_entry(key, future.result())
+        if failed is not None:
+            raise failed
+
+    def _journal_entry(self, key: str, entry: dict[str, Any]) -> None:
+        if _key(entry["sample"]) != key:
+            raise RunError(f"{entry['folder']}: holds another config than it was made for. Remove it, then --resume.")
+        self._journal.append(entry)
+        self._known[key] = entry
+
+
+def progress(trial: Trial, best: float, number: int) -> None:
+    """One line per trial on the error stream."""
+    line = f"trial {trial.number + 1}/{number}: score {trial.score:.4f}, best {best:.4f}, {trial.seconds:.0f} s"
+    print(line, file=sys.stderr, flush=True)
+
+
+def _key(sample: Sample) -> str:
+    return json.dumps(sorted((str(pair), str(kind)) for pair, kind in sample.items()))

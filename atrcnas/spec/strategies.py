@@ -1,0 +1,88 @@
+"""The table of search strategies: what proposes configs, and how they are scored.
+
+A new strategy is one function and one ``STRATEGIES.register(Strategy(...))``, here or in a plugin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from atrcnas.ground.registry import Registry
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to search.
+
+    Attributes:
+        name: the word in ``search.strategy``.
+        description: one line.
+        explore: proposes configs: a function ``(pools, trials, options, seed)``, see ``atrcnas/launch/trials.py``, or its
+            ``"module:function"`` string; None: logits are trained with the weights of a supernet.
+        inherited: configs are scored with a supernet's weights; otherwise each by a short training of its own.
+        noise: Gumbel noise on the logits, where they are trained.
+        needs: modules without which it cannot work; tried before a run begins.
+    """
+
+    name: str
+    description: str
+    explore: Any = None
+    inherited: bool = False
+    noise: bool = True
+    needs: tuple[str, ...] = ()
+
+    @property
+    def by_gradient(self) -> bool:
+        """Whether logits are trained in a supernet, instead of scoring one config after the other."""
+        return self.explore is None
+
+
+_NNI = ("nni.nas.strategy",)
+
+STRATEGIES: Registry[Strategy] = Registry("strategy")
+STRATEGIES.register(Strategy("gumbel", "logits trained in a supernet, mixtures drawn with Gumbel noise"))
+STRATEGIES.register(Strategy("darts", "logits trained in a supernet, mixtures are their plain softmax", noise=False))
+STRATEGIES.register(
+    Strategy("random", "trials of configs drawn evenly", explore="atrcnas.launch.strategies:random", needs=_NNI)
+)
+STRATEGIES.register(
+    Strategy(
+        "evolution",
+        "trials of mutated winners; the oldest die (regularized evolution)",
+        explore="atrcnas.launch.strategies:evolution",
+        needs=_NNI,
+    )
+)
+STRATEGIES.register(
+    Strategy(
+        "tpe",
+        "trials where good configs are dense (tree-structured Parzen estimator)",
+        explore="atrcnas.launch.strategies:tpe",
+        needs=("nni.algorithms.hpo.tpe_tuner",),
+    )
+)
+STRATEGIES.register(
+    Strategy(
+        "grid",
+        "trials of every config; of a large space, the corner that the number of trials reaches",
+        explore="atrcnas.launch.strategies:grid",
+        needs=_NNI,
+    )
+)
+STRATEGIES.register(
+    Strategy(
+        "rl",
+        "trials drawn from a learnt policy (PPO); needs tianshou==0.4.11 and gym==0.26.2",
+        explore="atrcnas.launch.strategies:policy",
+        needs=(*_NNI, "tianshou.policy", "gym"),
+    )
+)
+STRATEGIES.register(
+    Strategy(
+        "oneshot-random",
+        "configs drawn evenly, scored with the weights of one supernet",
+        explore="atrcnas.launch.supernet:evenly",
+        inherited=True,
+    )
+)

@@ -1,0 +1,81 @@
+"""Several processes search as one does on the whole batch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from atrcnas import Experiment, search
+from atrcnas.engine.checkpoints import read_checkpoint
+from atrcnas.ground.errors import ConfigError
+from tests.conftest import TINY
+
+OPTIONS = ["precision=64", "sync_batchnorm=true", "data.options.val_size=5", "search.steps=4", "search.log_every=1"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **more}
+
+
+def search_in(folder: Path, environments: list[dict[str, str]], *options: str) -> None:
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    command = [sys.executable, "-m", "atrcnas", "search", "tiny.yaml", "--run", "several", *OPTIONS, *options]
+    began = [
+        subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for env in environments
+    ]
+    said = [process.communicate(timeout=300) for process in began]
+    assert [process.returncode for process in began] == [0] * len(began), said
+    assert "".join(out for out, _ in said).splitlines() == ["contexts: several/contexts.yaml"], "one process speaks"
+
+
+def equal_to_one_process(folder: Path, *options: str) -> None:
+    search(Experiment.load(TINY, [*OPTIONS, *options]), folder / "one")
+    first, second = (read_checkpoint(folder / name / "search/checkpoints/last.ckpt") for name in ("one", "several"))
+    for part in ("net", "sampler"):
+        for key, value in first[part].items():
+            torch.testing.assert_close(second[part][key], value, rtol=1e-9, atol=1e-11, msg=key)
+    for name in ("metrics", "logits"):
+        rows = [pd.read_csv(folder / run / f"search/{name}.csv") for run in ("one", "several")]
+        pd.testing.assert_frame_equal(rows[0], rows[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], pytest.param(["search.estimator=sampled", "search.held_out=0.5"], marks=pytest.mark.slow)],
+    ids=["soft", "sampled, bi-level"],
+)
+def test_two_devices_search_as_one_with_the_same_batch(tmp_path: Path, options: list[str]) -> None:
+    search_in(tmp_path, [environment()], "devices=2", *options)
+    equal_to_one_process(tmp_path, *options)
+
+
+@pytest.mark.slow
+def test_two_machines_search_as_one(tmp_path: Path) -> None:
+    env = environment()
+    search_in(tmp_path, [{**env, "NODE_RANK": str(rank)} for rank in (0, 1)], "num_nodes=2", "devices=1")
+    equal_to_one_process(tmp_path)
+
+
+@pytest.mark.slow
+def test_torchruns_environment_is_understood(tmp_path: Path) -> None:
+    env = environment(WORLD_SIZE="2", TORCHELASTIC_RUN_ID="none", GROUP_RANK="0", LOCAL_WORLD_SIZE="2")
+    ranks = [{**env, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in (0, 1)]
+    search_in(tmp_path, ranks, "devices=2")
+    equal_to_one_process(tmp_path)
+
+
+def test_a_batch_has_to_divide_among_the_processes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"search\.batch_size: expected a multiple of the 3 processes"):
+        search(Experiment.load(TINY, ["devices=3"]), tmp_path / "run")
