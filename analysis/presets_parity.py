@@ -54,7 +54,7 @@ def parts(trial: Trial) -> list[str]:
         kinds = {kind for pool in pools.values() for kind in pool}
     else:
         config = ContextConfig.load(trial.preset)
-        model = ModelSpec(**config.model)
+        model = ModelSpec(**config.model.given())
         kinds = set(config.kinds(trial.tasks, trial.tasks + trial.auxiliary).values())
     has = [kind.name for kind in KINDS if kind.name in kinds and kind.name in PROOFS]
     has += ["relations"] if has and model.fuse == "concat" else []

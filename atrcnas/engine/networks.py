@@ -48,8 +48,7 @@ def with_model_of(experiment: Experiment, contexts: ContextConfig) -> Experiment
     Raises:
         ConfigError: the settings do not fit each other, or the levels do not fit the neck.
     """
-    if contexts.model:
-        experiment = experiment.replace(model=contexts.model)
+    experiment = experiment.replace(model=contexts.model.given())
     experiment.check_levels(contexts.levels)
     return experiment
 

@@ -189,7 +189,7 @@ class RunFolder:
         """Write the context config, pair by pair, unless the search of this run has."""
         if first_process() and not self.begun("search"):
             kinds = contexts.kinds(experiment.tasks, experiment.all_tasks)
-            ContextConfig.from_kinds(kinds, contexts.model, contexts.provenance).save(self.contexts)
+            ContextConfig.from_kinds(kinds, contexts.model.given(), contexts.provenance).save(self.contexts)
 
     def _check_same(self, experiment: Experiment) -> None:
         """Refuse an experiment that differs from the run's in what a stage that has begun depends on."""

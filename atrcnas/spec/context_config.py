@@ -13,6 +13,7 @@ from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import read_text, read_yaml, write_json, write_yaml
 from atrcnas.spec.bundled import find
 from atrcnas.spec.kinds import KINDS, NONE
+from atrcnas.spec.model import ModelPart
 from atrcnas.spec.pairs import BASE_LEVEL, Pair, all_pairs, apply_rules, check_rule_keys, levels_ascend
 from atrcnas.spec.schema import Int, Spec, validate
 
@@ -57,7 +58,7 @@ class ContextConfig(Spec):
         description="{target: {source: kind}}, of several levels {level: {target: {source: kind}}}, "
         "or rules for any tasks {default: kind, diagonal: kind}"
     )
-    model: dict[str, Any] = {}
+    model: ModelPart = ModelPart()
     provenance: Provenance = Provenance()
 
     _where: str = PrivateAttr("context config")
@@ -74,7 +75,7 @@ class ContextConfig(Spec):
 
     def __eq__(self, other: object) -> bool:
         """Equal content; from which file is no part of it."""
-        return isinstance(other, ContextConfig) and self.model_dump() == other.model_dump()
+        return isinstance(other, ContextConfig) and self.dump() == other.dump()
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -181,11 +182,15 @@ class ContextConfig(Spec):
 
     def save(self, path: Path) -> None:
         """Write the YAML form."""
+        write_yaml(path, self.dump())
+
+    def dump(self) -> dict[str, Any]:
+        """As written to a file: what is absent or empty is left out."""
         value = self.model_dump(by_alias=True, mode="json", exclude_none=True)
-        value["model"] = self.model_dump(mode="json")["model"]  # there None is a setting
+        value["model"] = self.model.given()
         if isinstance(next(iter(self.pairs), None), int):
             value["pairs"] = {int(level): table for level, table in value["pairs"].items()}
-        write_yaml(path, {key: part for key, part in value.items() if key == "pairs" or part not in ({}, [])})
+        return {key: part for key, part in value.items() if key == "pairs" or part not in ({}, [])}
 
     def save_reference(self, path: Path) -> None:
         """Write the reference implementation's JSON: ``{"data": {target: {source: code}}, "step": n}``.

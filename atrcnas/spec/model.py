@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -56,3 +56,15 @@ class ModelSpec(Spec):
                 "model.width: with neck: pyramid each level keeps the backbone's width. Remove model.width."
             )
         return self
+
+
+class ModelPart(ModelSpec):
+    """Some of the settings, to be laid over an experiment's; only there need they fit each other."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> ModelPart:
+        return self
+
+    def given(self) -> dict[str, Any]:
+        """The settings that were given; None is one."""
+        return self.model_dump(exclude_unset=True)

@@ -112,7 +112,7 @@ def test_a_search_per_pair_and_level_is_exported_retrained_and_deployed(tmp_path
     contexts = ContextConfig.load(tmp_path / "run/contexts.yaml")
     assert contexts.levels == (4, 8, 16, 32)
     assert len(contexts.kinds(spec.tasks)) == 4 * 4
-    assert contexts.model["propagate"]
+    assert contexts.model.propagate
     logits = pd.read_csv(tmp_path / "run/search/logits.csv")
     assert set(logits["level"]) == {4, 8, 16, 32}
     assert set(finished.read_results(tmp_path / "run")["scores"]) == {"semseg", "depth"}

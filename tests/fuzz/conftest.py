@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from tests.fuzz.cases import TRIED
+from tests.results import record
+
+CAMPAIGN = 10_000  # inputs: from so many on, the count goes into tests/RESULTS.md
 
 
 @pytest.fixture(autouse=True)
@@ -28,5 +31,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 if name.startswith("fuzz "):
                     totals[name] = totals.get(name, 0) + count
     if totals:
-        told = ", ".join(f"{count} {name.removeprefix('fuzz ')}" for name, count in sorted(totals.items()))
-        terminalreporter.write_line(f"fuzz: {sum(totals.values())} inputs tried: {told}")
+        outcomes = ", ".join(f"{count:,} {name.removeprefix('fuzz ')}" for name, count in sorted(totals.items()))
+        told = f"{sum(totals.values()):,} inputs tried: {outcomes}"
+        terminalreporter.write_line(f"fuzz: {told}")
+        if sum(totals.values()) > CAMPAIGN and not terminalreporter.stats.get("failed"):
+            record("fuzz", told)

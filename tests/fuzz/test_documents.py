@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from atrcnas.ground.errors import ConfigError
@@ -45,7 +45,10 @@ def documents(shelf: list[Any], known: list[str]) -> st.SearchStrategy[bytes]:
     return text_of(st.one_of(mutated(shelf), mutated(shelf), invented(known)), payloads(EXECUTED))
 
 
-@fuzz(1000)
+@fuzz(10_000)
+@example(content=b"tasks: !!python/object/apply:os.getcwd []\n")
+@example(content=b"tasks: [semseg]\nseed: [[[[[[")
+@example(content=b"\xff\xfe")
 @given(content=documents(EXPERIMENTS, list(Experiment.model_fields)))
 def test_an_experiment_is_read_or_refused_by_name(content: bytes) -> None:
     path = written("experiment.yaml", content)
@@ -54,7 +57,9 @@ def test_an_experiment_is_read_or_refused_by_name(content: bytes) -> None:
         assert Experiment.load(experiment.dump()).dump() == experiment.dump()
 
 
-@fuzz(300)
+@fuzz(3000)
+@example(content=b"pairs: {default: [none, global], diagonal: {1: 2}}\n")
+@example(content=b"pairs: {default: !!python/name:os.system }\n")
 @given(content=documents(SPACES, list(SearchSpace.model_fields)))
 def test_a_search_space_is_read_or_refused_by_name(content: bytes) -> None:
     path = written("space.yaml", content)
@@ -74,7 +79,12 @@ def read_and_come_back(path: Path) -> None:
         assert ContextConfig.load(HOME / "contexts-again.yaml") == contexts
 
 
-@fuzz(500)
+@fuzz(5000)
+@example(
+    content=b"pairs: {default: mti, diagonal: none}\nmodel: {refine: {3.4e+16: 1794, null: '0x1f', 21: search, false: 4}}\n"
+)
+@example(content=b"pairs: {default: mti, diagonal: none}\nmodel: {1: 2}\n")
+@example(content=b"pairs: {1: 2}\n")
 @given(content=documents(PRESETS, list(ContextConfig.model_fields)))
 def test_a_context_config_is_read_or_refused_by_name(content: bytes) -> None:
     read_and_come_back(written("contexts.yaml", content))
@@ -97,7 +107,9 @@ overrides = st.lists(
 )
 
 
-@fuzz(400)
+@fuzz(4000)
+@example(given_overrides=["plugins=[!!python/name:os.mkdir]", "=1", "seed"])
+@example(given_overrides=["seed=" + "[" * 5000])
 @given(given_overrides=overrides)
 def test_overrides_are_taken_or_refused_by_key(given_overrides: list[str]) -> None:
     names = [text.partition("=")[0][:40] for text in given_overrides]
@@ -130,7 +142,9 @@ def reference_files(draw: st.DrawFn) -> bytes:
     return content.encode("utf-8", "surrogatepass")
 
 
-@fuzz(300)
+@fuzz(3000)
+@example(content=b'{"data": {}, "data": {"a": {"a": 9}}}')
+@example(content=b"[" * 5000)
 @given(content=reference_files())
 def test_the_references_json_is_read_or_refused_by_name(content: bytes) -> None:
     read_and_come_back(written("reference.json", content))

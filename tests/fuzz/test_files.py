@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load
@@ -67,7 +67,10 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
     return bytes(changed[: draw(places)] if draw(st.integers(0, 3)) == 0 else changed)
 
 
-@fuzz(300)
+@fuzz(3000)
+@example(case=(".png", IMAGES[".png"][:60]))
+@example(case=(".tif", IMAGES[".tif"][:-40]))
+@example(case=(".npy", IMAGES[".npy"][:9]))
 @given(case=st.sampled_from(sorted(IMAGES)).flatmap(lambda suffix: st.tuples(st.just(suffix), damaged(IMAGES[suffix]))))
 def test_a_damaged_image_is_read_or_refused_by_name(case: tuple[str, bytes]) -> None:
     suffix, content = case
@@ -146,7 +149,9 @@ def test_a_target_that_says_it_is_turned_is_refused(tmp_path: Path, orientation:
             read_array(path)
 
 
-@fuzz(200)
+@fuzz(2000)
+@example(content=CHECKPOINT[:-1])
+@example(content=CHECKPOINT.replace(b"step", b"stop"))
 @given(content=damaged(CHECKPOINT))
 def test_a_damaged_checkpoint_reads_as_before_or_is_refused(content: bytes) -> None:
     def same(state: Any) -> bool:
@@ -164,7 +169,9 @@ WEIGHTS = _weights()
 INTACT = load(WEIGHTS)
 
 
-@fuzz(200)
+@fuzz(2000)
+@example(content=WEIGHTS[:-1])
+@example(content=WEIGHTS[:-1] + b"!")
 @given(content=damaged(WEIGHTS))
 def test_damaged_weights_read_as_before_or_are_refused(content: bytes) -> None:
     def same(state: Any) -> bool:
@@ -236,7 +243,9 @@ def _tar(*members: tuple[str, bytes, bytes]) -> bytes:
 PLAIN = _tar(("a/x", tarfile.REGTYPE, b"1" * 700), ("a/y", tarfile.REGTYPE, b"2" * 10))
 
 
-@fuzz(200)
+@fuzz(2000)
+@example(content=PLAIN[:700], number=0)
+@example(content=PLAIN.replace(b"a/x", b"../"), number=1)
 @given(content=damaged(PLAIN), number=st.integers(0, 10**9))
 def test_a_damaged_archive_is_unpacked_or_refused_and_stays_inside(content: bytes, number: int) -> None:
     archive, root = HOME / "a.tar", HOME / f"unpacked{number}" / "root"

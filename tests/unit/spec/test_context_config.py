@@ -87,6 +87,12 @@ def test_yaml_round_trip(published: tuple, tmp_path: Path) -> None:
     )
 
 
+def test_a_model_setting_that_is_none_of_ours_is_refused_where_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("pairs: {default: none}\nmodel: {refine: {null: 1}, neck: pyramid, heads: aspp}\n")
+    with pytest.raises(ConfigError, match=r"(?s)c\.yaml: model\.refine: expected true or false.*model\.heads"):
+        ContextConfig.load(tmp_path / "c.yaml")
+
+
 def test_yaml_round_trip_of_several_levels_model_and_provenance(tmp_path: Path) -> None:
     kinds = {
         p: ("mti" if p.level > 8 and not p.on_diagonal else "none") for p in all_pairs(TWO, (4, 8, 32), (*TWO, "edge"))
