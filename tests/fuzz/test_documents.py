@@ -45,7 +45,7 @@ def documents(shelf: list[Any], known: list[str]) -> st.SearchStrategy[bytes]:
     return text_of(st.one_of(mutated(shelf), mutated(shelf), invented(known)), payloads(EXECUTED))
 
 
-@fuzz(10_000)
+@fuzz(1000)
 @example(content=b"tasks: !!python/object/apply:os.getcwd []\n")
 @example(content=b"tasks: [semseg]\nseed: [[[[[[")
 @example(content=b"\xff\xfe")
@@ -57,7 +57,7 @@ def test_an_experiment_is_read_or_refused_by_name(content: bytes) -> None:
         assert Experiment.load(experiment.dump()).dump() == experiment.dump()
 
 
-@fuzz(3000)
+@fuzz(300)
 @example(content=b"pairs: {default: [none, global], diagonal: {1: 2}}\n")
 @example(content=b"pairs: {default: !!python/name:os.system }\n")
 @given(content=documents(SPACES, list(SearchSpace.model_fields)))
@@ -79,7 +79,7 @@ def read_and_come_back(path: Path) -> None:
         assert ContextConfig.load(HOME / "contexts-again.yaml") == contexts
 
 
-@fuzz(5000)
+@fuzz(500)
 @example(
     content=b"pairs: {default: mti, diagonal: none}\nmodel: {refine: {3.4e+16: 1794, null: '0x1f', 21: search, false: 4}}\n"
 )
@@ -107,7 +107,7 @@ overrides = st.lists(
 )
 
 
-@fuzz(4000)
+@fuzz(400)
 @example(given_overrides=["plugins=[!!python/name:os.mkdir]", "=1", "seed"])
 @example(given_overrides=["seed=" + "[" * 5000])
 @given(given_overrides=overrides)
@@ -142,7 +142,7 @@ def reference_files(draw: st.DrawFn) -> bytes:
     return content.encode("utf-8", "surrogatepass")
 
 
-@fuzz(3000)
+@fuzz(300)
 @example(content=b'{"data": {}, "data": {"a": {"a": 9}}}')
 @example(content=b"[" * 5000)
 @given(content=reference_files())

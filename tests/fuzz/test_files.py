@@ -67,7 +67,7 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
     return bytes(changed[: draw(places)] if draw(st.integers(0, 3)) == 0 else changed)
 
 
-@fuzz(3000)
+@fuzz(300)
 @example(case=(".png", IMAGES[".png"][:60]))
 @example(case=(".tif", IMAGES[".tif"][:-40]))
 @example(case=(".npy", IMAGES[".npy"][:9]))
@@ -149,7 +149,7 @@ def test_a_target_that_says_it_is_turned_is_refused(tmp_path: Path, orientation:
             read_array(path)
 
 
-@fuzz(2000)
+@fuzz(200)
 @example(content=CHECKPOINT[:-1])
 @example(content=CHECKPOINT.replace(b"step", b"stop"))
 @given(content=damaged(CHECKPOINT))
@@ -161,6 +161,7 @@ def test_a_damaged_checkpoint_reads_as_before_or_is_refused(content: bytes) -> N
 
 
 def _weights() -> bytes:
+    torch.manual_seed(0)
     save_weights(torch.nn.Linear(8, 4), HOME / "seed.safetensors")
     return (HOME / "seed.safetensors").read_bytes()
 
@@ -169,7 +170,7 @@ WEIGHTS = _weights()
 INTACT = load(WEIGHTS)
 
 
-@fuzz(2000)
+@fuzz(200)
 @example(content=WEIGHTS[:-1])
 @example(content=WEIGHTS[:-1] + b"!")
 @given(content=damaged(WEIGHTS))
@@ -243,7 +244,7 @@ def _tar(*members: tuple[str, bytes, bytes]) -> bytes:
 PLAIN = _tar(("a/x", tarfile.REGTYPE, b"1" * 700), ("a/y", tarfile.REGTYPE, b"2" * 10))
 
 
-@fuzz(2000)
+@fuzz(200)
 @example(content=PLAIN[:700], number=0)
 @example(content=PLAIN.replace(b"a/x", b"../"), number=1)
 @given(content=damaged(PLAIN), number=st.integers(0, 10**9))
