@@ -21,6 +21,7 @@ import torch
 from analysis.bench.heads import Setup
 from analysis.bench.rows import ROWS, Row
 from analysis.bench.table import cell
+from atrcnas.engine.devices import keep_freed_memory
 from atrcnas.engine.run_folder import commit
 from atrcnas.ground.files import write_json
 
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()  # as a run does on the CPU; both sides have it
     setup = SETUPS[args.device]
     report: dict[str, Any] = {
         "machine": machine(args.device),

@@ -68,11 +68,16 @@ class GivenFeatures(nn.Module):
         level = str(BASE_LEVEL)
         self.stems, self.heads = net.stems[level], net.heads
         self.labels = net.labels[level]
+        self.as_published = refiner is not None
         self.refiner = net.refiners[level] if refiner is None else refiner
+
+    def task_features(self, x: Tensor) -> dict[str, Tensor]:
+        """Task -> [B, C, h, w]; beside a reference refiner one stem after another, as published."""
+        return {task: stem(x) for task, stem in self.stems.items()} if self.as_published else self.stems(x)
 
     def forward(self, x: Tensor, mixture: Mixture | None = None) -> dict[str, dict[str, Tensor]]:
         """Map neck features [B, C_in, h, w] to predictions, label logits and refined features, each by task."""
-        own = {task: stem(x) for task, stem in self.stems.items()}
+        own = self.task_features(x)
         labels = {task: branch(x) for task, branch in self.labels.items()}
         refined = own | self.refiner(own, labels, None, mixture)
         predictions = {task: head({BASE_LEVEL: refined[task]}) for task, head in self.heads.items()}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network
 from analysis.bench.measure import Step, interleaved
 from analysis.bench.rows import PRESET, channels_last, preset
+from atrcnas.engine.devices import keep_freed_memory
 from atrcnas.spec.pairs import BASE_LEVEL
 
 
@@ -27,11 +28,11 @@ def steps_of(heads: GivenFeatures, x: Tensor) -> dict[str, Step]:
         return {task: module(x) for task, module in modules.items()}
 
     own, labels = (
-        {task: out.detach().requires_grad_() for task, out in each(modules).items()}
-        for modules in (heads.stems, heads.labels)
+        {task: out.detach().requires_grad_() for task, out in maps.items()}
+        for maps in (heads.task_features(x), each(heads.labels))
     )
     return {
-        "task features": lambda turn: backward(list(each(heads.stems).values())),
+        "task features": lambda turn: backward(list(heads.task_features(x).values())),
         "label branches": lambda turn: backward(list(each(heads.labels).values())),
         "contexts": lambda turn: backward(list(heads.refiner(own, labels, None, None).values())),
         "prediction heads": lambda turn: backward(
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    keep_freed_memory()
     setup = Setup()
     net = network(setup, preset(setup, PRESET))
     x = neck_features(setup, net)

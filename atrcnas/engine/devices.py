@@ -7,7 +7,9 @@ the first process alone writes.
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import sys
 
 import torch
 from lightning_fabric import Fabric
@@ -17,6 +19,8 @@ from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.experiment import Experiment
 
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD = -1, -3, 2**25
 
 
 def connect(experiment: Experiment) -> Fabric:
@@ -46,7 +50,20 @@ def connect(experiment: Experiment) -> Fabric:
         precision=_PRECISIONS[experiment.precision],  # type: ignore[arg-type]
     )
     fabric.launch()
+    if not gpu:
+        keep_freed_memory()
     return fabric
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next step, which wants as much again.
+
+    By default it returns large blocks to the kernel, and each of their pages costs a fault when it is next touched.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 def place(fabric: Fabric, module: nn.Module, precision: str) -> None:

@@ -30,7 +30,7 @@ _NODE = "autograd::engine::evaluate_function"  # around each node of the backwar
 # Name of a module below `net` -> the part, and how deep in the tree of modules it lies.
 _TOPS = {
     "backbone": ("backbone", 2),
-    "stems": ("task features", 4),
+    "stems": ("task features", 3),
     "labels": ("label branches", 4),
     "initial": ("initial predictions", 4),
     "propagate": ("propagation", 3),

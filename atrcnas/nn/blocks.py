@@ -28,6 +28,12 @@ class ConvBN(nn.Sequential):
             raise TypeError("the BatchNorm was folded")
         return norm
 
+    def finish(self, y: Tensor) -> Tensor:
+        """Everything behind the convolution."""
+        for layer in list(self)[1:]:
+            y = layer(y)
+        return y
+
 
 class Residual(nn.Module):
     """ResNet's block: ``relu(body(x) + shortcut(x))``; the shortcut is projected when widths differ."""
@@ -95,11 +101,17 @@ class PairConvBN(nn.Module):
         Returns:
             [B, n*d, H, W], before the activation.
         """
-        weight = self._pick(self.weight, rows)
-        groups = len(rows) if grouped else 1
+        return self.normalise(self.convolve(x, rows, grouped), rows)
+
+    def convolve(self, x: Tensor, rows: tuple[int, ...], grouped: bool) -> Tensor:
+        """The convolution of ``forward``."""
+        bias = None if self.folded_bias is None else self._pick(self.folded_bias, rows)
+        return F.conv2d(x, self._pick(self.weight, rows), bias, groups=len(rows) if grouped else 1)
+
+    def normalise(self, y: Tensor, rows: tuple[int, ...]) -> Tensor:
+        """The BatchNorm of ``forward``."""
         if self.folded_bias is not None:
-            return F.conv2d(x, weight, self._pick(self.folded_bias, rows), groups=groups)
-        y = F.conv2d(x, weight, groups=groups)
+            return y
         scale = None if self.scale is None else self._pick(self.scale, rows)
         shift = None if self.shift is None else self._pick(self.shift, rows)
         # `.data`: autograd must not take the update of some pairs' statistics for a change of what others saved.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atrcnas.nn import winograd
 from atrcnas.nn.blocks import ConvBN, basic_block, bottleneck_block
 
 
@@ -17,6 +18,37 @@ def stem(name: str, in_width: int, out_width: int) -> nn.Module:
         return ConvBN(in_width, out_width, 3)
     block = bottleneck_block if name == "bottleneck2" else basic_block
     return nn.Sequential(block(in_width, out_width), block(out_width, out_width))
+
+
+class TaskFeatures(nn.ModuleDict):
+    """One stem per task, at one level.
+
+    Args:
+        name: as in ``model.task_features``, not "none".
+        tasks: their names.
+        in_width: channels of the neck's map.
+        out_width: C.
+    """
+
+    def __init__(self, name: str, tasks: Iterable[str], in_width: int, out_width: int) -> None:
+        super().__init__({task: stem(name, in_width, out_width) for task in tasks})
+
+    def forward(self, x: Tensor, carried: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """Map [B, C_in, H, W] to task -> [B, C, H, W].
+
+        Args:
+            x: shared by all tasks.
+            carried: task -> [B, C_carried, h, w], resized and joined to ``x`` for that task alone.
+        """
+        if carried is not None:
+            size = x.shape[-2:]
+            return {task: one(torch.cat([x, resize(carried[task], size)], dim=1)) for task, one in self.items()}
+        stems = list(self.values())
+        weights = [one[0].weight for one in stems if isinstance(one, ConvBN)]
+        if self.training and len(weights) == len(stems) and winograd.pays(x, weights):
+            maps = winograd.conv3x3(x, weights)
+            return {task: one.finish(y) for (task, one), y in zip(self.items(), maps, strict=True)}
+        return {task: one(x) for task, one in self.items()}
 
 
 class LabelBranch(nn.Sequential):

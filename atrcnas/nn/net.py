@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
-from atrcnas.nn.heads import Head, LabelBranch, predictor, resize, stem
+from atrcnas.nn.heads import Head, LabelBranch, TaskFeatures, predictor, resize
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.propagate import Propagate
 from atrcnas.nn.relations import ContextRefiner, label_tasks
@@ -96,9 +96,7 @@ class MultiTaskNet(nn.Module):
         finest_to_come = self.model.propagate and level != self.levels[-1]
         carried = self.widths[level * 2] if finest_to_come else 0
         if model.task_features != "none":
-            self.stems[key] = nn.ModuleDict(
-                {name: stem(model.task_features, in_width + carried, width) for name in tasks}
-            )
+            self.stems[key] = TaskFeatures(model.task_features, tasks, in_width + carried, width)
         if model.deep_supervision:
             self.initial[key] = nn.ModuleDict(
                 {name: predictor(width, task.num_channels) for name, task in tasks.items()}
@@ -183,15 +181,9 @@ class MultiTaskNet(nn.Module):
     def _task_features(
         self, level: int, features: Tensor, carried: dict[str, Tensor] | None, outputs: Outputs
     ) -> dict[str, Tensor]:
-        stems = self._part(self.stems, level)
-        if not stems:
+        if str(level) not in self.stems:
             return dict.fromkeys(self.all_tasks, features)
-        own: dict[str, Tensor] = {}
-        for name, module in stems.items():
-            joined = features
-            if carried is not None:
-                joined = torch.cat([features, resize(carried[name], features.shape[-2:])], dim=1)
-            own[name] = module(joined)
+        own = self.stems[str(level)](features, carried)
         for name, module in self._part(self.initial, level).items():
             outputs.initial[name, level] = module(own[name])
         return own

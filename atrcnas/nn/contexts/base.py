@@ -106,21 +106,22 @@ class Projection(nn.Module):
 
     def forward(self, context: Context, features: dict[str, Tensor], rows: tuple[int, ...]) -> Tensor:
         """Project features [B, C, H, W] per task to [B, n*d, H, W], rows in the given order."""
-        d = context.out_width
-        parts: dict[int, Tensor] = {}
-        for task, group in context.rows_by(rows, self.role).items():
-            projected = self.first(features[task], group, grouped=False)
-            parts.update(zip(group, projected.split(d, dim=1), strict=True))
-        return self.finish(torch.cat([parts[row] for row in rows], dim=1), rows)
+        groups = context.rows_by(rows, self.role)
+        parts = [self.first.convolve(features[task], group, grouped=False) for task, group in groups.items()]
+        order = [row for group in groups.values() for row in group]
+        if tuple(order) != rows:
+            alone = [row for part in parts for row in part.split(context.out_width, dim=1)]
+            parts = [alone[order.index(row)] for row in rows]
+        return self.finish(self.first.normalise(torch.cat(parts, dim=1), rows), rows)
 
     def finish(self, first: Tensor, rows: tuple[int, ...]) -> Tensor:
         """Everything behind the first layer's BatchNorm."""
         if self.second is None:
             return self._activate(first)
-        return self._activate(self.second(F.relu(first), rows, grouped=True))
+        return self._activate(self.second(F.relu_(first), rows, grouped=True))
 
     def _activate(self, x: Tensor) -> Tensor:
-        return F.softplus(x) if self.last == "softplus" else F.relu(x)
+        return F.softplus(x) if self.last == "softplus" else F.relu_(x)
 
 
 def to_tokens(x: Tensor, num_pairs: int) -> Tensor:
