@@ -127,10 +127,15 @@ class Folder:
         """
         counts = {name: len(names) for name, names in options.class_names.items()} | options.classes
         for name, count in counts.items():
-            task = TASKS[name]
-            if task.target != "classes":
-                raise ConfigError(f"data.options.classes.{name}: task '{name}' has no classes. Remove the entry.")
-            task.with_options(count)
+            where = f"data.options.{'classes' if name in options.classes else 'class_names'}.{name}"
+            if name not in TASKS:
+                raise ConfigError(f"{where}: {TASKS.miss(name)}")
+            if TASKS[name].target != "classes":
+                raise ConfigError(f"{where}: task '{name}' has no classes. Remove the entry.")
+            try:
+                TASKS[name].with_options(count)
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {error}") from error
         for name in options.values:
             if name not in TASKS:
                 raise ConfigError(f"data.options.values.{name}: {TASKS.miss(name)}")

@@ -126,15 +126,13 @@ class Experiment(Spec):
         Raises:
             ConfigError: a class count is missing or contradicts the task table.
         """
-        counts = resolve(DATASETS[self.data.name].source).num_classes(self.data_options())
-        tasks = {}
-        for name in self.all_tasks:
-            options = self.task_options.get(name, TaskOptions()).given()
-            try:
-                tasks[name] = TASKS[name].with_options(counts.get(name), **options)
-            except ConfigError as error:
-                raise ConfigError(f"{self._where}: {error}") from error
-        return tasks
+        data_options = self.data_options()
+        given = {name: self.task_options.get(name, TaskOptions()).given() for name in self.all_tasks}
+        try:
+            counts = resolve(DATASETS[self.data.name].source).num_classes(data_options)
+            return {name: TASKS[name].with_options(counts.get(name), **given[name]) for name in self.all_tasks}
+        except ConfigError as error:
+            raise ConfigError(f"{self._where}: {error}") from error
 
     def search_space(self) -> SearchSpace:
         """The search space, checked against the tasks and the neck.

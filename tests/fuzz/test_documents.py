@@ -49,6 +49,9 @@ def documents(shelf: list[Any], known: list[str]) -> st.SearchStrategy[bytes]:
 @example(content=b"tasks: !!python/object/apply:os.getcwd []\n")
 @example(content=b"tasks: [semseg]\nseed: [[[[[[")
 @example(content=b"\xff\xfe")
+@example(content=b"tasks: [sal]\ndata: {name: folder, options: {root: x, classes: {none: 11}}}\n")
+@example(content=b"tasks: [sal]\ndata: {name: folder, options: {root: x, classes: {sal: 11}}}\n")
+@example(content=b"tasks: [sal]\ndata: {name: folder, options: {root: x, class_names: {depth: [a, b]}}}\n")
 @given(content=documents(EXPERIMENTS, list(Experiment.model_fields)))
 def test_an_experiment_is_read_or_refused_by_name(content: bytes) -> None:
     path = written("experiment.yaml", content)
