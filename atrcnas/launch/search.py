@@ -16,8 +16,9 @@ from atrcnas.engine.run_folder import JOURNAL, RunFolder, commit
 from atrcnas.engine.search import search as search_by_gradient
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.ground.registry import resolve
+from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
-from atrcnas.launch.pool import Pool, open_pool
+from atrcnas.launch.pool import Pool
 from atrcnas.launch.supernet import SCORE, train_evenly
 from atrcnas.launch.trial import TRAIN, context_config
 from atrcnas.launch.trials import Sample, Trial, Trials, progress

@@ -14,8 +14,9 @@ from atrcnas.engine.compare_table import text
 from atrcnas.engine.run_folder import JOURNAL, RunFolder
 from atrcnas.ground.errors import AtrcnasError, RunError
 from atrcnas.ground.files import read_yaml, write_yaml
+from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
-from atrcnas.launch.pool import Pool, open_pool
+from atrcnas.launch.pool import Pool
 from atrcnas.launch.search import search
 from atrcnas.launch.trial import said_to, train_once
 from atrcnas.spec.context_config import ContextConfig

@@ -1,6 +1,6 @@
 """A worker process: takes calls as JSON lines on its input, answers on its output, ends with its driver.
 
-``python -m atrcnas.launch.worker``, started by :class:`atrcnas.launch.pool.Processes`. What a call prints goes to the
+``python -m atrcnas.launch.worker``, started by :class:`atrcnas.launch.processes.Processes`. What a call prints goes to the
 error stream, so that nothing but answers is on the output.
 """
 

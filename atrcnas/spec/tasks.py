@@ -89,7 +89,9 @@ class Task:
         if num_classes is not None and (channels is None or self.count_varies):
             channels = label_channels = num_classes
         elif self.target == "classes" and num_classes is not None and num_classes != (label_channels or channels):
-            raise ConfigError(f"task '{self.name}' has {label_channels or channels} classes, the data set says {num_classes}.")
+            raise ConfigError(
+                f"task '{self.name}' has {label_channels or channels} classes, the data set says {num_classes}."
+            )
         return replace(
             self,
             channels=channels,

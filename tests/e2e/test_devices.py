@@ -76,6 +76,19 @@ def test_torchruns_environment_is_understood(tmp_path: Path) -> None:
     equal_to_one_process(tmp_path)
 
 
+@pytest.mark.slow
+def test_slurms_environment_is_understood(tmp_path: Path) -> None:
+    job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "search", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "1"}
+    env = environment(**job, SLURM_NNODES="2", SLURM_LOCALID="0")
+    search_in(
+        tmp_path,
+        [{**env, "SLURM_PROCID": str(rank), "SLURM_NODEID": str(rank)} for rank in (0, 1)],
+        "num_nodes=2",
+        "devices=1",
+    )
+    equal_to_one_process(tmp_path)
+
+
 def test_a_batch_has_to_divide_among_the_processes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"search\.batch_size: expected a multiple of the 3 processes"):
         search(Experiment.load(TINY, ["devices=3"]), tmp_path / "run")

@@ -13,7 +13,7 @@ import pytest
 
 from atrcnas.engine.finished import read_results
 from atrcnas.ground.errors import RunError
-from atrcnas.launch.pool import open_pool
+from atrcnas.launch.engines import open_pool
 from atrcnas.launch.sweep import sweep
 from atrcnas.spec.launch import LaunchSpec
 from tests.e2e.test_sweep import each_trial_is_whole_and_its_own, spec
@@ -98,6 +98,29 @@ def test_a_local_ray_starts_by_itself_and_reserves_what_is_asked(tmp_path: Path)
         assert ray.cluster_resources()["CPU"] >= 1
         assert not ray._private.worker.global_worker.node.webui_url, "no dashboard"
     assert not ray.is_initialized()
+
+
+def test_resources_no_node_has_are_refused_on_a_local_ray() -> None:
+    wanted = LaunchSpec(engine="ray", resources={"GPU": 99, "tpu": 1})
+    with (
+        pytest.raises(RunError, match=r"launch\.resources: no node has .*'GPU': 99.*there are .*'tpu': 0"),
+        open_pool(wanted),
+    ):
+        pass
+    assert not ray.is_initialized()
+
+
+def test_a_cluster_that_lacks_the_resources_yet_is_waited_for(
+    cluster: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    launch = LaunchSpec(engine="ray", workers=1, address=cluster.address, resources={"CPU": 1, "special": 1})
+    with open_pool(launch) as pool:
+        waiting = pool.submit(FAULT, {"folder": str(tmp_path / "one")})
+        assert "no node has {'CPU': 1, 'special': 1}" in capfd.readouterr().err
+        time.sleep(1)
+        assert not waiting.done()
+        cluster.add_node(num_cpus=1, resources={"special": 1})
+        assert waiting.result(timeout=120)["calls"] == 1
 
 
 def test_an_address_without_ray_is_one_message() -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from atrcnas.ground.errors import RunError
-from atrcnas.launch.pool import RERUNS, Local, Pool, open_pool
+from atrcnas.launch.engines import open_pool
+from atrcnas.launch.local import Local
+from atrcnas.launch.pool import RERUNS, Pool
 from atrcnas.spec.launch import LaunchSpec
 from tests.unit.launch.fake import FAULT
 
@@ -58,7 +60,7 @@ def test_a_call_in_this_process_leaves_the_generators_as_they_were() -> None:
 
 DRIVER = """
 import sys, time
-from atrcnas.launch.pool import Processes
+from atrcnas.launch.processes import Processes
 pool = Processes(1)
 print(pool.submit("tests.unit.launch.fake:fault", {"folder": sys.argv[1]}).result()["pid"], flush=True)
 pool.submit("tests.unit.launch.fake:fault", {"folder": sys.argv[1], "sleeps": 1000})
