@@ -15,13 +15,10 @@ from atrcnas.engine.costs import Latency, measure_compiled, measure_costs
 from atrcnas.engine.finished import read_results
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.run_folder import RunFolder
+from atrcnas.engine.scores import Scores
 from atrcnas.ground.files import write_atomically, write_json
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.objectives.decode import DECODERS
-from atrcnas.objectives.gain import selection_score
-from atrcnas.objectives.metrics import METRICS
 from atrcnas.spec.experiment import Experiment
-from atrcnas.spec.tasks import Task
 
 NUM_SAMPLES = 4
 
@@ -47,14 +44,15 @@ def evaluate(run: str | Path, held_lock: bool = False, compiled: bool = False) -
     net = load_network(folder)
     device = torch.device("cuda" if torch.cuda.is_available() and experiment.devices != "cpu" else "cpu")
     with nullcontext() if held_lock else folder.locked():
-        scores, size = _score(experiment, net.to(device), device, folder.samples)
-        first = {name: next(iter(figures.values())) for name, figures in scores.items()}
-        tasks = experiment.resolved_tasks()
+        resolved = experiment.resolved_tasks()
+        scores = Scores({name: resolved[name] for name in experiment.tasks}, device, alone=True)
+        size = _run_through(experiment, net.to(device), device, scores, folder.samples)
+        figures = scores.compute()
         results = {
             "experiment": experiment.name,
             "seed": experiment.seed,
-            "scores": scores,
-            "selection": selection_score(first, [tasks[name] for name in experiment.tasks]),
+            "scores": figures,
+            "selection": scores.selection(figures),
             "costs": {"image_size": list(size), **measure_costs(net.cpu(), size)},
         }
         write_json(folder.results, results)
@@ -72,30 +70,25 @@ def add_latency(folder: RunFolder, form: str, latency: Latency) -> dict[str, Any
 
 
 @torch.no_grad()
-def _score(
-    experiment: Experiment, net: MultiTaskNet, device: torch.device, samples: Path
-) -> tuple[dict[str, dict[str, float]], tuple[int, int]]:
-    tasks = {name: task for name, task in experiment.resolved_tasks().items() if name in experiment.tasks}
-    metrics = {name: METRICS[task.metric].build(task).to(device) for name, task in tasks.items()}
-    for metric in metrics.values():
-        metric.distributed_available_fn = lambda: False  # one process alone scores
+def _run_through(
+    experiment: Experiment, net: MultiTaskNet, device: torch.device, scores: Scores, samples: Path
+) -> tuple[int, int]:
+    """Score the validation split and save some samples; return the size of the last image."""
     loader = validation_loader(experiment, open_source(experiment, "val"), 1)
     shown = set(np.linspace(0, len(loader) - 1, NUM_SAMPLES, dtype=int).tolist())  # neighbours are often alike
     size = (0, 0)
     for number, batch in enumerate(loader):
         batch, size = batch.to(device), batch.sizes[0]
         outputs = net(batch.image, batch.image_valid)
-        decoded = {name: DECODERS[task.decode].function(outputs.predictions[name]) for name, task in tasks.items()}
-        for name, metric in metrics.items():
-            metric.update(decoded[name], batch.targets[name], batch.valid[name])
+        decoded = scores.update(outputs.predictions, batch)
         if number in shown:
-            _save_sample(samples / f"{number:06d}.npz", batch, decoded, tasks)
-    return {name: {k: float(v) for k, v in metric.compute().items()} for name, metric in metrics.items()}, size
+            _save_sample(samples / f"{number:06d}.npz", batch, decoded)
+    return size
 
 
-def _save_sample(path: Path, batch: Batch, decoded: Mapping[str, torch.Tensor], tasks: Mapping[str, Task]) -> None:
+def _save_sample(path: Path, batch: Batch, decoded: Mapping[str, torch.Tensor]) -> None:
     arrays: dict[str, Any] = {"image": batch.image[0].permute(1, 2, 0).cpu().numpy()}
-    for name in tasks:
+    for name in decoded:
         arrays[f"prediction.{name}"] = as_map(decoded[name])
         arrays[f"target.{name}"] = as_map(batch.targets[name])
         arrays[f"valid.{name}"] = batch.valid[name][0].cpu().numpy()

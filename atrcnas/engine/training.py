@@ -15,18 +15,15 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torchmetrics import Metric
 
 from atrcnas.data.loading import Batch
 from atrcnas.engine.finite import FiniteCheck
 from atrcnas.engine.records import Table, metric_rows
+from atrcnas.engine.scores import Scores
 from atrcnas.engine.stopping import StopRequest
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet, Outputs
 from atrcnas.nn.sync_norm import SyncBatchNorm
-from atrcnas.objectives.decode import DECODERS
-from atrcnas.objectives.gain import selection_score
-from atrcnas.objectives.metrics import METRICS
 from atrcnas.objectives.objective import Objective
 from atrcnas.objectives.processes import average, mean_over_processes, num_processes
 from atrcnas.sampling.schedules import poly
@@ -69,9 +66,6 @@ class Training:
         for refiner in net.refiners.values():
             refiner.recompute = recipe.activation_checkpointing  # type: ignore[assignment]
         self.sync_batchnorm = sync_batchnorm and num_processes() > 1
-        self.metrics: dict[str, Metric] = {
-            name: METRICS[task.metric].build(task).to(fabric.device) for name, task in tasks.items()
-        }
         self.weights = [parameter for parameter in net.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.SGD(
             self.weights, recipe.learning_rate, momentum=recipe.momentum, weight_decay=recipe.weight_decay
@@ -205,16 +199,17 @@ class Training:
         average(buffer for buffer in self.net.buffers() if buffer.is_floating_point())
         self.finite.check_weights(self.net, self.step)
         self.net.eval()
-        for metric in self.metrics.values():
-            metric.reset()
+        collected = Scores(self.tasks, self.fabric.device)
         for batch in batches:
             if num_processes() == 1:
                 stop.check(self.step)
-            self._score(batch.to(self.fabric.device))
+            batch = batch.to(self.fabric.device)
+            with self.fabric.autocast():
+                outputs: Outputs = self.net(batch.image, batch.image_valid, self.validation_mixture())
+            collected.update(outputs.predictions, batch)
         self.net.train()
-        self.scores = {name: {k: float(v) for k, v in m.compute().items()} for name, m in self.metrics.items()}
-        first = {name: next(iter(figures.values())) for name, figures in self.scores.items()}
-        self.selection = selection_score(first, self.tasks.values())
+        self.scores = collected.compute()
+        self.selection = collected.selection(self.scores)
         rows = metric_rows(self.step, "val", "", {"selection": self.selection})
         for name, figures in self.scores.items():
             rows += metric_rows(self.step, "val", name, figures)
@@ -223,18 +218,3 @@ class Training:
         better = self.selection > self.best
         self.best = max(self.selection, self.best)
         return better
-
-    def _score(self, batch: Batch) -> None:
-        with self.fabric.autocast():
-            outputs: Outputs = self.net(batch.image, batch.image_valid, self.validation_mixture())
-        for name, task in self.tasks.items():
-            self._update(name, DECODERS[task.decode].function(outputs.predictions[name]), batch)
-
-    def _update(self, name: str, decoded: Tensor, batch: Batch) -> None:
-        metric, target, valid = self.metrics[name], batch.targets[name], batch.valid[name]
-        if len(set(batch.sizes)) == 1:
-            metric.update(decoded, target, valid)
-            return
-        for i, (height, width) in enumerate(batch.sizes):  # a metric may depend on the image's own size
-            cut = (slice(i, i + 1), ..., slice(height), slice(width))
-            metric.update(decoded[cut], target[cut], valid[cut])

@@ -20,14 +20,12 @@ from atrcnas.data.loading import open_source, validation_loader
 from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint
 from atrcnas.engine.networks import supernet
 from atrcnas.engine.run_folder import RunFolder
+from atrcnas.engine.scores import Scores
 from atrcnas.engine.search import search
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.launch.trials import Pools, Trials
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.objectives.decode import DECODERS
-from atrcnas.objectives.gain import selection_score
-from atrcnas.objectives.metrics import METRICS
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import TrialsSpec
@@ -94,13 +92,9 @@ def _trained(experiment_json: str, run: str) -> MultiTaskNet:
 def _selection(experiment: Experiment, net: MultiTaskNet, kinds: Mapping[Pair, str]) -> float:
     tasks = {name: task for name, task in experiment.resolved_tasks().items() if name in experiment.tasks}
     device = next(net.parameters()).device
-    metrics = {name: METRICS[task.metric].build(task).to(device) for name, task in tasks.items()}
+    scores = Scores(tasks, device, alone=True)
     mixture = Mixture.one_hot(kinds).to(device)
     for batch in validation_loader(experiment, open_source(experiment, "val"), 1):
         batch = batch.to(device)
-        predictions = net(batch.image, batch.image_valid, mixture).predictions
-        for name, task in tasks.items():
-            decoded = DECODERS[task.decode].function(predictions[name])
-            metrics[name].update(decoded, batch.targets[name], batch.valid[name])
-    scores = {name: float(next(iter(metric.compute().values()))) for name, metric in metrics.items()}
-    return selection_score(scores, tasks.values())
+        scores.update(net(batch.image, batch.image_valid, mixture).predictions, batch)
+    return scores.selection(scores.compute())

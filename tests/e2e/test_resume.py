@@ -37,14 +37,15 @@ def dies_at(monkeypatch: pytest.MonkeyPatch, kind: type[Training], step: int) ->
 
 def signalled_in(monkeypatch: pytest.MonkeyPatch, method: str, step: int) -> None:
     """A cluster's SIGTERM arrives while ``method`` runs."""
-    whole = getattr(Training, method)
+    owner = SearchTraining if method in vars(SearchTraining) else Training
+    whole = getattr(owner, method)
 
     def patched(self: Training, *arguments: object) -> object:
         if self.step == step:
             os.kill(os.getpid(), signal.SIGTERM)
         return whole(self, *arguments)
 
-    monkeypatch.setattr(Training, method, patched)
+    monkeypatch.setattr(owner, method, patched)
 
 
 def same_states(first: object, second: object, where: str = "") -> None:
@@ -110,7 +111,9 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("method", "step"), [("losses", 4), ("_score", 3)], ids=["in a step", "in a validation"])
+@pytest.mark.parametrize(
+    ("method", "step"), [("losses", 4), ("validation_mixture", 3)], ids=["in a step", "in a validation"]
+)
 def test_a_cluster_may_stop_a_search_at_any_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, step: int
 ) -> None:
@@ -145,8 +148,8 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys
 def test_the_best_weights_are_kept_though_the_last_state_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scores = iter([0.9, 0.1])
-    monkeypatch.setattr("atrcnas.engine.training.selection_score", lambda *_: next(scores))
+    scores = iter([0.9, 0.1, 0.9])  # the last when the run is scored
+    monkeypatch.setattr("atrcnas.engine.training.Scores.selection", lambda *_: next(scores))
     retrain(Experiment.load(TINY), ContextConfig.load("baseline"), tmp_path / "run")
     last = read_checkpoint(tmp_path / "run/retrain/checkpoints/last.ckpt")
     previous = read_checkpoint(tmp_path / "run/retrain/checkpoints/previous.ckpt")

@@ -56,6 +56,17 @@ def test_seeds_of_one_configuration_are_one_row(runs: list[Path]) -> None:
     assert local.scores["depth"].std is None and local.delta_m is None
 
 
+def test_where_a_run_was_computed_makes_no_other_configuration(tmp_path: Path) -> None:
+    here, there = make_run(tmp_path / "here", 0.4, 1.0), make_run(tmp_path / "there", 0.5, 1.0, seed=1)
+    experiment = RunFolder(there).load_experiment()
+    moved = experiment.replace(name="other", devices="cpu", launch={"engine": "processes", "workers": 2})
+    write_yaml(RunFolder(there).experiment, moved.dump())
+    assert len(compare([here, there]).rows) == 1
+    other = moved.replace(retrain={"steps": experiment.retrain.steps + 1})
+    write_yaml(RunFolder(there).experiment, other.dump())
+    assert len(compare([here, there]).rows) == 2
+
+
 def test_latencies_of_deployed_forms_lie_beside_the_one_compared(runs: list[Path]) -> None:
     latency = {"median": 1.0, "low": 1.0, "high": 1.0, "repeats": 20, "threads": 1, "device": "cpu"}
     for form in ("onnxruntime", "compiled"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,9 +10,8 @@ import torch
 
 from atrcnas import Experiment
 from atrcnas.data.loading import Batch, open_source, validation_loader
-from atrcnas.engine.training import Training
+from atrcnas.engine.scores import Scores
 from atrcnas.ground.errors import ConfigError
-from atrcnas.objectives.metrics import METRICS
 from atrcnas.spec.tasks import TASKS
 from tests.conftest import TINY
 from tests.unit.objectives.conftest import make_example
@@ -24,7 +22,8 @@ TOLERANCE = 0.055  # of the diagonal: a diagonal neighbour is within it in the l
 
 def scored(example: Any, groups: list[list[int]]) -> dict[str, float]:
     """Figures after validation batches of the images in ``groups``, each padded to the largest of its group."""
-    name, metric = example.task.name, METRICS[example.task.metric].build(example.task)
+    name = example.task.name
+    scores = Scores({name: example.task}, torch.device("cpu"))
     for group in groups:
         sizes = [SIZES[i] for i in group]
         cut = (group, ..., slice(max(h for h, _ in sizes)), slice(max(w for _, w in sizes)))
@@ -32,8 +31,8 @@ def scored(example: Any, groups: list[list[int]]) -> dict[str, float]:
         for one, (height, width) in zip(valid, sizes, strict=True):
             one[height:], one[:, width:] = False, False
         batch = Batch(torch.empty(0), None, {name: target}, {name: valid}, [], sizes)
-        Training._update(SimpleNamespace(metrics={name: metric}), name, decoded, batch)  # type: ignore[arg-type]
-    return {figure: float(value) for figure, value in metric.compute().items()}
+        scores.add(name, decoded, batch)
+    return scores.compute()[name]
 
 
 @pytest.mark.parametrize("name", TASKS.names)
