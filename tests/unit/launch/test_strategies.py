@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -24,7 +25,14 @@ from atrcnas.spec.recipe import TrialsSpec
 from atrcnas.spec.strategies import STRATEGIES
 from tests.unit.launch.fake import POOLS, SCORE, true_score
 
-WITHOUT_RL = [strategy.name for strategy in STRATEGIES if not strategy.by_gradient and strategy.name != "rl"]
+NO_TIANSHOU = pytest.mark.skipif(
+    importlib.util.find_spec("tianshou") is None, reason="needs tianshou==0.4.11, gym==0.26.2"
+)
+BY_TRIALS = [
+    pytest.param(strategy.name, marks=NO_TIANSHOU if strategy.name == "rl" else ())
+    for strategy in STRATEGIES
+    if not strategy.by_gradient
+]
 
 
 def explore(
@@ -61,7 +69,7 @@ def three() -> Iterator[Pool]:
         yield pool
 
 
-@pytest.mark.parametrize("name", WITHOUT_RL)
+@pytest.mark.parametrize("name", BY_TRIALS)
 def test_every_score_belongs_to_its_config_with_three_at_once(name: str, tmp_path: Path, three: Pool) -> None:
     trials = explore(name, tmp_path / "a", at_once=3, pool=three)
     assert len(trials) == 30
@@ -72,14 +80,14 @@ def test_every_score_belongs_to_its_config_with_three_at_once(name: str, tmp_pat
     assert all(entry["score"] == true_score(entry["sample"]) for entry in journal.entries)
 
 
-@pytest.mark.parametrize("name", WITHOUT_RL)
+@pytest.mark.parametrize("name", BY_TRIALS)
 def test_which_of_three_ends_first_makes_no_difference(name: str, tmp_path: Path, three: Pool) -> None:
     assert course(explore(name, tmp_path / "a", at_once=3, pool=three)) == course(
         explore(name, tmp_path / "b", at_once=3)
     )
 
 
-@pytest.mark.parametrize("name", WITHOUT_RL)
+@pytest.mark.parametrize("name", BY_TRIALS)
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_after_a_kill_the_course_is_the_same_and_nothing_is_scored_twice(
     name: str, at_once: int, tmp_path: Path
