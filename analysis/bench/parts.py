@@ -1,24 +1,56 @@
-"""Where the fixed network's step spends its time, beside the reference structure: `python -m analysis.bench.parts`.
+"""Where the fixed network's time goes, beside the reference structure: `python -m analysis.bench.parts`.
 
-Task features and label branches are the same convolutions in both; only the contexts differ.
+Training steps of both, ours in inference (BatchNorm folded), and the multiply-adds of one forward pass: the multi-task
+baseline has task features and prediction heads alone.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network
 from analysis.bench.measure import Step, interleaved
 from analysis.bench.rows import PRESET, channels_last, preset
 from atrcnas.engine.devices import keep_freed_memory
+from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.spec.pairs import BASE_LEVEL
 
 
 def backward(outs: list[Tensor]) -> None:
     torch.autograd.backward(outs, [torch.ones_like(out) for out in outs])
+
+
+def forward_of(heads: GivenFeatures, x: Tensor) -> dict[str, Step]:
+    """Forward of each part alone, without gradients."""
+    with torch.inference_mode():
+        own = heads.task_features(x)
+        labels = {task: branch(x) for task, branch in heads.labels.items()}
+
+    def run(part: Callable[[], object]) -> Step:
+        def step(turn: int) -> None:
+            with torch.inference_mode():
+                part()
+
+        return step
+
+    return {
+        "task features": run(lambda: heads.task_features(x)),
+        "label branches": run(lambda: [branch(x) for branch in heads.labels.values()]),
+        "contexts": run(lambda: heads.refiner(own, labels, None, None)),
+        "prediction heads": run(lambda: [head({BASE_LEVEL: own[task]}) for task, head in heads.heads.items()]),
+    }
+
+
+def multiply_adds(step: Step) -> float:
+    """Of one call, in 10**9."""
+    with FlopCounterMode(display=False) as counter:
+        step(0)
+    return counter.get_total_flops() / 2e9
 
 
 def steps_of(heads: GivenFeatures, x: Tensor) -> dict[str, Step]:
@@ -52,10 +84,13 @@ def main() -> None:
     net = network(setup, preset(setup, PRESET))
     x = neck_features(setup, net)
     ours, reference = steps_of(GivenFeatures(net), channels_last(x)), steps_of(in_reference_structure(net), x)
-    print(f"{'part (ms, forward and backward)':34s} {'ours':>8s} {'reference':>10s}")
+    deployed = forward_of(GivenFeatures(fold_batch_norm(net)), channels_last(x.detach()))
+    print(f"{'':18s}{'step, ms':>10s}{'reference':>11s}{'inference, ms':>15s}{'G multiply-adds':>17s}")
     for part in ours:
-        taken = interleaved({"ours": ours[part], "reference": reference[part]}, "cpu", args.repeats, warmup=2)
-        print(f"{part:34s} {1e3 * taken['ours']['median_s']:8.1f} {1e3 * taken['reference']['median_s']:10.1f}")
+        steps = {"ours": ours[part], "reference": reference[part], "deployed": deployed[part]}
+        taken = interleaved(steps, "cpu", args.repeats, warmup=2)
+        step, other, forward = (1e3 * taken[name]["median_s"] for name in steps)
+        print(f"{part:18s}{step:10.1f}{other:11.1f}{forward:15.1f}{multiply_adds(deployed[part]):17.2f}")
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def _windows(x: Tensor) -> Tensor:
 
 def _products(windows: Tensor, weight: Tensor) -> Tensor:
     """Windows [tiles, 36, C] times the transformed kernels [O, C, 3, 3]: [36, tiles, O]."""
-    kernels = _to_each(weight.permute(0, 2, 3, 1).flatten(1, 2), _KERNEL)  # [O, 36, C]
+    kernels = _to_each(weight.permute(0, 2, 3, 1).flatten(1, 2).contiguous(), _KERNEL)  # [O, 36, C]
     return torch.bmm(windows.transpose(0, 1), kernels.permute(1, 2, 0))
 
 
