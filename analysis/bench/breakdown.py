@@ -35,7 +35,9 @@ def part_of(name: str, module: nn.Module) -> str | None:
     place = name.split(".")
     if name.startswith("refiner.fuse.") and len(place) == 3:
         return "fuse"
-    tops = {"stems": "task features (3x3)", "labels": "label branches", "heads": "prediction heads"}
+    if name == "stems":
+        return "task features (3x3)"
+    tops = {"labels": "label branches", "heads": "prediction heads"}
     return tops.get(place[0]) if len(place) == 2 else None
 
 
