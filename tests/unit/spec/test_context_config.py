@@ -93,6 +93,15 @@ def test_a_model_setting_that_is_none_of_ours_is_refused_where_it_is_read(tmp_pa
         ContextConfig.load(tmp_path / "c.yaml")
 
 
+def test_only_the_model_settings_that_were_given_are_written_none_among_them(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("pairs: {default: none}\nmodel: {width: null, fuse: sum}\n")
+    config = ContextConfig.load(tmp_path / "c.yaml")
+    config.save(tmp_path / "again.yaml")
+    assert read_yaml(tmp_path / "again.yaml")["model"] == {"width": None, "fuse": "sum"}
+    (tmp_path / "c.yaml").write_text("pairs: {default: none}\nmodel: {width: null, fuse: sum, refine: true}\n")
+    assert ContextConfig.load(tmp_path / "c.yaml") != config, "a default that is given replaces the experiment's"
+
+
 def test_yaml_round_trip_of_several_levels_model_and_provenance(tmp_path: Path) -> None:
     kinds = {
         p: ("mti" if p.level > 8 and not p.on_diagonal else "none") for p in all_pairs(TWO, (4, 8, 32), (*TWO, "edge"))
