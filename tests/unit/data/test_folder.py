@@ -149,9 +149,10 @@ def test_value_rules_reach_the_reader(root: Path) -> None:
     ("options", "match"),
     [
         ({"classes": {}}, "semseg' needs the number of classes"),
-        ({"classes": {"semsg": 5}}, "Did you mean 'semseg'"),
+        ({"classes": {"semsg": 5}}, r"data\.options\.classes\.semsg: .* Did you mean 'semseg'"),
         ({"classes": {"semseg": 5, "depth": 5}}, r"classes\.depth: task 'depth' has no classes"),
-        ({"classes": {"semseg": 5, "edge": 3}}, "edge' has 2 classes"),
+        ({"classes": {"semseg": 5, "edge": 3}}, r"data\.options\.classes\.edge: .*'edge' has 2 classes"),
+        ({"class_names": {"sal": ["a", "b", "c"]}}, r"data\.options\.class_names\.sal: .*'sal' has 2 classes"),
         ({"values": {"dept": {}}}, "Did you mean 'depth'"),
         ({"values": {"depth": {"shift": 1}}}, r"values\.depth\.shift: has no effect"),
         ({"values": {"edge": {"offset": 1}}}, r"values\.edge\.offset: has no effect"),
