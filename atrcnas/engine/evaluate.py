@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from atrcnas.engine.finished import read_results
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.engine.scores import Scores
+from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_atomically, write_json
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.experiment import Experiment
@@ -55,6 +56,10 @@ def evaluate(run: str | Path, held_lock: bool = False, compiled: bool = False) -
             "selection": scores.selection(figures),
             "costs": {"image_size": list(size), **measure_costs(net.cpu(), size)},
         }
+        if folder.results.is_file():  # exported forms keep their latency: the weights are the same
+            with suppress(RunError):
+                deployed = read_results(folder.root)["costs"].get("latency_ms_deployed")
+                results["costs"] |= {} if deployed is None else {"latency_ms_deployed": deployed}  # type: ignore[operator]
         write_json(folder.results, results)
         if compiled:
             results = add_latency(folder, "compiled", measure_compiled(net, size))

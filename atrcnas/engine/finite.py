@@ -33,6 +33,11 @@ class FiniteCheck:
         self._refused = 0
         self._watched: list[tuple[int, dict[str, Tensor], list[str]]] = []
 
+    @property
+    def may_refuse(self) -> bool:
+        """Whether a step may be left out."""
+        return self.policy != "stop"
+
     def accepts(self, step: int, loss: Tensor, parts: Mapping[str, Tensor], names: list[str]) -> bool:
         """Whether to step on this loss.
 
@@ -74,11 +79,12 @@ class FiniteCheck:
         """Refuse to save what has diverged.
 
         Raises:
-            RunError: a weight is no number.
+            RunError: a weight or a running statistic is no number.
         """
-        flags = torch.stack([parameter.isfinite().all() for parameter in net.parameters()])
+        values = {name: value for name, value in net.state_dict().items() if value.is_floating_point()}
+        flags = torch.stack([value.isfinite().all() for value in values.values()])
         if not bool(flags.all()):
-            name = next(name for name, parameter in net.named_parameters() if not bool(parameter.isfinite().all()))
+            name = next(name for name, value in values.items() if not bool(value.isfinite().all()))
             raise RunError(f"after step {step} the weights of {name} are no longer finite numbers. {_WAY_OUT}")
 
 

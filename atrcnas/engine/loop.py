@@ -55,6 +55,7 @@ def train(
                 training.train_step(next(left))
                 progress.advance()
         except Stopped:
+            training.settle()
             checkpoints.save(training.state())
             raise
         except (RuntimeError, DataError) as error:

@@ -125,7 +125,8 @@ class RunFolder:
 
     def begun(self, stage: str) -> bool:
         """Whether a stage has something to go on from: one that failed before may be begun again."""
-        return self.checkpoints(stage).exists() or (self.stage(stage) / JOURNAL).exists()
+        finished = stage == "retrain" and self.results.is_file()
+        return finished or self.checkpoints(stage).exists() or (self.stage(stage) / JOURNAL).exists()
 
     def enter(self, experiment: Experiment, stage: str, resume: bool) -> None:
         """Write down what a stage is made with; called when all that can be wrong with the input has been found.

@@ -74,6 +74,7 @@ class Training:
         self.step, self.validated, self.best = 0, 0, float("-inf")
         self.scores: dict[str, dict[str, float]] = {}
         self.selection = self.last_loss = float("nan")
+        self._buffers_before: list[Tensor] = []
         net.train()
 
     # The state.
@@ -86,6 +87,7 @@ class Training:
             "best": self.best,
             "rate_factor": self.finite.rate_factor,
             "net": self.net.state_dict(),
+            "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "tables": {table.path.name: table.size() for table in self.tables()},
         }
@@ -97,6 +99,7 @@ class Training:
             KeyError, RuntimeError, ValueError: the state is of another training.
         """
         self.net.load_state_dict(state["net"])
+        self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.validated, self.best = int(state["step"]), int(state["validated"]), float(state["best"])
         self.finite.rate_factor = float(state["rate_factor"])
@@ -121,6 +124,8 @@ class Training:
         """Reseed, and set the learning rate of this step."""
         torch.manual_seed((self.seed * 1_000_003 + self.step) * self.fabric.world_size + self.fabric.global_rank)
         self.optimizer.param_groups[0]["lr"] = self.learning_rate
+        if self.finite.may_refuse:
+            self._buffers_before = [buffer.clone() for buffer in self.net.buffers()]
 
     def losses(self, batch: Batch, mixture: Mixture | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Total loss of a batch and each task's part."""
@@ -133,8 +138,12 @@ class Training:
             )
 
     def accepts(self, loss: Tensor, parts: Mapping[str, Tensor], batch: Batch) -> bool:
-        """Whether to step on this loss; see :class:`FiniteCheck`."""
-        return self.finite.accepts(self.step, loss, parts, batch.names)
+        """Whether to step on this loss; see :class:`FiniteCheck`. Of a step that is refused nothing is left."""
+        if self.finite.accepts(self.step, loss, parts, batch.names):
+            return True
+        for buffer, before in zip(self.net.buffers(), self._buffers_before, strict=True):
+            buffer.copy_(before)
+        return False
 
     def step_weights(self, loss: Tensor) -> None:
         """Backward, average over processes, clip, and move the weights."""
@@ -172,6 +181,16 @@ class Training:
         """What is logged beside the losses of the step just completed."""
         return {"learning_rate": self.optimizer.param_groups[0]["lr"]}
 
+    def settle(self) -> None:
+        """Bring the state into the form that is validated and saved: the same in every process, and of numbers.
+
+        Raises:
+            RunError: a loss or a weight is no number.
+        """
+        self.finite.check()
+        average(buffer for buffer in self.net.buffers() if buffer.is_floating_point())
+        self.finite.check_weights(self.net, self.step)
+
     # Validation.
 
     @property
@@ -195,9 +214,7 @@ class Training:
             Stopped: on request; the validation will be begun again.
             RunError: the weights are no longer numbers.
         """
-        self.finite.check()
-        average(buffer for buffer in self.net.buffers() if buffer.is_floating_point())
-        self.finite.check_weights(self.net, self.step)
+        self.settle()
         self.net.eval()
         collected = Scores(self.tasks, self.fabric.device)
         for batch in batches:

@@ -34,11 +34,12 @@ class Stopped(Exception):
 
     Attributes:
         signal: number of the signal.
-        step: steps completed.
+        step: steps completed; None where several trials were stopped.
     """
 
-    def __init__(self, signal_number: int, step: int, saved: bool = True) -> None:
+    def __init__(self, signal_number: int, step: int | None = None, saved: bool = True) -> None:
         name = signal.Signals(signal_number).name
+        after = "in several trials" if step is None else f"after step {step}"
         state = "the state is saved" if saved else "the last checkpoint is older"
-        super().__init__(f"stopped by {name} after step {step}, {state}; go on with --resume")
+        super().__init__(f"stopped by {name} {after}, {state}; go on with --resume")
         self.signal, self.step = signal_number, step

@@ -7,6 +7,7 @@ import os
 import queue
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -23,6 +24,17 @@ class Processes(Pool):
         self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
         for process in self._all:
             self._idle.put(process)
+
+    def stop(self) -> None:
+        """Take no more calls, and ask the processes to save what they are at and leave."""
+        self.closed = True
+        for process in self._all:
+            process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Give each process that is still there so long to leave."""
+        for process in self._all:
+            process.wait(seconds)
 
     def close(self) -> None:
         """End the processes."""
@@ -66,6 +78,17 @@ class _Process:
             raise Died(f"exit status {self.process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self.process is not None:
+            self.process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Let it end by itself, for so long."""
+        if self.process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(seconds)
 
     def kill(self) -> None:
         """End it now."""

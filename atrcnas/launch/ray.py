@@ -91,5 +91,6 @@ class Ray(Pool):
 def _knock(address: str) -> None:
     """Fail at once where nothing listens; Ray itself would wait for many minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
+    host = host.strip("[]")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()

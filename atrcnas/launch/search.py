@@ -51,6 +51,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
         raise ConfigError(
             f"--profile: looks at a search by gradient, got '{strategy.name}'. Set search.strategy=gumbel."
         )
+    experiment.check_one_device("a trial")
     explore = _explorer(strategy)
     folder = RunFolder(Path(run).absolute())
     with folder.locked():

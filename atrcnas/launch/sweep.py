@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +47,13 @@ def sweep(spec: SweepSpec, run: str | Path, resume: bool = False) -> Iterator[st
     folder = RunFolder(Path(run).absolute())
     with folder.locked():
         _begin(spec, folder.root, resume)
-        journal = Journal(folder.root / JOURNAL, {"points": len(points)})
+        header = {"points": len(points), "made_of": _digest(points)}
+        journal = Journal(folder.root / JOURNAL, header)
+        if journal.header != header:
+            raise RunError(
+                f"{folder.root}: cannot resume, an experiment, context config or preset of this sweep has changed since it "
+                "began. Restore it, or choose another --run."
+            )
         finished = {entry["name"] for entry in journal.entries}
         with open_pool(spec.launch) as pool:
             failed = _run_all([point for point in points if point.name not in finished], folder.root, pool, journal)
@@ -56,13 +64,24 @@ def sweep(spec: SweepSpec, run: str | Path, resume: bool = False) -> Iterator[st
         raise RunError("\n".join([*failed, f"{len(failed)} of {len(points)} trials failed. Go on with --resume."]))
 
 
+def _digest(points: Sequence[SweepTrial]) -> str:
+    """Of everything the trials are made of, whatever files it comes from."""
+    digest = hashlib.sha256()
+    for point in points:
+        made_of = {key: value for key, value in point.experiment.with_space_inline().dump().items() if key != "launch"}
+        contexts = None if point.contexts is None else ContextConfig.load(point.contexts).dump()
+        digest.update(json.dumps([point.name, made_of, contexts], sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
 def _begin(spec: SweepSpec, root: Path, resume: bool) -> None:
     path, value = root / "sweep.yaml", spec.model_dump(by_alias=True, mode="json")
     if path.is_file():
         if not resume:
             raise RunError(f"{root}: this sweep has begun already. Add --resume to go on, or choose another --run.")
         before = read_yaml(path, "sweep")
-        differing = [key for key in value if key != "launch" and value[key] != before.get(key)]
+        same = before if isinstance(before, Mapping) else {}
+        differing = [key for key in value if key != "launch" and value[key] != same.get(key)]
         if differing:
             raise RunError(f"{path}: cannot resume, the sweep differs in {differing}. Choose another --run.")
     write_yaml(path, value)

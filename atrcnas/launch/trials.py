@@ -66,8 +66,16 @@ class Trials:
         report: Callable[[Trial], None] = lambda trial: None,
     ) -> None:
         self._journal, self._make, self._number, self._report = journal, make, number, report
-        self._at_once = int(journal.header["at_once"])
-        self._known = {_key(entry["sample"]): entry for entry in journal.entries}
+        try:
+            self._at_once = int(journal.header["at_once"])
+            self._known = {_key(entry["sample"]): entry for entry in journal.entries}
+            for entry in journal.entries:
+                Trial(number=0, **entry)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"{journal.path}: expected the trials of a search, got something else ({type(error).__name__}: {error}). "
+                "Restore the file, or choose another --run."
+            ) from error
         self._running: dict[str, Future[dict[str, Any]]] = {}
         self._queue: deque[str] = deque()
         self._asked, self._answered = 0, dict[str, int]()

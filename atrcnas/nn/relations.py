@@ -65,6 +65,8 @@ class ContextRefiner(nn.Module):
     ) -> None:
         super().__init__()
         _check(candidates)
+        if fuse not in ("concat", "sum") or (hidden is not None and hidden < 1):
+            raise ConfigError(f"expected fuse 'concat' or 'sum' and hidden of at least 1, got {fuse!r} and {hidden}.")
         self.candidates = {pair: tuple(kinds) for pair, kinds in candidates.items()}
         self.searching = any(len(kinds) > 1 for kinds in self.candidates.values())
         self.width = width

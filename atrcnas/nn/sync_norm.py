@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,21 @@ class SyncBatchNorm(TorchFunctionMode):
     Every BatchNorm module ends there, our own, timm's and a plugin's; torch's own ``nn.SyncBatchNorm`` would have
     to replace each of them and runs on a GPU only. Equal shares of the batch are assumed.
     """
+
+    _entered: ClassVar[int] = 0
+
+    @classmethod
+    def again(cls) -> AbstractContextManager[Any]:
+        """The context, if this is called within it, for what is computed again outside of it."""
+        return cls() if cls._entered else nullcontext()
+
+    def __enter__(self) -> Any:
+        SyncBatchNorm._entered += 1
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        SyncBatchNorm._entered -= 1
+        super().__exit__(*error)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 TILE, WINDOW, KERNEL = 4, 6, 3
 # Where it is faster (measured by `python -m analysis.bench.winograd`): enough channels to pay for the transforms.
@@ -76,6 +77,7 @@ class _Winograd(torch.autograd.Function):
         return _join(_products(windows, weight), x.shape, ctx.widths)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         windows, weight = ctx.saved_tensors
         grad = torch.cat(grads, dim=1)

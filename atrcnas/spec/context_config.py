@@ -156,6 +156,8 @@ class ContextConfig(Spec):
         cls, kinds: Mapping[Pair, str], model: Mapping[str, Any] | None = None, provenance: Provenance | None = None
     ) -> ContextConfig:
         """Build from one kind per pair."""
+        if not kinds:
+            raise ConfigError("pairs: expected at least one pair, got none.")
         tasks = tuple(dict.fromkeys(name for pair in kinds for name in (pair.target, pair.source)))
         levels = tuple(sorted({pair.level for pair in kinds}))
         tables: dict[int, Table] = {level: {} for level in levels}

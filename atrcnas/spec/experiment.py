@@ -160,6 +160,18 @@ class Experiment(Spec):
                 f"levels {list(levels)} need several scales. Set model.neck: pyramid and model.head: pyramid."
             )
 
+    def check_one_device(self, what: str) -> None:
+        """Refuse several devices.
+
+        Raises:
+            ConfigError: naming ``what`` runs on one.
+        """
+        if self.num_nodes > 1 or (isinstance(self.devices, int) and self.devices > 1):
+            raise ConfigError(
+                f"{self._where}: devices: {what} runs on one device, got devices {self.devices} x num_nodes "
+                f"{self.num_nodes}. Set devices: auto and num_nodes: 1, and launch.workers for several trials at once."
+            )
+
     @classmethod
     def load(
         cls, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, check_space: bool = True

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import read_yaml
@@ -45,7 +46,7 @@ class SweepSpec(Spec):
     schema_version: Literal[1] = Field(default=1, alias="schema")
     name: str = Field(default="sweep", pattern=r"^\w[\w.-]*$")
     experiment: str | dict[str, Any] = Field(description="a file, a bundled experiment, or the experiment itself")
-    over: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+    over: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field(
         min_length=1, description="key.path: [values]; contexts: [presets or files, or search]"
     )
     sample: Int | None = Field(default=None, ge=1, description="points drawn at random; all of the grid if absent")
@@ -97,6 +98,7 @@ class SweepSpec(Spec):
         contexts = point.get(CONTEXTS)
         try:
             experiment = Experiment.load(self.experiment, overrides)
+            experiment.check_one_device("a trial")
             if contexts in (None, "search"):
                 return SweepTrial(name, experiment, None)
             ContextConfig.load(str(contexts)).kinds(experiment.tasks, experiment.all_tasks)
@@ -113,7 +115,9 @@ def _names(points: Sequence[Mapping[str, Any]]) -> list[str]:
         )
         for point in points
     ]
-    return [name if names.count(name) == 1 else f"{name}.{index}" for index, name in enumerate(names)]
+    often = Counter(names)
+    # No name has a tilde of its own.
+    return [name if often[name] == 1 else f"{name}~{index}" for index, name in enumerate(names)]
 
 
 def _word(value: Any) -> str:

@@ -53,8 +53,12 @@ def equal_to_one_process(folder: Path, *options: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [[], pytest.param(["search.estimator=sampled", "search.held_out=0.5"], marks=pytest.mark.slow)],
-    ids=["soft", "sampled, bi-level"],
+    [
+        [],
+        pytest.param(["search.estimator=sampled", "search.held_out=0.5"], marks=pytest.mark.slow),
+        pytest.param(["search.activation_checkpointing=true"], marks=pytest.mark.slow),
+    ],
+    ids=["soft", "sampled, bi-level", "computed again"],
 )
 def test_two_devices_search_as_one_with_the_same_batch(tmp_path: Path, options: list[str]) -> None:
     search_in(tmp_path, [environment()], "devices=2", *options)

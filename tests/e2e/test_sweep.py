@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,53 @@ def test_a_killed_driver_goes_on_and_nothing_is_lost_or_doubled(whole: tuple[Pat
     each_trial_is_whole_and_its_own(tmp_path / "run")
     same_scores(tmp_path / "run", whole[0])
     assert "contexts_uniform-global-seed" in done.stdout
+
+
+@pytest.mark.slow
+def test_sigterm_saves_the_trials_of_all_processes_and_says_how_to_go_on(
+    whole: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    value = {"schema": 1, "experiment": BASE, "over": OVER, "launch": PROCESSES}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(value))
+    command = [sys.executable, "-m", "atrcnas", "sweep", "sweep.yaml", "--run", "run"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    driver = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    while len(list(tmp_path.glob("run/trials/*/retrain/metrics.csv"))) < 2:
+        assert driver.poll() is None
+        time.sleep(0.005)
+    os.kill(driver.pid, signal.SIGTERM)
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 0, said
+    assert "stopped by SIGTERM in several trials, the state is saved; go on with --resume" in said
+    assert len(list(tmp_path.glob("run/trials/*/retrain/checkpoints/last.ckpt"))) >= 1
+    done = subprocess.run(
+        [*command, "--resume"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    each_trial_is_whole_and_its_own(tmp_path / "run")
+    same_scores(tmp_path / "run", whole[0])
+
+
+def test_a_sweep_whose_experiment_was_edited_is_not_resumed(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({**BASE, "retrain": {**BASE["retrain"], "steps": 1}}))
+    one = spec(experiment=str(tmp_path / "base.yaml"), over={"contexts": ["baseline"]})
+    list(sweep(one, tmp_path / "run"))
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump({**BASE, "retrain": {**BASE["retrain"], "steps": 2}}))
+    with pytest.raises(RunError, match=r"cannot resume, an experiment, context config or preset .* has changed"):
+        list(sweep(one, tmp_path / "run", resume=True))
+
+
+def test_a_trial_runs_on_one_device_and_its_settings_are_plain_values(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"trial devices_2: .*devices: a trial runs on one device"):
+        list(sweep(spec(over={"devices": [2]}), tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"over\.name"):
+        spec(over={"name": [date(2020, 1, 1)]})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/sweep.yaml").write_text("[1]")
+    with pytest.raises(RunError, match=r"sweep\.yaml: cannot resume"):
+        list(sweep(spec(), tmp_path / "run", resume=True))
+    names = [trial.name for trial in spec(over={"backbone.weights": ["d/foo", "e/foo", "foo.1.pth"]}).trials()]
+    assert len(set(names)) == 3
 
 
 def test_one_failing_trial_does_not_stop_the_others(tmp_path: Path) -> None:

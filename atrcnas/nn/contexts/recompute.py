@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -11,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.contexts.base import ContextInputs
+from atrcnas.nn.sync_norm import SyncBatchNorm
 
 
 def recomputed(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
@@ -20,21 +22,22 @@ def recomputed(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...])
     """
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _unmoved_statistics(context)
+        return nullcontext(), _as_before(context, SyncBatchNorm.again())
 
     maps: list[Tensor] = checkpoint(context, inputs, rows, use_reentrant=False, context_fn=contexts)
     return maps
 
 
 @contextmanager
-def _unmoved_statistics(context: nn.Module) -> Iterator[None]:
+def _as_before(context: nn.Module, synced: AbstractContextManager[Any]) -> Iterator[None]:
     """Running statistics saw this batch in the forward pass; a second time would count it twice."""
     norms = [module for module in context.modules() if isinstance(module, PairConvBN | _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
-        yield
+        with synced:
+            yield
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from atrcnas import ContextConfig, Experiment, retrain
+from atrcnas.data.loading import open_source
 from atrcnas.engine.checkpoints import read_checkpoint
 from atrcnas.engine.finite import MAX_REFUSED, FiniteCheck
+from atrcnas.engine.label_states import label_states
 from atrcnas.engine.training import Training
-from atrcnas.ground.errors import RunError
+from atrcnas.ground.errors import DataError, RunError, Stopped
 from tests.conftest import TINY
 
 GOOD, BAD = torch.tensor(1.0), torch.tensor(float("nan"))
@@ -95,3 +102,86 @@ def test_weights_that_diverged_in_the_last_step_reach_no_checkpoint(tmp_path, mo
     with pytest.raises(RunError, match=r"after step 4 the weights of .* are no longer finite numbers"):
         retrain(Experiment.load(TINY), ContextConfig.load("baseline"), tmp_path / "run")
     assert read_checkpoint(tmp_path / "run/retrain/checkpoints/last.ckpt")["step"] == 2
+
+
+@pytest.mark.parametrize("policy", ["skip", "lower"])
+def test_of_a_refused_step_nothing_is_left_in_the_running_statistics(
+    policy: str, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Training.losses
+
+    def losses(self, batch, mixture):
+        return whole(self, replace(batch, image=batch.image * (torch.inf if self.step == 2 else 1)), mixture)
+
+    monkeypatch.setattr(Training, "losses", losses)
+    retrain(Experiment.load(TINY, [f"retrain.on_nonfinite={policy}"]), ContextConfig.load("baseline"), tmp_path / "run")
+    for name, value in load_file(tmp_path / "run/model.safetensors").items():
+        assert value.isfinite().all(), name
+
+
+def test_a_stop_after_a_bad_step_saves_no_bad_state(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_bad_step(monkeypatch, 2)
+    begin = Training.begin_step
+
+    def begin_step(self):
+        begin(self)
+        if self.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Training, "begin_step", begin_step)
+    rarely = ["retrain.steps=6", "retrain.log_every=100"]
+    with pytest.raises(RunError, match="in step 3 the loss of depth"):
+        retrain(
+            Experiment.load(TINY, [*rarely, "retrain.validate_every=6"]), ContextConfig.load("baseline"), tmp_path / "a"
+        )
+    assert not (tmp_path / "a/retrain/checkpoints/last.ckpt").exists()
+
+
+def test_the_label_encoders_a_run_began_with_are_part_of_its_state(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = Experiment.load(TINY, ["tasks=[normals]", "retrain.validate_every=2"])
+    contexts = ContextConfig.load("uniform-tlabel")
+    begin = Training.begin_step
+
+    def begin_step(self):
+        begin(self)
+        if self.step == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Training, "begin_step", begin_step)
+        retrain(experiment, contexts, tmp_path / "run")
+    last = tmp_path / "run/retrain/checkpoints/last.ckpt"
+    before = read_checkpoint(last)["objective"]
+    assert list(before) == ["labels_normals"]
+    other = {"normals": torch.nn.functional.normalize(torch.rand_like(before["labels_normals"]), dim=-1)}
+    monkeypatch.setattr("atrcnas.engine.retrain.label_states", lambda *_: other)
+    retrain(experiment, contexts, tmp_path / "run", resume=True)
+    assert torch.equal(read_checkpoint(last)["objective"]["labels_normals"], before["labels_normals"])
+
+
+class Broken:
+    """A source some of whose samples cannot be read."""
+
+    def __init__(self, whole, bad):
+        self.whole, self.bad = whole, bad
+
+    def __len__(self):
+        return len(self.whole)
+
+    def __getitem__(self, index):
+        if index in self.bad:
+            raise DataError(f"{index}.png: damaged")
+        return self.whole[index]
+
+
+def test_labels_are_fitted_to_what_can_be_read_where_samples_may_be_skipped() -> None:
+    experiment = Experiment.load(TINY, ["tasks=[normals]"])
+    whole = open_source(experiment, "train")
+    with pytest.raises(DataError, match=r"3\.png: damaged"):
+        label_states(experiment, Broken(whole, {3}))
+    skipping = experiment.replace(data={"on_corrupt": "skip"})
+    assert (
+        label_states(skipping, Broken(whole, {3}))["normals"].shape == label_states(experiment, whole)["normals"].shape
+    )
+    with pytest.raises(DataError, match="damaged"):
+        label_states(skipping, Broken(whole, set(range(len(whole)))))
