@@ -12,7 +12,6 @@ import numpy.typing as npt
 from atrcnas.data.photometric import distort_colours
 from atrcnas.data.resizing import nearest_indices, resize_image, take_pixels
 from atrcnas.data.sample import Sample
-from atrcnas.ground.errors import DataError
 from atrcnas.spec.data import AugmentSpec
 from atrcnas.spec.tasks import Task
 
@@ -75,25 +74,6 @@ def augment(sample: Sample, options: AugmentSpec, tasks: Mapping[str, Task], rng
     # Padding is right of and below the image; a flip brings it to the left.
     left = size[1] - len(columns) if flipped else 0
     return _place(Sample(sample.name, image, targets, valid), size, left)
-
-
-def pad_to(sample: Sample, size: tuple[int, int]) -> Augmented:
-    """Put a whole sample in the upper left corner of a canvas.
-
-    Args:
-        sample: at most ``size``; not changed.
-        size: (height, width) of the canvas.
-
-    Raises:
-        DataError: the sample is larger than ``size``.
-    """
-    height, width = sample.image.shape[:2]
-    if height > size[0] or width > size[1]:
-        raise DataError(
-            f"{sample.name}: expected an image of at most {size[0]} x {size[1]}, got {height} x {width}. "
-            "Pad to a larger size."
-        )
-    return _place(sample, size, 0)
 
 
 def _choose_window(

@@ -30,7 +30,7 @@ def connect(experiment: Experiment) -> Fabric:
         ConfigError: a batch does not divide among the processes, or there are fewer devices.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    gpu = experiment.devices != "cpu" and torch.cuda.is_available()
+    gpu = on_gpu(experiment)
     devices = experiment.devices if isinstance(experiment.devices, int) else 1
     world = devices * experiment.num_nodes
     for section in ("search", "retrain"):
@@ -53,6 +53,11 @@ def connect(experiment: Experiment) -> Fabric:
     if not gpu:
         keep_freed_memory()
     return fabric
+
+
+def on_gpu(experiment: Experiment) -> bool:
+    """Whether it computes on a GPU here."""
+    return experiment.devices != "cpu" and torch.cuda.is_available()
 
 
 def keep_freed_memory() -> None:

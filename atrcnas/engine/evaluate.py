@@ -12,6 +12,7 @@ import torch
 
 from atrcnas.data.loading import Batch, open_source, validation_loader
 from atrcnas.engine.costs import Latency, measure_compiled, measure_costs
+from atrcnas.engine.devices import on_gpu
 from atrcnas.engine.finished import read_results
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.run_folder import RunFolder
@@ -43,7 +44,7 @@ def evaluate(run: str | Path, held_lock: bool = False, compiled: bool = False) -
     folder = RunFolder(Path(run))
     experiment = folder.load_experiment()
     net = load_network(folder)
-    device = torch.device("cuda" if torch.cuda.is_available() and experiment.devices != "cpu" else "cpu")
+    device = torch.device("cuda" if on_gpu(experiment) else "cpu")
     with nullcontext() if held_lock else folder.locked():
         resolved = experiment.resolved_tasks()
         scores = Scores({name: resolved[name] for name in experiment.tasks}, device, alone=True)

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from atrcnas._version import __version__
 from atrcnas.engine.checkpoints import Checkpoints
+from atrcnas.engine.devices import on_gpu
 from atrcnas.engine.training import Training
 from atrcnas.ground.errors import CheckpointError, RunError
 from atrcnas.ground.files import PARTIAL, write_json, write_yaml
@@ -210,7 +211,7 @@ class RunFolder:
 def environment(experiment: Experiment) -> dict[str, Any]:
     """Versions, device and commit of this process."""
     packages = ("torch", "timm", "nni", "pytorch-lightning", "torchmetrics", "numpy")
-    cuda = torch.cuda.is_available() and experiment.devices != "cpu"
+    cuda = on_gpu(experiment)
     return {
         "atrcnas": __version__,
         "python": platform.python_version(),

@@ -18,6 +18,7 @@ import torch
 
 from atrcnas.data.loading import open_source, validation_loader
 from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint
+from atrcnas.engine.devices import on_gpu
 from atrcnas.engine.networks import supernet
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.engine.scores import Scores
@@ -84,8 +85,7 @@ def _trained(experiment_json: str, run: str) -> MultiTaskNet:
         raise CheckpointError(
             f"{path}: a supernet of another search space or model. Correct search.trials.supernet."
         ) from error
-    cuda = torch.cuda.is_available() and experiment.devices != "cpu"
-    return net.to("cuda" if cuda else "cpu").eval()
+    return net.to("cuda" if on_gpu(experiment) else "cpu").eval()
 
 
 @torch.no_grad()

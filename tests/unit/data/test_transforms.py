@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from atrcnas.data.photometric import distort_colours, shift_hsv
 from atrcnas.data.resizing import nearest_indices, resize_sample
 from atrcnas.data.sample import Sample
-from atrcnas.data.transforms import PAD_COLOUR, Augmented, AugmentSpec, augment, pad_to
-from atrcnas.ground.errors import DataError
+from atrcnas.data.transforms import PAD_COLOUR, Augmented, AugmentSpec, augment
 from atrcnas.spec.tasks import TASKS, Task
 
 NUM_CLASSES = 60_000
@@ -248,21 +247,6 @@ def test_results_are_contiguous_and_of_the_documented_types() -> None:
             expected = np.int64 if task.target == "classes" else np.float32
             assert item.sample.targets[name].dtype == expected
             assert item.sample.valid[name].dtype == item.image_valid.dtype == bool
-
-
-def test_pad_to_keeps_the_sample_in_the_upper_left_corner() -> None:
-    source = coded_sample(20, 30)
-    item = pad_to(source, (32, 64))
-    assert np.array_equal(np.argwhere(item.image_valid).max(axis=0), [19, 29])
-    assert np.array_equal(item.sample.image[:20, :30], source.image)
-    for name, values in source.targets.items():
-        assert np.array_equal(item.sample.targets[name][:20, :30], values)
-        assert item.sample.valid[name].sum() == source.valid[name].sum()
-
-
-def test_pad_to_refuses_a_larger_sample() -> None:
-    with pytest.raises(DataError, match="coded: expected an image of at most 20 x 29, got 20 x 30"):
-        pad_to(coded_sample(20, 30), (20, 29))
 
 
 def test_hsv_shift_agrees_with_the_standard_library() -> None:
