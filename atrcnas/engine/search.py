@@ -261,5 +261,6 @@ def _batches(experiment: Experiment, source: Source, where: dict[str, int]) -> I
             "and the weights need some. Choose another share, or 0."
         )
     parts = (order[:num_held_out], order[num_held_out:])
-    loaders = (training_loader(experiment, source, part, recipe.batch_size, recipe.steps, **where) for part in parts)
+    half = experiment.replace(data={"cache_mib": experiment.data.cache_mib // 2})  # two loaders share the bound
+    loaders = (training_loader(half, source, part, recipe.batch_size, recipe.steps, **where) for part in parts)
     return zip(*loaders, strict=True)

@@ -45,7 +45,9 @@ class DataSpec(Spec):
     on_corrupt: Literal["stop", "skip"] = Field(
         default="stop", description="a training sample that cannot be read: stop, or take the next one instead"
     )
-    workers: Int = Field(default=0, ge=0, le=256, description="loader processes")
+    workers: Int = Field(
+        default=0, ge=0, le=256, description="loader processes; of each of the two loaders with search.held_out"
+    )
     cache_mib: Int = Field(
         default=0,
         ge=0,
