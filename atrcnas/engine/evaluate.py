@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from atrcnas.ground.files import write_atomically, write_json
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.experiment import Experiment
 
+DEPLOYED = "latency_ms_deployed"
 NUM_SAMPLES = 4
 
 
@@ -55,22 +56,27 @@ def evaluate(run: str | Path, held_lock: bool = False, compiled: bool = False) -
             "seed": experiment.seed,
             "scores": figures,
             "selection": scores.selection(figures),
-            "costs": {"image_size": list(size), **measure_costs(net.cpu(), size)},
+            "costs": {"image_size": list(size), **measure_costs(net.cpu(), size), **_deployed(folder)},
         }
-        if folder.results.is_file():  # exported forms keep their latency: the weights are the same
-            with suppress(RunError):
-                deployed = read_results(folder.root)["costs"].get("latency_ms_deployed")
-                results["costs"] |= {} if deployed is None else {"latency_ms_deployed": deployed}  # type: ignore[operator]
         write_json(folder.results, results)
         if compiled:
             results = add_latency(folder, "compiled", measure_compiled(net, size))
     return results
 
 
+def _deployed(folder: RunFolder) -> dict[str, Any]:
+    """Latencies of exported forms that were measured before: the weights are the same."""
+    try:
+        costs = read_results(folder.root)["costs"]
+    except RunError:
+        return {}
+    return {key: value for key, value in costs.items() if key == DEPLOYED}
+
+
 def add_latency(folder: RunFolder, form: str, latency: Latency) -> dict[str, Any]:
     """Write the latency of a deployed form into results.json, beside that of the plain network; return all of it."""
     results = read_results(folder.root)
-    results["costs"].setdefault("latency_ms_deployed", {})[form] = latency
+    results["costs"].setdefault(DEPLOYED, {})[form] = latency
     write_json(folder.results, results)
     return results
 

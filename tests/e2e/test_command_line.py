@@ -91,9 +91,11 @@ def test_run_leaves_every_file_and_says_where(job: Path) -> None:
 def test_export_plot_evaluate_predict_and_deploy(job: Path) -> None:
     assert atrcnas(job, "plot", "run").returncode == 0
     assert atrcnas(job, "plot", "run/contexts.yaml", "--out", "heat.png").returncode == 0
-    before = json.loads((job / "run/results.json").read_text())["scores"]
+    before = json.loads((job / "run/results.json").read_text())
     assert atrcnas(job, "evaluate", "run").returncode == 0
-    assert json.loads((job / "run/results.json").read_text())["scores"] == before
+    after = json.loads((job / "run/results.json").read_text())
+    assert after["scores"] == before["scores"]
+    assert after["costs"]["latency_ms_deployed"] == before["costs"]["latency_ms_deployed"], "of the same weights"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 70, 3), np.uint8)).save(job / "one.png")
     for source in ("run", "run/deploy/model.onnx"):
         done = atrcnas(job, "predict", source, "one.png", "--out", "predicted")
