@@ -34,7 +34,8 @@ class Ray(Pool):
                 f"launch.engine: Ray cannot be imported ({type(error).__name__}: {error}). pip install 'atrcnas[ray]', "
                 "or set engine: processes."
             ) from error
-        self._ray, self._own, self._is_local = ray, not ray.is_initialized(), address is None
+        self._ray: Any = ray
+        self._own, self._is_local = not ray.is_initialized(), address is None
         if self._own:
             self._connect(address)
         self._see_room({"CPU": 1, **resources})
@@ -62,7 +63,7 @@ class Ray(Pool):
 
     def _see_room(self, wanted: Mapping[str, float]) -> None:
         """A task that fits no node waits for ever: refuse it on a local cluster, say so on one that may yet grow."""
-        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(all(node.get(key, 0) >= amount for key, amount in wanted.items()) for node in nodes):
             return
         have = "; ".join(str({key: node.get(key, 0) for key in wanted}) for node in nodes)
