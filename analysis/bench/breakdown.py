@@ -5,17 +5,16 @@ Backward operators count for the part whose forward operator they belong to.
 
 from __future__ import annotations
 
-import argparse
 import os
 
 # The profiler would otherwise talk on stderr.
 os.environ.setdefault("KINETO_LOG_LEVEL", "9")
 
-import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from analysis.bench.heads import GivenFeatures, Setup, neck_features, network
+from analysis.bench.measure import begin
 from analysis.bench.rows import channels_last, training_step
 from atrcnas.engine.profile import MARK, by_part, mark
 from atrcnas.nn.blocks import PairConvBN
@@ -42,11 +41,7 @@ def part_of(name: str, module: nn.Module) -> str | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=5)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = begin(__doc__, steps=5)
     setup = Setup()
     pools = SearchSpace.load("atrc").pools(setup.tasks)
     net, sampler = network(setup, pools), Sampler(pools)

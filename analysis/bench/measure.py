@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import statistics
 import time
@@ -11,7 +12,20 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from atrcnas.engine.devices import keep_freed_memory
+
 Step = Callable[[int], None]
+
+
+def begin(description: str | None, **numbers: int) -> argparse.Namespace:
+    """Read ``--threads`` and one option for each of ``numbers`` (its default), and set the process up as a run does."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in {"threads": 2, **numbers}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    return args
 
 
 def interleaved(steps: Mapping[str, Step], device: str, repeats: int, warmup: int = 1) -> dict[str, dict[str, Any]]:

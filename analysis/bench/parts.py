@@ -6,7 +6,6 @@ baseline has task features and prediction heads alone.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
 import torch
@@ -14,9 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network
-from analysis.bench.measure import Step, interleaved
+from analysis.bench.measure import Step, begin, interleaved
 from analysis.bench.rows import PRESET, channels_last, preset
-from atrcnas.engine.devices import keep_freed_memory
 from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.spec.pairs import BASE_LEVEL
 
@@ -74,12 +72,7 @@ def steps_of(heads: GivenFeatures, x: Tensor) -> dict[str, Step]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=15)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    keep_freed_memory()
+    args = begin(__doc__, repeats=15)
     setup = Setup()
     net = network(setup, preset(setup, PRESET))
     x = neck_features(setup, net)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from analysis.bench.measure import Step, interleaved
-from atrcnas.engine.devices import keep_freed_memory
+from analysis.bench.measure import Step, begin, interleaved
 from atrcnas.nn.winograd import conv3x3, pays
 
 # batch, C, height, width, tasks, channels of each task
@@ -21,12 +18,7 @@ SHAPES = [
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=7)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    keep_freed_memory()
+    args = begin(__doc__, repeats=7)
     print(f"{'B, C, H, W, tasks, C of each':34s} {'direct ms':>10s} {'tiled ms':>10s} {'ratio':>6s}  used")
     for shape in SHAPES:
         batch, width, *size, tasks, out = shape

@@ -47,8 +47,7 @@ def evaluate(run: str | Path, held_lock: bool = False, compiled: bool = False) -
     net = load_network(folder)
     device = torch.device("cuda" if on_gpu(experiment) else "cpu")
     with nullcontext() if held_lock else folder.locked():
-        resolved = experiment.resolved_tasks()
-        scores = Scores({name: resolved[name] for name in experiment.tasks}, device, alone=True)
+        scores = Scores(experiment.predicted_tasks(), device, alone=True)
         size = _run_through(experiment, net.to(device), device, scores, folder.samples)
         figures = scores.compute()
         results = {

@@ -83,12 +83,11 @@ def read_finished(run: Path) -> Finished:
             f"{folder.results}: expected scores of {', '.join(experiment.tasks)}, got "
             f"{', '.join(name for name, figures in results.scores.items() if figures) or 'none'}. {_way_out(run)}"
         )
-    resolved = experiment.resolved_tasks()
     figures = {name: next(iter(results.scores[name])) for name in experiment.tasks}
     return Finished(
         path=run,
         key=_key(folder, experiment),
-        tasks={name: resolved[name] for name in experiment.tasks},
+        tasks=experiment.predicted_tasks(),
         figures=figures,
         scores={name: results.scores[name][figure] for name, figure in figures.items()},
         costs=results.costs,

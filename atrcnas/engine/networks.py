@@ -10,7 +10,7 @@ from atrcnas.engine.checkpoints import read_weights
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
 
@@ -30,7 +30,7 @@ def _network(experiment: Experiment, candidates: Mapping[Pair, Sequence[str]]) -
     torch.manual_seed(experiment.seed)
     tasks = experiment.resolved_tasks()
     net = MultiTaskNet(
-        {name: tasks[name] for name in experiment.tasks},
+        experiment.predicted_tasks(),
         candidates,
         experiment.backbone,
         experiment.model,
@@ -51,6 +51,11 @@ def with_model_of(experiment: Experiment, contexts: ContextConfig) -> Experiment
     experiment = experiment.replace(model=contexts.model.given())
     experiment.check_levels(contexts.levels)
     return experiment
+
+
+def context_config(experiment: Experiment, kinds: Mapping[Pair, str], provenance: Provenance) -> ContextConfig:
+    """A context config with the experiment's model settings, as a search writes it."""
+    return ContextConfig.from_kinds(kinds, experiment.model.model_dump(exclude_defaults=True), provenance)
 
 
 def load_network(folder: RunFolder) -> MultiTaskNet:

@@ -105,7 +105,7 @@ def _training(
         fabric,
         net,
         objective,
-        {name: tasks[name] for name in experiment.tasks},
+        experiment.predicted_tasks(),
         experiment.retrain,
         Table(folder.stage("retrain") / "metrics.csv", METRIC_COLUMNS, fabric.is_global_zero),
         experiment.seed,

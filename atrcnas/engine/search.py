@@ -24,7 +24,7 @@ from atrcnas.engine.budget import Budget
 from atrcnas.engine.devices import connect, place
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.loop import train
-from atrcnas.engine.networks import supernet
+from atrcnas.engine.networks import context_config, supernet
 from atrcnas.engine.profile import ProfileSteps
 from atrcnas.engine.records import LOGIT_COLUMNS, METRIC_COLUMNS, Table, logit_rows
 from atrcnas.engine.run_folder import RunFolder, commit
@@ -174,8 +174,7 @@ class SearchTraining(Training):
                 str(pair): {kind: round(value, 4) for kind, value in row.items()} for pair, row in table.items()
             },
         )
-        model = self.experiment.model.model_dump(exclude_defaults=True)
-        return ContextConfig.from_kinds(self.sampler.chosen(), model, provenance)
+        return context_config(self.experiment, self.sampler.chosen(), provenance)
 
 
 def search(experiment: Experiment, run: str | Path, resume: bool = False, profile: bool = False) -> ContextConfig:
@@ -231,7 +230,7 @@ def _training(experiment: Experiment, folder: RunFolder, source: Source, fabric:
         fabric,
         net,
         objective,
-        {name: tasks[name] for name in experiment.tasks},
+        experiment.predicted_tasks(),
         recipe,
         Table(stage_dir / "metrics.csv", METRIC_COLUMNS, fabric.is_global_zero),
         experiment.seed,

@@ -188,7 +188,7 @@ class Training:
             RunError: a loss or a weight is no number.
         """
         self.finite.check()
-        average(buffer for buffer in self.net.buffers() if buffer.is_floating_point())
+        average(self.net.buffers())
         self.finite.check_weights(self.net, self.step)
 
     # Validation.

@@ -8,7 +8,7 @@ import queue
 import subprocess
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 
@@ -67,11 +67,11 @@ class _Process:
         """
         if self.process is None or self.process.poll() is not None:
             self.process = self._start()
-        assert self.process.stdin is not None and self.process.stdout is not None
+        calls, answers = cast("IO[str]", self.process.stdin), cast("IO[str]", self.process.stdout)  # both are pipes
         try:
-            self.process.stdin.write(json.dumps(call) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
+            calls.write(json.dumps(call) + "\n")
+            calls.flush()
+            line = answers.readline()
         except BrokenPipeError:
             line = ""
         if not line.endswith("\n"):

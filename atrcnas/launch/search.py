@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atrcnas.engine.budget import Budget, spent
+from atrcnas.engine.networks import context_config
 from atrcnas.engine.run_folder import JOURNAL, RunFolder, commit
 from atrcnas.engine.search import search as search_by_gradient
 from atrcnas.ground.errors import ConfigError, RunError
@@ -20,7 +21,7 @@ from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Pool
 from atrcnas.launch.supernet import SCORE, train_evenly
-from atrcnas.launch.trial import TRAIN, context_config
+from atrcnas.launch.trial import TRAIN
 from atrcnas.launch.trials import Sample, Trial, Trials, progress
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment

@@ -90,9 +90,8 @@ def _trained(experiment_json: str, run: str) -> MultiTaskNet:
 
 @torch.no_grad()
 def _selection(experiment: Experiment, net: MultiTaskNet, kinds: Mapping[Pair, str]) -> float:
-    tasks = {name: task for name, task in experiment.resolved_tasks().items() if name in experiment.tasks}
     device = next(net.parameters()).device
-    scores = Scores(tasks, device, alone=True)
+    scores = Scores(experiment.predicted_tasks(), device, alone=True)
     mixture = Mixture.one_hot(kinds).to(device)
     for batch in validation_loader(experiment, open_source(experiment, "val"), 1):
         batch = batch.to(device)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atrcnas.engine.finished import read_results
+from atrcnas.engine.networks import context_config
 from atrcnas.engine.retrain import retrain
 from atrcnas.engine.run_folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig, Provenance
@@ -54,11 +55,6 @@ def train_once(experiment: Experiment, contexts: ContextConfig, folder: RunFolde
         retrain(experiment, contexts, folder.root, resume=True)
     shutil.rmtree(folder.stage("retrain") / "checkpoints", ignore_errors=True)
     return read_results(folder.root)
-
-
-def context_config(experiment: Experiment, kinds: Mapping[Pair, str], provenance: Provenance) -> ContextConfig:
-    """A context config with the experiment's model settings, as a search writes it."""
-    return ContextConfig.from_kinds(kinds, experiment.model.model_dump(exclude_defaults=True), provenance)
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ _INPUT, _KERNEL, _OUTPUT = _matrices(2 / 3, 3 / 2)
 
 
 def pays(x: Tensor, weights: Sequence[Tensor]) -> bool:
-    """Whether :func:`conv3x3` is faster here than the direct sums; never under autocast or outside of training."""
+    """Whether :func:`conv3x3` is faster here than the direct sums; never under autocast or without gradients."""
     return (
         x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.float64)

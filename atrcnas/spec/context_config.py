@@ -187,7 +187,7 @@ class ContextConfig(Spec):
         write_yaml(path, self.dump())
 
     def dump(self) -> dict[str, Any]:
-        """As written to a file: what is absent or empty is left out."""
+        """As written to a file: what is None or, of the sections, empty is left out; of the model, what was not given."""
         value = self.model_dump(by_alias=True, mode="json", exclude_none=True)
         value["model"] = self.model.given()
         if isinstance(next(iter(self.pairs), None), int):

@@ -134,6 +134,11 @@ class Experiment(Spec):
         except ConfigError as error:
             raise ConfigError(f"{self._where}: {error}") from error
 
+    def predicted_tasks(self) -> dict[str, Task]:
+        """Those of :meth:`resolved_tasks` that are predicted, not auxiliary."""
+        tasks = self.resolved_tasks()
+        return {name: tasks[name] for name in self.tasks}
+
     def search_space(self) -> SearchSpace:
         """The search space, checked against the tasks and the neck.
 
