@@ -30,7 +30,7 @@ from atrcnas.data.rooms import Rooms, RoomsOptions
 from atrcnas.data.writing import write_nyud, write_pascal
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.ground.files import write_json
-from atrcnas.job import deploy_run
+from atrcnas.pipeline import deploy_run
 from atrcnas.spec.bundled import names
 
 SIZE = (64, 96)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atrcnas import ContextConfig, Experiment, retrain, search
-from atrcnas.engine.run_folder import environment
+from atrcnas.engine.devices import surroundings
 from atrcnas.ground.files import write_json
 from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.sampling.sampler import Sampler
@@ -67,7 +67,7 @@ def main() -> None:
     for seed in args.seeds:
         experiment = Experiment.load(args.experiment, [*args.overrides, f"seed={seed}"])
         rows.append(study(experiment, args.run / f"seed{seed}", args.presets))
-        write_json(args.out, {"experiment": experiment.dump(), "environment": environment(experiment), "seeds": rows})
+        write_json(args.out, {"experiment": experiment.dump(), "environment": surroundings(experiment), "seeds": rows})
     for name in rows[0]["delta_m_percent"]:
         gains = [row["delta_m_percent"][name] for row in rows]
         spread = statistics.stdev(gains) if len(gains) > 1 else 0.0

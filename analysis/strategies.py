@@ -15,9 +15,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from atrcnas.engine.budget import BUDGET_COLUMNS
 from atrcnas.ground.errors import RunError
 from atrcnas.plots import canvas
+from atrcnas.runs.tables import BUDGET
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4b2e63", "#6b6b6b")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -29,8 +29,8 @@ def read(run: Path) -> pd.DataFrame:
     if not path.is_file():
         raise RunError(f"{path}: not there. Search into this run folder first.")
     rows = pd.read_csv(path)
-    if tuple(rows.columns) != BUDGET_COLUMNS or rows.empty:
-        raise RunError(f"{path}: expected rows of {', '.join(BUDGET_COLUMNS)}. Search anew.")
+    if tuple(rows.columns) != tuple(BUDGET) or rows.empty:
+        raise RunError(f"{path}: expected rows of {', '.join(BUDGET)}. Search anew.")
     return rows
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from atrcnas.ground.errors import AtrcnasError, Stopped
-from atrcnas.ground.processes import first_process
+from atrcnas.ground.rank import first_process
 
 app = typer.Typer(
     name="atrcnas",
@@ -55,12 +55,15 @@ class Listing(StrEnum):
     experiments = "experiments"
     presets = "presets"
     strategies = "strategies"
+    estimators = "estimators"
+    optimizers = "optimizers"
+    schedules = "schedules"
 
 
 @app.command()
 def run(experiment: ExperimentArg, overrides: Overrides = None, run: RunOption = None, resume: Resume = False) -> None:
     """The whole job: search, export, retrain, evaluate, plot, deploy."""
-    from atrcnas.job import run_job
+    from atrcnas.pipeline import run_job
 
     spec, folder = _load(experiment, overrides, run)
     for line in run_job(spec, folder, resume):
@@ -110,7 +113,7 @@ def export(
     ] = Format.yaml,
 ) -> None:
     """Write the chosen context config of a run."""
-    from atrcnas.engine.run_folder import RunFolder
+    from atrcnas.runs.folder import RunFolder
 
     _load_plugins_of(run)
     contexts = RunFolder(run).load_contexts()
@@ -136,7 +139,7 @@ def retrain(
 ) -> None:
     """Train the fixed network of a context config and score it."""
     from atrcnas.engine.retrain import retrain as retrain_network
-    from atrcnas.job import result_lines
+    from atrcnas.pipeline import result_lines
     from atrcnas.spec.context_config import ContextConfig
 
     spec, folder = _load(experiment, overrides, run)
@@ -152,7 +155,7 @@ def evaluate(
 ) -> None:
     """Score the retrained network of a run again."""
     from atrcnas.engine.evaluate import evaluate as evaluate_run
-    from atrcnas.job import result_lines
+    from atrcnas.pipeline import result_lines
 
     for line in result_lines(evaluate_run(run, compiled=compiled)):
         typer.echo(line)
@@ -239,7 +242,7 @@ def deploy(
     size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width. [default: the data set's]")] = None,
 ) -> None:
     """Export the retrained network and compare the file with the live one."""
-    from atrcnas.job import deploy_run
+    from atrcnas.pipeline import deploy_run
 
     for line in deploy_run(run, out, size):
         typer.echo(line)
@@ -288,7 +291,7 @@ def _load(experiment: str, overrides: list[str] | None, run: Path | None):  # ty
 
 def _load_plugins_of(folder: Path) -> None:
     """A run may use kinds and tasks that plugins register."""
-    from atrcnas.engine.run_folder import RunFolder
+    from atrcnas.runs.folder import RunFolder
 
     if (folder / "experiment.yaml").is_file():
         RunFolder(folder).load_experiment()

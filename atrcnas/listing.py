@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.bundled import Shelf, names, shelf_dir
 from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.kinds import KINDS
-from atrcnas.spec.strategies import STRATEGIES
+from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
+from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 from atrcnas.spec.tasks import TASKS
 
 _SHELVES: dict[str, Shelf] = {
     "spaces": "search_spaces",
     "presets": "search_spaces/presets",
     "experiments": "experiments",
+}
+_TABLES: dict[str, Iterable[Any]] = {
+    "strategies": STRATEGIES,
+    "estimators": ESTIMATORS,
+    "optimizers": OPTIMIZERS,
+    "schedules": SCHEDULES,
 }
 
 
@@ -24,8 +32,8 @@ def lines(what: str) -> list[str]:
         return _table({name: _first_comment(_SHELVES[what], name) for name in names(_SHELVES[what])})
     if what == "kinds":
         return _table({kind.name: f"{kind.letter}  {kind.description}" for kind in KINDS})
-    if what == "strategies":
-        return _table({strategy.name: strategy.description for strategy in STRATEGIES})
+    if what in _TABLES:
+        return _table({record.name: record.description for record in _TABLES[what]})
     if what == "tasks":
         return _table(
             {task.name: f"{task.description}; {task.score} {_arrow(task.higher_is_better)}" for task in TASKS}

@@ -16,7 +16,8 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from analysis.bench.heads import GivenFeatures, Setup, neck_features, network
 from analysis.bench.measure import begin
 from analysis.bench.rows import channels_last, training_step
-from atrcnas.engine.profile import MARK, by_part, mark
+from atrcnas.engine.loop import MARK
+from atrcnas.launch.profiling import by_part, mark
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.contexts.base import Context, Projection
 from atrcnas.sampling.sampler import Sampler

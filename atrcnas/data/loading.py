@@ -163,19 +163,25 @@ def training_loader(
 
 
 def validation_loader(
-    experiment: Experiment, source: Source, batch_size: int, rank: int = 0, world: int = 1
+    experiment: Experiment,
+    source: Source,
+    batch_size: int,
+    rank: int = 0,
+    world: int = 1,
+    samples: Sequence[int] | None = None,
 ) -> DataLoader[Batch]:
-    """Loader of whole images in order; over all processes each sample comes once.
+    """Loader of whole images in order, of all or of ``samples``; over all processes each comes once.
 
     Raises:
         ConfigError: a process would have none, and leave the others waiting for its scores.
     """
-    if world > len(source):
+    chosen = range(len(source)) if samples is None else samples
+    if world > len(chosen):
         raise ConfigError(
-            f"devices: {world} processes, but the validation split has {len(source)} samples. Use fewer devices."
+            f"devices: {world} processes, but there are {len(chosen)} samples to validate on. Use fewer devices."
         )
     tasks = experiment.resolved_tasks()
-    indices = range(rank, len(source), world)
+    indices = chosen[rank::world]
     batches = [
         [(index, (0,)) for index in indices[first : first + batch_size]] for first in range(0, len(indices), batch_size)
     ]

@@ -17,12 +17,12 @@ from atrcnas.data.rasters import read_image, read_size
 from atrcnas.data.resizing import resize_image
 from atrcnas.deploy.loading import load_exported
 from atrcnas.deploy.metadata import task_records
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.files import write_atomically
 from atrcnas.nn.heads import resize
 from atrcnas.objectives.decode import DECODERS
 from atrcnas.plots.colourise import colourise
+from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.tasks import Task
 
 Predictions = dict[str, NDArray[Any]]

@@ -31,10 +31,12 @@ class Checkpoints:
     Attributes:
         folder: where they lie.
         writes: whether this process is the one that writes.
+        keeps_best: whether the best weights are kept beside the last state.
     """
 
     folder: Path
     writes: bool = True
+    keeps_best: bool = False
 
     @property
     def last(self) -> Path:
@@ -61,7 +63,7 @@ class Checkpoints:
         """
         if not self.writes:
             return
-        if best is not None:
+        if best is not None and self.keeps_best:
             save_weights(best, self.best)
 
         def write(temporary: Path) -> None:
@@ -134,7 +136,7 @@ def _sum_of(state: Mapping[str, Tensor]) -> str:
     return f"{total:08x}"
 
 
-def read_checkpoint(path: Path, way_out: str = "Use an earlier one, or begin anew.") -> dict[str, Any]:
+def read_checkpoint(path: Path, way_out: str = "Use an earlier one, or start over.") -> dict[str, Any]:
     """Read a checkpoint without executing it.
 
     Args:
@@ -160,7 +162,7 @@ def read_checkpoint(path: Path, way_out: str = "Use an earlier one, or begin ane
 
 
 def _check_archive(path: Path) -> None:
-    """Compare the checksums, which torch does not; a bomb is told before anything of it is unpacked.
+    """Compare the checksums, which torch does not; a decompression bomb is rejected before anything of it is unpacked.
 
     Raises:
         ValueError: damaged, or more than the file itself holds.

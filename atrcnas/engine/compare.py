@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atrcnas.engine.finished import Finished, read_finished
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.objectives.gain import multi_task_gain
+from atrcnas.runs.results import Finished, read_finished
 from atrcnas.spec.tasks import Task
 
 

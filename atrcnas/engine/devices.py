@@ -10,12 +10,14 @@ from __future__ import annotations
 import ctypes
 import logging
 import sys
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
 from atrcnas.ground.errors import ConfigError
+from atrcnas.runs.environment import environment
 from atrcnas.spec.experiment import Experiment
 
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
@@ -58,6 +60,11 @@ def connect(experiment: Experiment) -> Fabric:
 def on_gpu(experiment: Experiment) -> bool:
     """Whether it computes on a GPU here."""
     return experiment.devices != "cpu" and torch.cuda.is_available()
+
+
+def surroundings(experiment: Experiment) -> dict[str, Any]:
+    """Versions, device, threads and commit of this process."""
+    return environment(torch.cuda.get_device_name() if on_gpu(experiment) else None, torch.get_num_threads())
 
 
 def keep_freed_memory() -> None:

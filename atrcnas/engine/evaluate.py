@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from atrcnas.data.loading import Batch, open_source, validation_loader
+from atrcnas.data.loading import Batch, validation_loader
+from atrcnas.data.sample import Source
 from atrcnas.engine.costs import Latency, measure_compiled, measure_costs
-from atrcnas.engine.devices import on_gpu
-from atrcnas.engine.finished import read_results
+from atrcnas.engine.devices import on_gpu, surroundings
 from atrcnas.engine.networks import load_network
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.engine.scores import Scores
+from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_atomically, write_json
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.runs.budget import spent as spent_on
+from atrcnas.runs.folder import RunFolder
+from atrcnas.runs.results import read_results
 from atrcnas.spec.experiment import Experiment
 
 DEPLOYED = "latency_ms_deployed"
 NUM_SAMPLES = 4
 
 
-def evaluate(run: str | Path, held_lock: bool = False, compiled: bool = False) -> dict[str, Any]:
+def evaluate(run: str | Path, compiled: bool = False) -> dict[str, Any]:
     """Score ``model.safetensors`` of a run on the whole validation split.
 
     Args:
         run: run folder with a retrained network.
-        held_lock: the caller holds the folder's lock already.
         compiled: measure the latency under torch.compile too.
 
     Returns:
-        What ``results.json`` holds: ``scores`` (task -> figures), ``selection``, ``costs``.
+        What ``results.json`` holds, see :func:`score_run`.
 
     Raises:
         RunError: no run folder, or nothing retrained in it.
@@ -43,37 +45,74 @@ def evaluate(run: str | Path, held_lock: bool = False, compiled: bool = False) -
         ExportError: ``compiled``, and the network does not compile; the scores are written before.
     """
     folder = RunFolder(Path(run))
-    experiment = folder.load_experiment()
-    net = load_network(folder)
-    device = torch.device("cuda" if on_gpu(experiment) else "cpu")
-    with nullcontext() if held_lock else folder.locked():
-        scores = Scores(experiment.predicted_tasks(), device, alone=True)
-        size = _run_through(experiment, net.to(device), device, scores, folder.samples)
-        figures = scores.compute()
-        results = {
-            "experiment": experiment.name,
-            "seed": experiment.seed,
-            "scores": figures,
-            "selection": scores.selection(figures),
-            "costs": {"image_size": list(size), **measure_costs(net.cpu(), size), **_deployed(folder)},
-        }
-        write_json(folder.results, results)
+    with folder.locked():
+        results = score_run(folder)
         if compiled:
-            results = add_latency(folder, "compiled", measure_compiled(net, size))
+            size = tuple(results["costs"]["image_size"])
+            results = add_latency(folder, "compiled", measure_compiled(load_network(folder), size))
     return results
 
 
-def _deployed(folder: RunFolder) -> dict[str, Any]:
-    """Latencies of exported forms that were measured before: the weights are the same."""
+def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, float] | None = None) -> dict[str, Any]:
+    """Score the network of a locked run folder and write ``results.json``.
+
+    Args:
+        folder: of the run.
+        report: score on the validation split too; off where many networks are trained to choose among.
+        seconds: wall time of stages that have just ended.
+
+    Returns:
+        ``scores`` (task -> figures on the validation split; without ``report`` on what choices are made on),
+        ``selection`` (the total by which states and configs are chosen), ``selected_on`` (where it comes from: split,
+        number of samples, figures), ``keep``, ``seconds`` by stage, ``device`` and ``costs``.
+    """
+    experiment, began = folder.load_experiment(), time.monotonic()
+    before = _results_before(folder)
+    net, device = load_network(folder), torch.device("cuda" if on_gpu(experiment) else "cpu")
+    net.to(device)
+    splits = open_splits(experiment)
+    source, samples = splits.choosing
+    chosen_on = "train" if splits.selection else "val"
+    if chosen_on == "train" or not report:
+        chosen, size = _run_through(experiment, net, source, samples)
+    if report:
+        scores, size = _run_through(experiment, net, splits.val, None, folder.samples)
+        chosen = chosen if chosen_on == "train" else scores
+    else:
+        scores = chosen
+    spent = {**before.get("seconds", {}), **(seconds or {}), "evaluate": round(time.monotonic() - began, 2)}
+    if folder.budget.is_file():
+        spent["search"] = spent_on(folder.budget)[1]
+    figures = chosen.compute()
+    results = {
+        "experiment": experiment.name,
+        "seed": experiment.seed,
+        "scores": scores.compute(),
+        "selection": chosen.selection(figures),
+        "selected_on": {"split": chosen_on, "samples": len(samples), "scores": figures},
+        "keep": experiment.retrain.keep,
+        "seconds": spent,
+        "device": surroundings(experiment)["device"],
+        "costs": {"image_size": list(size), **measure_costs(net.cpu(), size), **_deployed(before)},
+    }
+    write_json(folder.results, results)
+    return results
+
+
+def _results_before(folder: RunFolder) -> dict[str, Any]:
     try:
-        costs = read_results(folder.root)["costs"]
+        return read_results(folder.root)
     except RunError:
         return {}
-    return {key: value for key, value in costs.items() if key == DEPLOYED}
+
+
+def _deployed(before: Mapping[str, Any]) -> dict[str, Any]:
+    """Latencies of exported forms that were measured before: the weights are the same."""
+    return {key: value for key, value in before.get("costs", {}).items() if key == DEPLOYED}
 
 
 def add_latency(folder: RunFolder, form: str, latency: Latency) -> dict[str, Any]:
-    """Write the latency of a deployed form into results.json, beside that of the plain network; return all of it."""
+    """Write the latency of a deployed form into results.json, besides that of the plain network; return all of it."""
     results = read_results(folder.root)
     results["costs"].setdefault(DEPLOYED, {})[form] = latency
     write_json(folder.results, results)
@@ -82,19 +121,21 @@ def add_latency(folder: RunFolder, form: str, latency: Latency) -> dict[str, Any
 
 @torch.no_grad()
 def _run_through(
-    experiment: Experiment, net: MultiTaskNet, device: torch.device, scores: Scores, samples: Path
-) -> tuple[int, int]:
-    """Score the validation split and save some samples; return the size of the last image."""
-    loader = validation_loader(experiment, open_source(experiment, "val"), 1)
+    experiment: Experiment, net: MultiTaskNet, source: Source, indices: Sequence[int] | None, kept: Path | None = None
+) -> tuple[Scores, tuple[int, int]]:
+    """Score all samples, or those of ``indices``, and keep some; return the size of the last image too."""
+    device = next(net.parameters()).device
+    scores = Scores(experiment.predicted_tasks(), device, alone=True)
+    loader = validation_loader(experiment, source, 1, samples=indices)
     shown = set(np.linspace(0, len(loader) - 1, NUM_SAMPLES, dtype=int).tolist())  # neighbours are often alike
     size = (0, 0)
     for number, batch in enumerate(loader):
         batch, size = batch.to(device), batch.sizes[0]
         outputs = net(batch.image, batch.image_valid)
         decoded = scores.update(outputs.predictions, batch)
-        if number in shown:
-            _save_sample(samples / f"{number:06d}.npz", batch, decoded)
-    return size
+        if kept is not None and number in shown:
+            _save_sample(kept / f"{number:06d}.npz", batch, decoded)
+    return scores, size
 
 
 def _save_sample(path: Path, batch: Batch, decoded: Mapping[str, torch.Tensor]) -> None:

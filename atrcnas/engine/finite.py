@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from atrcnas.ground.errors import RunError
-from atrcnas.objectives.processes import num_processes
+from atrcnas.objectives.averaging import num_processes
 
 MAX_REFUSED = 10  # steps in a row
 

@@ -17,12 +17,13 @@ from atrcnas.spec.experiment import Experiment
 NUM_SAMPLES = 64
 
 
-def label_states(experiment: Experiment, source: Source) -> dict[str, Tensor]:
+def label_states(experiment: Experiment, source: Source, samples: Sequence[int] | None = None) -> dict[str, Tensor]:
     """Fit to a fixed random part of the training samples; the same for the same seed.
 
     Args:
         experiment: tasks and seed.
-        source: training samples.
+        source: the training split.
+        samples: indices of those that may be used; all if None.
 
     Returns:
         task -> state of its label encoder.
@@ -31,7 +32,8 @@ def label_states(experiment: Experiment, source: Source) -> dict[str, Tensor]:
         DataError: a sample cannot be read; with ``data.on_corrupt: skip`` only if none can.
     """
     tasks = experiment.resolved_tasks()
-    chosen = np.random.default_rng(experiment.seed).permutation(len(source))[:NUM_SAMPLES]
+    usable = range(len(source)) if samples is None else samples
+    chosen = np.random.default_rng(experiment.seed).permutation(usable)[:NUM_SAMPLES]
 
     def truths() -> Iterator[tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]:
         for sample in _readable(source, chosen.tolist(), experiment.data.on_corrupt == "skip"):

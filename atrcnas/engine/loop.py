@@ -1,9 +1,10 @@
 """The main loop, of searching and of retraining.
 
 until all steps are done:
-    every `validate_every` steps and after the last:    validate, save a checkpoint
-    train_step(next batch)                              training.py; search.py has the search's own
-    on SIGTERM or Ctrl-C:                               save a checkpoint, leave
+    every `validate_every` steps and after the last:    validate, save a checkpoint       validation.py
+    take a step on the next batch                                                         step.py
+    every `log_every` steps:                            report losses and schedules       training.py
+    on SIGTERM or Ctrl-C:                               save a checkpoint, leave          stopping.py
 
 Every draw of a step (samples, augmentation, mixture, dropout) is a function of (seed, step). A checkpoint therefore
 holds no generator's state, and a run that goes on from it ends, on the CPU, bit for bit as an uninterrupted one.
@@ -11,60 +12,84 @@ holds no generator's state, and a run that goes on from it ends, on the CPU, bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
+from torch.profiler import record_function
 
 from atrcnas.data.loading import Batch
 from atrcnas.engine.checkpoints import Checkpoints
-from atrcnas.engine.progress import Progress
+from atrcnas.engine.listener import Listener, Listeners
+from atrcnas.engine.step import take_step
 from atrcnas.engine.stopping import StopRequest
 from atrcnas.engine.training import Training
+from atrcnas.engine.validation import validate
 from atrcnas.ground.errors import AtrcnasError, DataError, RunError, Stopped
+
+# Ranges of a profile; without one they cost a microsecond.
+MARK = "part: "
+REST, DATA = "rest (neck, mixing, clipping, Python)", "data (waiting for the loader)"
 
 
 def train(
-    training: Training, batches: Iterable[Any], validation: Iterable[Batch], checkpoints: Checkpoints, stage: str
+    training: Training,
+    batches: Iterable[Any],
+    validation: Iterable[Batch],
+    checkpoints: Checkpoints,
+    listeners: Sequence[Listener],
 ) -> None:
     """Train to the last step, from wherever ``training`` is.
 
     Args:
         training: the state and its step.
         batches: those of the steps that are left.
-        validation: batches of the whole validation split.
+        validation: batches of all validation samples.
         checkpoints: where the state is saved.
-        stage: the word shown: "search" or "retrain".
+        listeners: hear of every event, after the stop request.
 
     Raises:
         Stopped: on request; the state is saved.
-        RunError: a loss is no longer a number, or the GPU's memory does not suffice.
+        RunError: a loss is no longer finite, or the GPU's memory does not suffice.
         DataError: a sample cannot be read, or a loader process died.
     """
-    with StopRequest(training.fabric) as stop, Progress(training, stage) as progress:
-        left = iter(batches)
-        try:
-            while True:
-                if training.validation_due:
-                    better = training.validate(validation, stop)
-                    checkpoints.save(training.state(), training.net if better else None)
-                    progress.validated()
-                if training.step == training.recipe.steps:
-                    return
-                stop.check(training.step)
-                training.train_step(next(left))
-                progress.advance()
-        except Stopped:
-            training.settle()
-            checkpoints.save(training.state())
+    stop = StopRequest(training.fabric)
+    everyone = Listeners([stop, *listeners])
+    everyone.begin(training)
+    left = iter(batches)
+    try:
+        while True:
+            if training.validation_due:
+                better = validate(training, validation, everyone)
+                everyone.validated(training)
+                checkpoints.save(_state(training, everyone), training.weights.evaluated if better else None)
+            if training.step == training.recipe.steps:
+                return
+            everyone.before_batch(training, validating=False)
+            with record_function(MARK + DATA):
+                batch = next(left)
+            with record_function(MARK + REST):
+                losses = take_step(training, batch)
+            if training.log_due:
+                everyone.logged(training, training.report(losses))
+            everyone.stepped(training)
+    except Stopped:
+        training.settle()
+        checkpoints.save(_state(training, everyone))
+        raise
+    except (RuntimeError, DataError) as error:
+        if stop.received:  # the signal killed a loader process too; the step under way is lost
+            raise Stopped(stop.received, training.step, saved=False) from error
+        explained = _explained(error, training.step)
+        if explained is None:
             raise
-        except (RuntimeError, DataError) as error:
-            if stop.received:  # the signal killed a loader process too; the step under way is lost
-                raise Stopped(stop.received, training.step, saved=False) from error
-            explained = _explained(error, training.step)
-            if explained is None:
-                raise
-            raise explained from error
+        raise explained from error
+    finally:
+        everyone.end(training)
+
+
+def _state(training: Training, listeners: Listener) -> dict[str, Any]:
+    return {**training.state(), **listeners.state()}
 
 
 def _explained(error: Exception, step: int) -> AtrcnasError | None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from atrcnas.engine.checkpoints import read_weights
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair

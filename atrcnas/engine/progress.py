@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 
 from rich import progress as rich_progress
 from rich.console import Console
 
-from atrcnas.engine.training import Training
+from atrcnas.engine.listener import Listener
+from atrcnas.engine.training import Report, Training
 
 LINE_EVERY_S = 15.0
 
 
-class Progress:
-    """Progress of one stage with loss, scores, time left and, in a search, the share of committed pairs.
+class Progress(Listener):
+    """Progress of one stage with loss, scores, time left and, in a search, the share of committed pairs."""
 
-    Args:
-        training: what is watched.
-        stage: the word shown.
-    """
-
-    def __init__(self, training: Training, stage: str) -> None:
-        self.training, self.stage = training, stage
+    def __init__(self) -> None:
         self.console = Console(file=sys.stderr)
-        self.speaks = training.fabric.is_global_zero
         self.bar: rich_progress.Progress | None = None
+        self._status = ""
+
+    def begin(self, training: Training) -> None:
+        """Show where the stage begins."""
+        self.speaks = training.fabric.is_global_zero
         self._first = training.step
         self._began = self._last_line = time.monotonic()
-
-    def __enter__(self) -> Progress:
         if self.speaks and self.console.is_terminal:
             columns = (
                 rich_progress.TextColumn("{task.description}"),
@@ -41,39 +37,38 @@ class Progress:
             )
             self.bar = rich_progress.Progress(*columns, console=self.console)
             self.bar.start()
-            self.task = self.bar.add_task(
-                self.stage, total=self.training.recipe.steps, completed=self._first, status=""
-            )
-        return self
+            self.task = self.bar.add_task(training.stage, total=training.recipe.steps, completed=self._first, status="")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def end(self, training: Training) -> None:
+        """Leave the terminal as it was."""
         if self.bar is not None:
             self.bar.stop()
 
-    def advance(self) -> None:
-        """A step was taken."""
-        if self.bar is not None:
-            self.bar.update(self.task, completed=self.training.step, status=self._status())
-        elif self.speaks and time.monotonic() - self._last_line > LINE_EVERY_S:
-            self._line()
+    def logged(self, training: Training, report: Report) -> None:
+        """Remember loss and committed share."""
+        share = report.totals.get("committed_share")
+        self._status = f"loss {report.totals['loss']:.3f}" + ("" if share is None else f", committed {share:.0%}")
 
-    def validated(self) -> None:
+    def stepped(self, training: Training) -> None:
+        """Move the bar, or say a line now and then."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=training.step, status=self._status)
+        elif self.speaks and time.monotonic() - self._last_line > LINE_EVERY_S:
+            self._line(training)
+
+    def validated(self, training: Training) -> None:
         """Say the scores."""
         if self.bar is not None:
-            self.bar.console.print(f"{self.stage} step {self.training.step}: {scores_line(self.training)}")
+            self.bar.console.print(f"{training.stage} step {training.step}: {scores_line(training)}")
         elif self.speaks:
-            self._line(scores_line(self.training))
+            self._line(training, scores_line(training))
 
-    def _line(self, scores: str = "") -> None:
+    def _line(self, training: Training, scores: str = "") -> None:
         self._last_line = time.monotonic()
-        done, total = self.training.step, self.training.recipe.steps
+        done, total = training.step, training.recipe.steps
         pace = (self._last_line - self._began) / max(done - self._first, 1)
         left = f"{(total - done) * pace:.0f} s left"
-        self.console.print(f"{self.stage} {done}/{total}, {left}, {self._status()} {scores}".rstrip(), soft_wrap=True)
-
-    def _status(self) -> str:
-        share = getattr(self.training, "committed_share", None)
-        return f"loss {self.training.last_loss:.3f}" + ("" if share is None else f", committed {share:.0%}")
+        self.console.print(f"{training.stage} {done}/{total}, {left}, {self._status} {scores}".rstrip(), soft_wrap=True)
 
 
 def scores_line(training: Training) -> str:

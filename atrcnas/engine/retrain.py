@@ -9,23 +9,24 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from atrcnas.data.loading import open_source, training_loader, validation_loader
-from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint
+from atrcnas.data.loading import training_loader
+from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint, save_weights
 from atrcnas.engine.devices import connect, place
-from atrcnas.engine.evaluate import evaluate
+from atrcnas.engine.evaluate import score_run
+from atrcnas.engine.init_reference import like_reference, read_reference, reference_label_states
 from atrcnas.engine.label_states import label_states
-from atrcnas.engine.loop import train
 from atrcnas.engine.networks import fixed_network, supernet, with_model_of
-from atrcnas.engine.records import METRIC_COLUMNS, Table
-from atrcnas.engine.reference import like_reference, read_reference, reference_label_states
-from atrcnas.engine.run_folder import RunFolder
+from atrcnas.engine.splits import open_splits
+from atrcnas.engine.stage import begin, run_stage
 from atrcnas.engine.training import Training
+from atrcnas.engine.weights import Weights
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.ground.files import write_atomically
 from atrcnas.nn.inherit import inherit
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.nn.reference import load_network
 from atrcnas.objectives.objective import Objective
+from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
@@ -36,8 +37,9 @@ def retrain(
     run: str | Path,
     resume: bool = False,
     init_reference: Path | None = None,
+    report: bool = True,
 ) -> dict[str, Any]:
-    """Train the fixed network and score its best checkpoint.
+    """Train the fixed network and score it.
 
     Args:
         experiment: what to train on; its ``retrain`` section is the recipe.
@@ -45,6 +47,7 @@ def retrain(
         run: run folder; gets ``retrain/``, ``model.safetensors``, ``results.json`` and ``samples/``.
         resume: go on from the last checkpoint of ``run``.
         init_reference: checkpoint of the ATRC reference implementation to start from.
+        report: score on the validation split too; off where many are trained to choose among.
 
     Returns:
         What ``results.json`` holds; nothing in the other processes of a distributed training.
@@ -59,22 +62,24 @@ def retrain(
     fabric = connect(experiment)
     folder, recipe = RunFolder(Path(run)), experiment.retrain
     with folder.locked(fabric.is_global_zero):
-        source, held_back = open_source(experiment, "train"), open_source(experiment, "val")
+        splits = open_splits(experiment)
         folder.check_contexts(contexts, experiment)
         net, states = _start(experiment, contexts, folder, init_reference)
-        training = _training(net, {**label_states(experiment, source), **states}, experiment, folder, fabric)
-        checkpoints = folder.begin(experiment, "retrain", resume, training)
+        states = {**label_states(experiment, splits.train, splits.weights), **states}
+        training = _training(net, states, experiment, fabric)
+        stage = begin(experiment, folder, resume, training, keeps_best=recipe.keep == "best")
         folder.keep_contexts(contexts, experiment)
-        share = {"rank": fabric.global_rank, "world": fabric.world_size}
-        indices, first = range(len(source)), training.step
-        batches = training_loader(experiment, source, indices, recipe.batch_size, recipe.steps, first=first, **share)
-        validation = validation_loader(experiment, held_back, recipe.batch_size, **share)
-        train(training, batches, validation, checkpoints, "retrain")
-        fabric.barrier()
+        batches = training_loader(
+            experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps, **stage.share
+        )
+        run_stage(stage, batches, splits)
         if not fabric.is_global_zero:
             return {}
-        write_atomically(folder.weights, lambda temporary: shutil.copyfile(checkpoints.best, temporary))
-        return evaluate(folder.root, held_lock=True)
+        if recipe.keep == "best":
+            write_atomically(folder.weights, lambda temporary: shutil.copyfile(stage.checkpoints.best, temporary))
+        else:
+            save_weights(training.weights.evaluated, folder.weights)
+        return score_run(folder, report=report, seconds={"retrain": round(stage.clock.seconds, 2)})
 
 
 def _start(
@@ -94,22 +99,19 @@ def _start(
         raise CheckpointError(f"{init_reference}: {error}") from error
 
 
-def _training(
-    net: MultiTaskNet, states: dict[str, Tensor], experiment: Experiment, folder: RunFolder, fabric: Fabric
-) -> Training:
-    tasks = experiment.resolved_tasks()
-    objective = Objective(tasks, states)
+def _training(net: MultiTaskNet, states: dict[str, Tensor], experiment: Experiment, fabric: Fabric) -> Training:
+    objective = Objective(experiment.resolved_tasks(), states)
     for module in (net, objective):
         place(fabric, module, experiment.precision)
     return Training(
         fabric,
-        net,
+        "retrain",
+        Weights(net, experiment.retrain),
         objective,
         experiment.predicted_tasks(),
         experiment.retrain,
-        Table(folder.stage("retrain") / "metrics.csv", METRIC_COLUMNS, fabric.is_global_zero),
         experiment.seed,
-        experiment.sync_batchnorm,
+        sync_batchnorm=experiment.sync_batchnorm,
     )
 
 

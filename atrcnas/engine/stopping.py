@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 
 import torch
 from lightning_fabric import Fabric
 
+from atrcnas.engine.listener import Listener
+from atrcnas.engine.training import Training
 from atrcnas.ground.errors import Stopped
 
 CHECK_EVERY = 10  # steps, where several processes have to agree
 
 
-class StopRequest:
-    """Context that turns SIGTERM and Ctrl-C into a request; a second one interrupts at once.
+class StopRequest(Listener):
+    """Turns SIGTERM and Ctrl-C into a request while the loop runs; a second one interrupts at once.
 
     Signals reach the main thread only; elsewhere (a notebook's thread, a test's) nothing is changed.
     """
@@ -25,14 +27,24 @@ class StopRequest:
         self.received = 0
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> StopRequest:
+    def begin(self, training: Training) -> None:
+        """Take the signals over."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def end(self, training: Training) -> None:
+        """Give them back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def before_batch(self, training: Training, validating: bool) -> None:
+        """Leave if asked to; several processes agree between two steps only.
+
+        Raises:
+            Stopped: at the same step in every process.
+        """
+        if not validating or self.fabric.world_size == 1:
+            self.check(training.step)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received:

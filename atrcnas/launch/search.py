@@ -11,18 +11,21 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from atrcnas.engine.budget import Budget, spent
+from atrcnas.engine.devices import surroundings
+from atrcnas.engine.gradient_search import search as search_by_gradient
 from atrcnas.engine.networks import context_config
-from atrcnas.engine.run_folder import JOURNAL, RunFolder, commit
-from atrcnas.engine.search import search as search_by_gradient
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.ground.registry import resolve
+from atrcnas.launch.ask_tell import Sample, Trial, Trials, progress
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Pool
+from atrcnas.launch.profiling import Profile
+from atrcnas.launch.run_trial import TRAIN
 from atrcnas.launch.supernet import SCORE, train_evenly
-from atrcnas.launch.trial import TRAIN
-from atrcnas.launch.trials import Sample, Trial, Trials, progress
+from atrcnas.runs.budget import Budget, spent
+from atrcnas.runs.environment import commit
+from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
@@ -47,7 +50,8 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
     """
     strategy = STRATEGIES[experiment.search.strategy]
     if strategy.by_gradient:
-        return search_by_gradient(experiment, run, resume, profile)
+        watching = [Profile(RunFolder(Path(run)).stage("search") / "profile")] if profile else []
+        return search_by_gradient(experiment, run, resume, watching)
     if profile:
         raise ConfigError(
             f"--profile: looks at a search by gradient, got '{strategy.name}'. Set search.strategy=gumbel."
@@ -56,14 +60,14 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
     explore = _explorer(strategy)
     folder = RunFolder(Path(run).absolute())
     with folder.locked():
-        folder.enter(experiment, "search", resume)
+        folder.enter(experiment, "search", resume, surroundings(experiment))
         supernet, cost = _supernet(experiment, folder) if strategy.inherited else (None, (0, 0.0))
-        journal = Journal(folder.stage("search") / JOURNAL, {"at_once": experiment.launch.workers})
+        journal = Journal(folder.journal, {"at_once": experiment.launch.workers})
         best = _Best(experiment, folder, cost)
         pools = experiment.search_space().pools(experiment.tasks, experiment.all_tasks)
         options = experiment.search.trials
         with open_pool(experiment.launch) as pool:
-            trials = Trials(journal, _maker(experiment, folder, pool, supernet), options.number, best.hear)
+            trials = Trials(journal, _maker(experiment, folder, pool, supernet), options.number, best.on_trial)
             seed = experiment.seed if options.seed is None else options.seed
             explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
             trials.finish()
@@ -92,7 +96,7 @@ def _supernet(experiment: Experiment, folder: RunFolder) -> tuple[str, tuple[int
     run = Path(given).absolute() if given else folder.root / "supernet"
     if not given:
         train_evenly(experiment, run)
-    return str(run), spent(run / "search" / "budget.csv")
+    return str(run), spent(RunFolder(run).budget)
 
 
 def _maker(
@@ -117,16 +121,16 @@ def _maker(
 
 
 class _Best:
-    """Hears of every trial; keeps account, and the best config in contexts.yaml."""
+    """Callback per trial: keeps account, and the best config in contexts.yaml."""
 
     def __init__(self, experiment: Experiment, folder: RunFolder, cost: tuple[int, float]) -> None:
         self.experiment, self.folder, (self.steps, self.seconds) = experiment, folder, cost
-        self.budget = Budget(folder.stage("search") / "budget.csv", experiment.search.strategy)
+        self.budget = Budget(folder.budget, experiment.search.strategy)
         self.budget.table.begin()
         self.best: Trial | None = None
         self.num_trials = 0
 
-    def hear(self, trial: Trial) -> None:
+    def on_trial(self, trial: Trial) -> None:
         self.num_trials += 1
         self.steps, self.seconds = self.steps + trial.steps, self.seconds + trial.seconds
         if self.best is None or trial.score > self.best.score:

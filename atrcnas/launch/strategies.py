@@ -18,7 +18,7 @@ from nni.nas.execution.event import FinalMetricEvent, TrainingEndEvent
 from nni.nas.space import BaseModelSpace, ExecutableModelSpace, ModelStatus
 from nni.nas.strategy import GridSearch, PolicyBasedRL, Random, RegularizedEvolution
 
-from atrcnas.launch.trials import Pools, Trial, Trials
+from atrcnas.launch.ask_tell import Pools, Trial, Trials
 from atrcnas.spec.recipe import TrialsSpec
 
 nni.silence_stdout()

@@ -16,17 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from atrcnas.data.loading import open_source, validation_loader
+from atrcnas.data.loading import validation_loader
 from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint
 from atrcnas.engine.devices import on_gpu
+from atrcnas.engine.gradient_search import search
 from atrcnas.engine.networks import supernet
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.engine.scores import Scores
-from atrcnas.engine.search import search
+from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import CheckpointError
-from atrcnas.launch.trials import Pools, Trials
+from atrcnas.launch.ask_tell import Pools, Trials
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import TrialsSpec
@@ -52,7 +53,7 @@ def train_evenly(experiment: Experiment, run: Path) -> None:
 
 
 def score(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Score one config on the whole validation split.
+    """Score one config on the selection part, or without one on the validation split.
 
     Args:
         payload: ``experiment`` (plain values), ``sample`` (kind per pair) and ``supernet`` (a run folder).
@@ -93,7 +94,8 @@ def _selection(experiment: Experiment, net: MultiTaskNet, kinds: Mapping[Pair, s
     device = next(net.parameters()).device
     scores = Scores(experiment.predicted_tasks(), device, alone=True)
     mixture = Mixture.one_hot(kinds).to(device)
-    for batch in validation_loader(experiment, open_source(experiment, "val"), 1):
+    source, samples = open_splits(experiment).choosing
+    for batch in validation_loader(experiment, source, 1, samples=samples):
         batch = batch.to(device)
         scores.update(net(batch.image, batch.image_valid, mixture).predictions, batch)
     return scores.selection(scores.compute())

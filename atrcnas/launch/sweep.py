@@ -13,14 +13,14 @@ from typing import Any
 
 from atrcnas.engine.compare import compare
 from atrcnas.engine.compare_table import text
-from atrcnas.engine.run_folder import JOURNAL, RunFolder
 from atrcnas.ground.errors import AtrcnasError, RunError
 from atrcnas.ground.files import read_yaml, write_yaml
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Pool
+from atrcnas.launch.run_trial import log_to, train_once
 from atrcnas.launch.search import search
-from atrcnas.launch.trial import said_to, train_once
+from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.sweep import SweepSpec, SweepTrial
@@ -48,7 +48,7 @@ def sweep(spec: SweepSpec, run: str | Path, resume: bool = False) -> Iterator[st
     with folder.locked():
         _begin(spec, folder.root, resume)
         header = {"points": len(points), "made_of": _digest(points)}
-        journal = Journal(folder.root / JOURNAL, header)
+        journal = Journal(folder.sweep_journal, header)
         if journal.header != header:
             raise RunError(
                 f"{folder.root}: cannot resume, an experiment, context config or preset of this sweep has changed since it "
@@ -134,7 +134,7 @@ def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
     """
     experiment, began = Experiment.load(payload["experiment"]), time.monotonic()
     folder = RunFolder(Path(payload["folder"]))
-    with said_to(folder.root / "log.txt"):
+    with log_to(folder.root / "log.txt"):
         if payload["contexts"] is not None:
             contexts = ContextConfig.load(payload["contexts"])
         elif folder.stage("retrain").exists():

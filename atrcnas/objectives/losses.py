@@ -15,7 +15,7 @@ from torch import Tensor
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.registry import Registry
-from atrcnas.objectives.processes import mean_over_processes, num_processes
+from atrcnas.objectives.averaging import mean_over_processes, num_processes
 
 
 @dataclass(frozen=True)

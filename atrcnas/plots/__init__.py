@@ -11,6 +11,7 @@ from atrcnas.plots.gallery import draw_gallery, plot_gallery
 from atrcnas.plots.heatmap import draw_heatmap, plot_heatmap
 from atrcnas.plots.palette import palette
 from atrcnas.plots.probabilities import draw_probabilities, plot_probabilities
+from atrcnas.runs.folder import STAGES, RunFolder
 from atrcnas.spec.context_config import ContextConfig
 
 __all__ = [
@@ -29,8 +30,6 @@ __all__ = [
     "plot_run",
     "plot_scores",
 ]
-
-_PHASES = ("search", "retrain")
 
 
 def plot_contexts(file: Path, out: Path) -> Path:
@@ -66,9 +65,10 @@ def plot_run(run_dir: Path, out_dir: Path | None = None) -> list[Path]:
     """
     if not run_dir.is_dir():
         raise RunError(f"{run_dir}: expected a run folder, got none. Check the path.")
-    out = run_dir / "plots" if out_dir is None else out_dir
-    contexts, logits, samples = run_dir / "contexts.yaml", run_dir / "search/logits.csv", run_dir / "samples"
-    metrics = {phase: path for phase in _PHASES if (path := run_dir / phase / "metrics.csv").is_file()}
+    folder = RunFolder(run_dir)
+    out = folder.plots if out_dir is None else out_dir
+    contexts, logits, samples = folder.contexts, folder.logits, folder.samples
+    metrics = {stage: path for stage in STAGES if (path := folder.metrics(stage)).is_file()}
     made: list[Path] = []
     if contexts.is_file():
         made.append(plot_contexts(contexts, out / "contexts.png"))

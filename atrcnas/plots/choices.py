@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from atrcnas.ground.errors import RunError
-from atrcnas.plots.tables import Series, number_in, read_rows, whole_in
+from atrcnas.runs.tables import LOGITS, Series, read_some
 from atrcnas.spec.pairs import Pair
 
-_COLUMNS = ("step", "level", "target", "source", "kind", "probability", "committed")
+_COLUMNS = {name: kind for name, kind in LOGITS.items() if name != "logit"}
 _SLACK = 1e-6
 
 
@@ -52,19 +53,22 @@ def read_choices(path: Path) -> dict[Pair, Choice]:
     Raises:
         RunError: missing, malformed or empty, or a probability outside of [0, 1].
     """
-    points: dict[Pair, dict[str, dict[int, float]]] = {}
-    committed: dict[Pair, dict[int, bool]] = {}
-    for line, (step_text, level, target, source, kind, chance_text, flag) in read_rows(path, _COLUMNS):
-        step, chance = whole_in(path, line, "step", step_text), number_in(path, line, "probability", chance_text)
-        if not -_SLACK <= chance <= 1 + _SLACK:
-            raise RunError(f"{path}: line {line}: probability: expected 0 to 1, got {chance_text}. Restore the file.")
-        pair = Pair(target, source, whole_in(path, line, "level", level))
-        points.setdefault(pair, {}).setdefault(kind, {})[step] = chance
-        committed.setdefault(pair, {})[step] = bool(number_in(path, line, "committed", flag))
-    return {
-        pair: Choice(
-            {kind: Series.of(by_step) for kind, by_step in kinds.items()},
-            min((step for step, settled in committed[pair].items() if settled), default=None),
+    table = read_some(path, _COLUMNS)
+    outside = ~table["probability"].between(-_SLACK, 1 + _SLACK)
+    if outside.any():
+        line, got = next(zip(table.index[outside], table["probability"][outside], strict=True))
+        raise RunError(f"{path}: line {line}: probability: expected 0 to 1, got {got:g}. Restore the file.")
+    table = table.drop_duplicates(["step", "level", "target", "source", "kind"], keep="last").sort_index()
+    choices: dict[Pair, Choice] = {}
+    for (level, target, source), rows in table.groupby(["level", "target", "source"], sort=False):
+        settled = rows["step"][rows["committed"] > 0]
+        choices[Pair(str(target), str(source), int(str(level)))] = Choice(
+            {str(kind): _series(points) for kind, points in rows.groupby("kind", sort=False)},
+            None if settled.empty else int(settled.min()),
         )
-        for pair, kinds in points.items()
-    }
+    return choices
+
+
+def _series(rows: pd.DataFrame) -> Series:
+    by_step = rows.sort_values("step")
+    return Series(by_step["step"].to_numpy(float), by_step["probability"].to_numpy(float))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.plots import canvas
 from atrcnas.plots.canvas import FAINT, INK, LABEL_SIZE, SMALL_SIZE, TITLE_SIZE, LineStyle, save, wrap
-from atrcnas.plots.tables import Series, read_metrics
+from atrcnas.runs.tables import Series, read_metrics
 from atrcnas.spec.tasks import TASKS
 
 # A phase also differs in line style and marker, for grey prints.

@@ -42,6 +42,13 @@ class DataSpec(Spec):
     name: str = "rooms"
     options: dict[str, Any] = Field(default={}, description="of that data set; `atrcnas list datasets` shows them")
     augment: AugmentSpec | None = AugmentSpec()
+    selection: Float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of the training samples that nothing is trained on, for choosing states and configs; 0: the "
+        "validation split chooses too",
+    )
     on_corrupt: Literal["stop", "skip"] = Field(
         default="stop", description="a training sample that cannot be read: stop, or take the next one instead"
     )

@@ -7,21 +7,35 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from atrcnas.spec.schema import Bool, Float, Int, Spec
-from atrcnas.spec.strategies import STRATEGIES
+from atrcnas.ground.errors import ConfigError
+from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
+from atrcnas.spec.schema import Bool, Float, Int, Spec, validate
+from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 
 Steps = Annotated[Int, Field(ge=1, le=100_000_000)]
 
 
 class TrainSpec(Spec):
-    """What searching and retraining share: SGD with momentum and a polynomial schedule per step."""
+    """What searching and retraining share; by default SGD with momentum and a polynomial schedule per step."""
 
     steps: Steps = 40_000
     batch_size: Int = Field(default=8, ge=1, le=65_536)
-    learning_rate: Float = Field(default=0.01, gt=0, le=100)
-    momentum: Float = Field(default=0.9, ge=0, lt=1)
+    learning_rate: Float = Field(default=0.01, gt=0, le=100, description="largest, of the layers after the backbone")
+    backbone_rate: Float = Field(
+        default=1.0, ge=0, le=100, description="learning rate of the backbone, as a multiple of learning_rate"
+    )
+    optimizer: str = Field(default="sgd", description="of the weights; `atrcnas list optimizers` shows them")
+    optimizer_options: dict[str, Any] = Field(default={}, description="of that optimizer")
+    momentum: Float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: Float = Field(default=5e-4, ge=0, le=1)
-    poly_power: Float = Field(default=0.9, ge=0, le=10)
+    decay_norms: Bool = Field(default=True, description="decay norms and biases like all other weights")
+    schedule: str = Field(default="poly", description="of the learning rate; `atrcnas list schedules` shows them")
+    schedule_options: dict[str, Any] = Field(default={}, description="of that schedule")
+    poly_power: Float = Field(default=0.9, ge=0, le=10, description="of poly")
+    warm_up: Int = Field(default=0, ge=0, description="steps over which the learning rate rises linearly first")
+    ema: Float | None = Field(
+        default=None, gt=0, lt=1, description="decay of the weights' moving average, which is then scored and kept"
+    )
     clip: Float | None = Field(default=None, gt=0, description="largest norm of the gradient; None: no clipping")
     activation_checkpointing: Bool = Field(
         default=False,
@@ -30,8 +44,38 @@ class TrainSpec(Spec):
     validate_every: Steps = 2_000
     log_every: Steps = 50
     on_nonfinite: Literal["stop", "skip", "lower"] = Field(
-        default="stop", description="a loss that is no number: stop, skip the step, or also halve the learning rate"
+        default="stop", description="a loss that is not finite: stop, skip the step, or also halve the learning rate"
     )
+
+    @model_validator(mode="after")
+    def _parts_known(self) -> TrainSpec:
+        for name, registry in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in registry:
+                raise ValueError(f"{name}: {registry.miss(getattr(self, name))}")
+        for name, check in (("optimizer", self.checked_optimizer_options), ("schedule", self.checked_schedule_options)):
+            try:
+                check()
+            except ConfigError as error:
+                raise ValueError(str(error).removeprefix(f"{name}_options: ")) from error
+        if self.warm_up >= self.steps:
+            raise ValueError(f"warm_up: expected fewer than the {self.steps} steps, got {self.warm_up}. Lower it.")
+        return self
+
+    def checked_optimizer_options(self) -> Spec:
+        """``optimizer_options`` by the optimiser's own model.
+
+        Raises:
+            ConfigError: unknown key, wrong type or out of range.
+        """
+        return validate(OPTIMIZERS[self.optimizer].options, self.optimizer_options, "optimizer_options")
+
+    def checked_schedule_options(self) -> Spec:
+        """``schedule_options`` by the schedule's own model.
+
+        Raises:
+            ConfigError: unknown key, wrong type or out of range.
+        """
+        return validate(SCHEDULES[self.schedule].options, self.schedule_options, "schedule_options")
 
 
 class TrialsSpec(Spec):
@@ -65,8 +109,10 @@ class SearchSpec(TrainSpec):
         default=0.3, gt=0, le=1, description="a pair commits when its two best probabilities differ by this"
     )
     noise: Bool = Field(default=True, description="Gumbel noise on the logits; as the strategy has it")
-    estimator: Literal["soft", "sampled"] = Field(
-        default="soft", description="soft: all candidates; sampled: only what is drawn, straight-through"
+    estimator: str = Field(
+        default="soft",
+        description="soft: all candidates; sampled: only what is drawn, straight-through; "
+        "`atrcnas list estimators` shows them",
     )
     held_out: Float = Field(
         default=0.0, ge=0, lt=1, description="share of training samples for the logits; 0: single-level"
@@ -89,7 +135,9 @@ class SearchSpec(TrainSpec):
                 f"noise: strategy '{self.strategy}' has it {str(expected).lower()}, got {str(self.noise).lower()}. "
                 "Leave it out, or choose another strategy (gumbel draws noise, darts does not)."
             )
-        if not self.noise and self.estimator == "sampled":
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(f"estimator: {ESTIMATORS.miss(self.estimator)}")
+        if not self.noise and ESTIMATORS[self.estimator].draws:
             raise ValueError(f"estimator: '{self.strategy}' draws nothing. Set estimator: soft, or strategy: gumbel.")
         return self
 
@@ -97,4 +145,7 @@ class SearchSpec(TrainSpec):
 class RetrainSpec(TrainSpec):
     """Training of the fixed network."""
 
+    keep: Literal["last", "best"] = Field(
+        default="last", description="the state that is scored and kept: the last, or the best on the selection part"
+    )
     inherit: Bool = Field(default=False, description="start from the supernet's weights instead of from scratch")

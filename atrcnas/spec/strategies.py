@@ -18,7 +18,7 @@ class Strategy:
     Attributes:
         name: the word in ``search.strategy``.
         description: one line.
-        explore: proposes configs: a function ``(pools, trials, options, seed)``, see ``atrcnas/launch/trials.py``, or its
+        explore: proposes configs: a function ``(pools, trials, options, seed)``, see ``atrcnas/launch/ask_tell.py``, or its
             ``"module:function"`` string; None: logits are trained with the weights of a supernet.
         inherited: configs are scored with a supernet's weights; otherwise each by a short training of its own.
         noise: Gumbel noise on the logits, where they are trained.
@@ -37,6 +37,31 @@ class Strategy:
         """Whether logits are trained in a supernet, instead of scoring one config after the other."""
         return self.explore is None
 
+
+@dataclass(frozen=True)
+class Estimator:
+    """How a search by gradient draws its mixtures, and what happens after a step.
+
+    Attributes:
+        name: the word in ``search.estimator``.
+        description: one line.
+        module: a class of ``atrcnas.sampling.estimators.Estimator``'s form, or its ``"module:Class"`` string.
+        draws: whether it needs random draws, which the strategy ``darts`` does without.
+    """
+
+    name: str
+    description: str
+    module: Any
+    draws: bool = True
+
+
+ESTIMATORS: Registry[Estimator] = Registry("estimator")
+ESTIMATORS.register(Estimator("soft", "all candidates, weighted", "atrcnas.sampling.estimators:Relaxed", draws=False))
+ESTIMATORS.register(
+    Estimator(
+        "sampled", "one candidate per pair, with the gradient of its soft weight", "atrcnas.sampling.estimators:Relaxed"
+    )
+)
 
 _NNI = ("nni.nas.strategy",)
 

@@ -15,6 +15,7 @@ FLOORS = [
     {"_version"},
     {"ground"},
     {"spec"},
+    {"runs"},
     {"nn", "data", "objectives", "plots"},
     {"sampling"},
     {"engine"},
@@ -22,7 +23,7 @@ FLOORS = [
     {"the house itself"},  # cli, the public API, and what lies beside them
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-NO_TORCH = ("ground", "spec", "plots")
+NO_TORCH = ("ground", "spec", "runs", "plots")
 
 
 def module_name(path: Path) -> str:

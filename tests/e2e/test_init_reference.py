@@ -16,9 +16,8 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
-from atrcnas.engine import evaluate
-from atrcnas.engine import retrain as stage
-from atrcnas.engine.reference import read_reference
+from atrcnas.engine import evaluate, stage
+from atrcnas.engine.init_reference import read_reference
 from atrcnas.engine.training import Training
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.experiment import Experiment
@@ -89,7 +88,9 @@ def first(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     train = stage.train
 
     def watched(training: Training, *rest: Any) -> None:
-        seen.append(SimpleNamespace(net=copy.deepcopy(training.net), objective=copy.deepcopy(training.objective)))
+        seen.append(
+            SimpleNamespace(net=copy.deepcopy(training.weights.net), objective=copy.deepcopy(training.objective))
+        )
         train(training, *rest)
 
     monkeypatch.setattr(stage, "train", watched)

@@ -19,7 +19,7 @@ from atrcnas import ContextConfig, Experiment, Pair, retrain, search
 from atrcnas.cli import main
 from atrcnas.engine import evaluate, finished
 from atrcnas.ground.errors import AtrcnasError
-from atrcnas.job import deploy_run
+from atrcnas.pipeline import deploy_run
 from atrcnas.spec.bundled import names
 from tests.conftest import TINY
 

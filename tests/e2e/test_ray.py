@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from atrcnas.engine.finished import read_results
 from atrcnas.ground.errors import RunError
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.sweep import sweep
+from atrcnas.runs.results import read_results
 from atrcnas.spec.launch import LaunchSpec
 from tests.e2e.test_sweep import each_trial_is_whole_and_its_own, spec
 from tests.results import record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -12,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from atrcnas import ContextConfig, Experiment, retrain, search
+from atrcnas.engine import loop
 from atrcnas.engine.checkpoints import read_checkpoint
 from atrcnas.engine.evaluate import evaluate
-from atrcnas.engine.search import SearchTraining
 from atrcnas.engine.training import Training
 from atrcnas.ground.errors import CheckpointError, ConfigError, RunError, Stopped
+from atrcnas.sampling.sampler import Sampler
 from tests.conftest import TINY
 
 
@@ -24,26 +26,25 @@ class Died(Exception):
     """Stands in for a kill between two checkpoints."""
 
 
-def dies_at(monkeypatch: pytest.MonkeyPatch, kind: type[Training], step: int) -> None:
-    whole = kind.train_step
+def dies_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    whole = loop.take_step
 
-    def train_step(self: Training, batch: object) -> None:
-        if self.step == step:
+    def take_step(training: Training, batch: object) -> object:
+        if training.step == step:
             raise Died
-        whole(self, batch)
+        return whole(training, batch)
 
-    monkeypatch.setattr(kind, "train_step", train_step)
+    monkeypatch.setattr(loop, "take_step", take_step)
 
 
-def signalled_in(monkeypatch: pytest.MonkeyPatch, method: str, step: int) -> None:
-    """A cluster's SIGTERM arrives while ``method`` runs."""
-    owner = SearchTraining if method in vars(SearchTraining) else Training
-    whole = getattr(owner, method)
+def signalled_in(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, call: int) -> None:
+    """A cluster's SIGTERM arrives during the given call (0, 1, ...) of ``method``."""
+    whole, calls = getattr(owner, method), itertools.count()
 
-    def patched(self: Training, *arguments: object) -> object:
-        if self.step == step:
+    def patched(*arguments: object) -> object:
+        if next(calls) == call:
             os.kill(os.getpid(), signal.SIGTERM)
-        return whole(self, *arguments)
+        return whole(*arguments)
 
     monkeypatch.setattr(owner, method, patched)
 
@@ -52,7 +53,7 @@ def same_states(first: object, second: object, where: str = "") -> None:
     if isinstance(first, dict):
         assert first.keys() == second.keys(), where
         for key in first:
-            if key != "budget.csv":  # its size; it holds seconds
+            if key not in ("budget.csv", "seconds"):  # the size of a file that holds seconds, and seconds
                 same_states(first[key], second[key], f"{where}.{key}")
     elif isinstance(first, torch.Tensor):
         assert torch.equal(first, second), where
@@ -78,7 +79,7 @@ def test_a_search_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Monkey
     experiment = Experiment.load(TINY, options)
     whole = search(experiment, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        dies_at(patch, SearchTraining, 4)
+        dies_at(patch, 4)
         with pytest.raises(Died):
             search(experiment, tmp_path / "cut")
     assert search(experiment, tmp_path / "cut", resume=True) == whole
@@ -91,7 +92,7 @@ def test_a_retraining_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Mo
     experiment, contexts = Experiment.load(TINY), ContextConfig.load("uniform-tlabel")
     whole = retrain(experiment, contexts, tmp_path / "whole")
     with monkeypatch.context() as patch:
-        dies_at(patch, Training, 3)
+        dies_at(patch, 3)
         with pytest.raises(Died):
             retrain(experiment, contexts, tmp_path / "cut")
     again = retrain(experiment, contexts, tmp_path / "cut", resume=True)
@@ -113,19 +114,21 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "step"), [("losses", 4), ("validation_mixture", 3)], ids=["in a step", "in a validation"]
+    ("owner", "method", "call", "validated"),
+    [(Training, "losses", 4, 3), (Sampler, "argmax_mixture", 0, 0)],
+    ids=["in a step", "in a validation"],
 )
 def test_a_cluster_may_stop_a_search_at_any_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, step: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, method: str, call: int, validated: int
 ) -> None:
     experiment = Experiment.load(TINY, ["data.options.val_size=9"])  # several batches: it stops between two
     whole = search(experiment, tmp_path / "whole")
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
-        signalled_in(patch, method, step)
+        signalled_in(patch, owner, method, call)
         with pytest.raises(Stopped, match=r"stopped by SIGTERM after step .*--resume"):
             search(experiment, tmp_path / "cut")
-    assert read_checkpoint(tmp_path / "cut/search/checkpoints/last.ckpt")["validated"] == (0 if step == 3 else 3)
+    assert read_checkpoint(tmp_path / "cut/search/checkpoints/last.ckpt")["validated"] == validated
     assert signal.getsignal(signal.SIGTERM) is before
     assert search(experiment, tmp_path / "cut", resume=True) == whole
     same_states(*(read_checkpoint(tmp_path / name / "search/checkpoints/last.ckpt") for name in ("whole", "cut")))
@@ -150,14 +153,22 @@ def test_the_best_weights_are_kept_though_the_last_state_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.9, 0.1, 0.9])  # the last when the run is scored
-    monkeypatch.setattr("atrcnas.engine.training.Scores.selection", lambda *_: next(scores))
-    retrain(Experiment.load(TINY), ContextConfig.load("baseline"), tmp_path / "run")
+    monkeypatch.setattr("atrcnas.engine.scores.Scores.selection", lambda *_: next(scores))
+    retrain(Experiment.load(TINY, ["retrain.keep=best"]), ContextConfig.load("baseline"), tmp_path / "run")
     last = read_checkpoint(tmp_path / "run/retrain/checkpoints/last.ckpt")
     previous = read_checkpoint(tmp_path / "run/retrain/checkpoints/previous.ckpt")
     assert (last["step"], previous["step"]) == (4, 2)
     kept = load_file(tmp_path / "run/model.safetensors")
     assert all(torch.equal(kept[key], previous["net"][key]) for key in kept)
     assert not all(torch.equal(kept[key], last["net"][key]) for key in kept)
+
+
+def test_the_last_weights_are_kept_by_default(tmp_path: Path) -> None:
+    retrain(Experiment.load(TINY), ContextConfig.load("baseline"), tmp_path / "run")
+    last = read_checkpoint(tmp_path / "run/retrain/checkpoints/last.ckpt")
+    kept = load_file(tmp_path / "run/model.safetensors")
+    assert last["step"] == 4
+    assert all(torch.equal(kept[key], last["net"][key]) for key in kept)
 
 
 def test_another_context_config_does_not_enter_a_searched_run(tmp_path: Path) -> None:
@@ -213,7 +224,7 @@ def test_a_stage_that_failed_before_its_first_checkpoint_may_begin_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        dies_at(patch, SearchTraining, 1)
+        dies_at(patch, 1)
         with pytest.raises(Died):
             search(Experiment.load(TINY), tmp_path / "run")
     other = Experiment.load(TINY, ["search.learning_rate=0.02"])

@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from atrcnas import ContextConfig, Experiment, retrain, search
-from atrcnas.engine.budget import BUDGET_COLUMNS
-from atrcnas.engine.finished import read_results
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import CheckpointError, ConfigError, RunError
+from atrcnas.runs.folder import RunFolder
+from atrcnas.runs.results import read_results
+from atrcnas.runs.tables import BUDGET
 from atrcnas.spec.strategies import STRATEGIES
 from tests.conftest import TINY
 
@@ -104,7 +104,7 @@ def test_every_strategy_keeps_the_same_account(random_run: Path, tmp_path: Path)
         assert contexts.provenance.strategy == strategy
     for folder in (random_run, tmp_path / "gumbel", tmp_path / "darts"):
         rows = account(folder)
-        assert tuple(rows.columns) == BUDGET_COLUMNS
+        assert tuple(rows.columns) == tuple(BUDGET)
         assert (rows.strategy == folder.name).all()
         assert rows.step.is_monotonic_increasing and rows.seconds.is_monotonic_increasing
         assert (rows.best == rows.score.cummax()).all()

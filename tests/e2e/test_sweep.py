@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
-from atrcnas.engine.finished import read_results
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.launch.sweep import sweep
+from atrcnas.runs.folder import RunFolder
+from atrcnas.runs.results import read_results
 from atrcnas.spec.sweep import SweepSpec
 from tests.conftest import TINY
 

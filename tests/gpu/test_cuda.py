@@ -10,9 +10,9 @@ import torch
 
 from atrcnas import Experiment
 from atrcnas.data.loading import open_source, training_loader
+from atrcnas.engine.gradient_search import search
 from atrcnas.engine.networks import supernet
 from atrcnas.engine.retrain import retrain
-from atrcnas.engine.search import search
 from atrcnas.objectives.objective import Objective
 from atrcnas.sampling.sampler import Sampler
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from atrcnas import ContextConfig, Experiment, Sampler, retrain, search
+from atrcnas.engine.losses import Losses
 from atrcnas.engine.training import Training
 
 Array = npt.NDArray[np.float64]
@@ -33,24 +34,24 @@ class Recorder:
         self.training: Any = None
         self.random = torch.Generator().manual_seed(7)
 
-    def losses(self, training: Training) -> tuple[Tensor, dict[str, Tensor]]:
-        weights = learnt(training.net)
+    def losses(self, training: Training) -> Losses:
+        weights = learnt(training.weights.net)
         if self.training is None:
             self.training, self.first_weights = training, flat(weights)
-            if hasattr(training, "sampler"):
-                nn.init.normal_(training.sampler.logits, generator=self.random)
-                self.first_logits = training.sampler.logits.detach().numpy().copy()
+            if training.choice is not None:
+                nn.init.normal_(training.choice.sampler.logits, generator=self.random)
+                self.first_logits = training.choice.sampler.logits.detach().numpy().copy()
         gradient = torch.randn(sum(w.numel() for w in weights), dtype=torch.float64, generator=self.random)
         gradient *= (30 if len(self.weight_gradients) % 2 else 3) / gradient.norm()
         self.weight_gradients.append(gradient.numpy())
         parts = zip(weights, gradient.split([w.numel() for w in weights]), strict=True)
         loss = torch.stack([(w.flatten() * part).sum() for w, part in parts]).sum()
-        if hasattr(training, "sampler"):
-            logits = training.sampler.logits
-            slope = 1e-3 * torch.randn(logits.shape, dtype=torch.float64, generator=self.random)
+        if training.choice is not None:
+            logits = training.choice.sampler.logits
+            slope = torch.randn(logits.shape, dtype=torch.float64, generator=self.random)
             self.logit_gradients.append(slope.numpy())
             loss = loss + (logits * slope).sum()
-        return loss, {}
+        return Losses(loss, [{}])
 
 
 def learnt(net: nn.Module) -> list[Tensor]:
@@ -98,57 +99,65 @@ def logged(path: Path, name: str) -> list[float]:
     return rows[(rows["stage"] == "train") & (rows["name"] == name)]["value"].tolist()
 
 
-def sgd(weights: Array, gradients: list[Array], rate: float, clip: float | None) -> Array:
-    """SGD written out: clip the whole gradient's norm, add the decay, average with momentum, move by poly's rate."""
+def sgd(weights: Array, gradients: list[Array], rate: float) -> Array:
+    """SGD written out: add the decay, average with momentum, move by poly's rate."""
     velocity = np.zeros_like(weights)
-    for step, raw in enumerate(gradients):
-        length = np.sqrt((raw**2).sum())
-        gradient = raw if clip is None or length <= clip else raw * clip / length
+    for step, gradient in enumerate(gradients):
         velocity = 0.9 * velocity + gradient + 5e-4 * weights
         weights = weights - rate * (1 - step / len(gradients)) ** 0.9 * velocity
     return weights
 
 
-def adam(logits: Array, gradients: list[Array], pool: npt.NDArray[np.bool_]) -> Array:
-    """Adam written out, without decay, on the given gradients plus that of the weighted mean entropy."""
-    mean, square, last = np.zeros_like(logits), np.zeros_like(logits), len(gradients) - 1
-    for step, given in enumerate(gradients):
-        share = np.where(pool, np.exp(logits), 0)
-        share /= share.sum(1, keepdims=True)
-        log = np.log(np.where(pool, share, 1))
-        entropy = -(share * log).sum(1, keepdims=True)
-        weight = -0.02 + 0.08 * step / last
-        gradient = given - weight * share * (log + entropy) / len(logits)
-        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+def with_entropy(logits: Array, given: Array, pool: npt.NDArray[np.bool_], weight: float) -> Array:
+    """The given gradient plus that of the weighted mean entropy."""
+    share = np.where(pool, np.exp(logits), 0)
+    share /= share.sum(1, keepdims=True)
+    log = np.log(np.where(pool, share, 1))
+    entropy = -(share * log).sum(1, keepdims=True)
+    return given - weight * share * (log + entropy) / len(logits)
+
+
+def joint_recipe(recorder: Recorder, pool: npt.NDArray[np.bool_], rate: float, clip: float) -> tuple[Array, Array]:
+    """The search's steps written out: one norm of both gradients is clipped, SGD moves the weights, Adam the logits."""
+    logits, clipped = recorder.first_logits, []
+    mean, square, steps = np.zeros_like(logits), np.zeros_like(logits), len(recorder.weight_gradients)
+    for step, (own, given) in enumerate(zip(recorder.weight_gradients, recorder.logit_gradients, strict=True)):
+        slope = with_entropy(logits, given, pool, -0.02 + 0.08 * progress(step, steps))
+        factor = min(1.0, clip / (np.sqrt((own**2).sum() + (slope**2).sum()) + 1e-6))
+        clipped.append(own * factor)
+        mean, square = 0.9 * mean + 0.1 * factor * slope, 0.999 * square + 0.001 * (factor * slope) ** 2
         corrected = mean / (1 - 0.9 ** (step + 1)), square / (1 - 0.999 ** (step + 1))
         logits = logits - 5e-4 * corrected[0] / (np.sqrt(corrected[1]) + 1e-8)
-    return logits
+    return sgd(recorder.first_weights, clipped, rate), logits
+
+
+def progress(step: int, steps: int) -> float:
+    """Share of the way from the first to the last value of a linear schedule."""
+    return step / (steps - 1)
 
 
 @pytest.mark.parametrize("data", RATES)
 def test_the_search_moves_weights_and_logits_as_published(recorder: Recorder, tmp_path: Path, data: str) -> None:
     search(published_run(data), tmp_path)
-    rate, share = RATES[data], np.arange(STEPS) / (STEPS - 1)
+    rate, share = RATES[data], np.array([progress(step, STEPS) for step in range(STEPS)])
     metrics = tmp_path / "search/metrics.csv"
     taus = 1 - 0.95 * share
     assert logged(metrics, "learning_rate") == pytest.approx(rate * (1 - np.arange(STEPS) / STEPS) ** 0.9, rel=1e-5)
     assert logged(metrics, "entropy_weight") == pytest.approx(-0.02 + 0.08 * share, rel=1e-5)
     assert logged(metrics, "tau") == pytest.approx(taus, rel=1e-5)
     assert recorder.taus == pytest.approx(taus, rel=1e-12)
-    training, sampler = recorder.training, recorder.training.sampler
-    expected = sgd(recorder.first_weights, recorder.weight_gradients, rate, clip=10)
-    assert np.abs(expected - recorder.first_weights).max() > 1e-5
-    # Not closer, since PyTorch divides by the gradient's length plus 1e-6.
-    np.testing.assert_allclose(flat(learnt(training.net)), expected, rtol=0, atol=1e-9)
-    expected = adam(recorder.first_logits, recorder.logit_gradients, sampler.pool.numpy())
-    np.testing.assert_allclose(sampler.logits.detach().numpy(), expected, rtol=0, atol=1e-11)
-    assert not [part for part in training.net.refiners.modules() if isinstance(part, nn.Dropout2d)]
+    net, sampler = recorder.training.weights.net, recorder.training.choice.sampler
+    weights, logits = joint_recipe(recorder, sampler.pool.numpy(), rate, clip=10)
+    assert np.abs(weights - recorder.first_weights).max() > 1e-5
+    np.testing.assert_allclose(flat(learnt(net)), weights, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(sampler.logits.detach().numpy(), logits, rtol=0, atol=1e-11)
+    assert not [part for part in net.refiners.modules() if isinstance(part, nn.Dropout2d)]
 
 
 @pytest.mark.parametrize("data", RATES)
 def test_retraining_moves_weights_as_published_without_clipping(recorder: Recorder, tmp_path: Path, data: str) -> None:
     retrain(published_run(data), ContextConfig.load("uniform-tlabel"), tmp_path)
-    expected = sgd(recorder.first_weights, recorder.weight_gradients, RATES[data], clip=None)
-    net = recorder.training.net
+    expected = sgd(recorder.first_weights, recorder.weight_gradients, RATES[data])
+    net = recorder.training.weights.net
     np.testing.assert_allclose(flat(learnt(net)), expected, rtol=0, atol=1e-11)
     assert {part.p for part in net.refiners.modules() if isinstance(part, nn.Dropout2d)} == {0.05}

@@ -11,10 +11,10 @@ from tiny_networks import BACKBONE, records
 from atrcnas.deploy.predict import Predictor, predict_images
 from atrcnas.engine.checkpoints import save_weights
 from atrcnas.engine.networks import fixed_network
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.files import write_yaml
 from atrcnas.objectives.decode import DECODERS
+from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 

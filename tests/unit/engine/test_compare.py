@@ -14,9 +14,9 @@ from atrcnas import ContextConfig, Experiment
 from atrcnas.engine.compare import compare
 from atrcnas.engine.compare_table import save, text
 from atrcnas.engine.evaluate import add_latency
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_json, write_yaml
+from atrcnas.runs.folder import RunFolder
 from tests.conftest import TINY
 
 

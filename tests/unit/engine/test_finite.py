@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from dataclasses import replace
@@ -17,7 +18,9 @@ from atrcnas.data.loading import open_source
 from atrcnas.engine.checkpoints import read_checkpoint
 from atrcnas.engine.finite import MAX_REFUSED, FiniteCheck
 from atrcnas.engine.label_states import label_states
+from atrcnas.engine.losses import Losses
 from atrcnas.engine.training import Training
+from atrcnas.engine.weights import Weights
 from atrcnas.ground.errors import DataError, RunError, Stopped
 from tests.conftest import TINY
 
@@ -63,9 +66,10 @@ def test_weights_that_diverged_are_not_saved() -> None:
 def one_bad_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     whole = Training.losses
 
-    def losses(self, batch, mixture):
-        loss, parts = whole(self, batch, mixture)
-        return (loss * BAD, {**parts, "depth": BAD}) if self.step == step else (loss, parts)
+    def losses(self, batch, mixtures):
+        found = whole(self, batch, mixtures)
+        bad = Losses(found.total * BAD, [{**parts, "depth": BAD} for parts in found.parts])
+        return bad if self.step == step else found
 
     monkeypatch.setattr(Training, "losses", losses)
 
@@ -91,14 +95,13 @@ def test_divergence_is_one_message_and_leaves_the_last_good_state(tmp_path) -> N
 
 
 def test_weights_that_diverged_in_the_last_step_reach_no_checkpoint(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Training.step_weights
+    calls = itertools.count()
 
-    def step_weights(self, loss):
-        whole(self, loss)
-        if self.step == 3:
-            self.weights[0].data.fill_(torch.inf)
+    def after_step(self):
+        if next(calls) == 3:
+            self.parameters[0].data.fill_(torch.inf)
 
-    monkeypatch.setattr(Training, "step_weights", step_weights)
+    monkeypatch.setattr(Weights, "after_step", after_step)
     with pytest.raises(RunError, match=r"after step 4 the weights of .* are no longer finite numbers"):
         retrain(Experiment.load(TINY), ContextConfig.load("baseline"), tmp_path / "run")
     assert read_checkpoint(tmp_path / "run/retrain/checkpoints/last.ckpt")["step"] == 2
@@ -110,8 +113,8 @@ def test_of_a_refused_step_nothing_is_left_in_the_running_statistics(
 ) -> None:
     whole = Training.losses
 
-    def losses(self, batch, mixture):
-        return whole(self, replace(batch, image=batch.image * (torch.inf if self.step == 2 else 1)), mixture)
+    def losses(self, batch, mixtures):
+        return whole(self, replace(batch, image=batch.image * (torch.inf if self.step == 2 else 1)), mixtures)
 
     monkeypatch.setattr(Training, "losses", losses)
     retrain(Experiment.load(TINY, [f"retrain.on_nonfinite={policy}"]), ContextConfig.load("baseline"), tmp_path / "run")

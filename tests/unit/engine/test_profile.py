@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from atrcnas import Experiment, search
-from atrcnas.engine.profile import DATA, ProfileSteps, summary
+from atrcnas.engine.loop import DATA
 from atrcnas.ground.errors import ConfigError
+from atrcnas.launch.profiling import summary
 from tests.conftest import TINY
 
 STEPS = ["search.steps=8", "search.validate_every=5"]
@@ -59,7 +60,7 @@ def test_a_profiled_search_finds_what_it_finds_otherwise(profiled: Path, tmp_pat
 
 def test_too_few_steps_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"got 3 to do\. Set search\.steps to 8 more"):
-        ProfileSteps(tmp_path, steps=3)
+        search(Experiment.load(TINY, ["search.steps=3"]), tmp_path / "run", profile=True)
 
 
 @pytest.mark.parametrize(("waiting_ms", "advises"), [(30, True), (5, False)])

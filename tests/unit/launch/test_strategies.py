@@ -15,11 +15,11 @@ import pytest
 
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.registry import resolve
+from atrcnas.launch.ask_tell import Sample, Trial, Trials
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.local import Local
 from atrcnas.launch.pool import Pool
-from atrcnas.launch.trials import Sample, Trial, Trials
 from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.recipe import TrialsSpec
 from atrcnas.spec.strategies import STRATEGIES

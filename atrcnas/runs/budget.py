@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from pathlib import Path
 
-from atrcnas.engine.records import Table
+import pandas as pd
 
-BUDGET_COLUMNS = ("strategy", "trial", "step", "seconds", "score", "best")
+from atrcnas.runs.tables import BUDGET, Table, read_table
 
 
 class Budget:
     """Rows by rising cost.
 
     Columns: ``trial``, configs scored (1 throughout in a search by gradient); ``step``, training steps of all trials
-    together; ``seconds``, of all trials together, of one after the other, whatever ran at once; ``score``, what was
-    found there, ``best`` until there, higher is better.
+    together; ``seconds``, of all trials together, as if run sequentially; ``score``, what was found there, ``best``
+    until there, higher is better.
 
     Args:
         path: budget.csv.
@@ -26,14 +25,14 @@ class Budget:
     """
 
     def __init__(self, path: Path, strategy: str, writes: bool = True) -> None:
-        self.table, self.strategy = Table(path, BUDGET_COLUMNS, writes), strategy
+        self.table, self.strategy = Table(path, BUDGET, writes), strategy
         self.best, self._before, self._began = -math.inf, 0.0, time.monotonic()
 
     def go_on(self) -> None:
         """Count on from the last row; what a kill lost is spent anew and counted once."""
         rows = _rows(self.table.path)
-        if rows:
-            self.best, self._before = float(rows[-1]["best"]), float(rows[-1]["seconds"])
+        if not rows.empty:
+            self.best, self._before = float(rows["best"].iloc[-1]), float(rows["seconds"].iloc[-1])
 
     def add(self, trial: int, step: int, score: float, seconds: float | None = None) -> None:
         """Add a row.
@@ -46,18 +45,14 @@ class Budget:
         """
         spent = self._before + time.monotonic() - self._began if seconds is None else seconds
         self.best = max(self.best, score)
-        self.table.append([(self.strategy, trial, step, f"{spent:.2f}", f"{score:.6g}", f"{self.best:.6g}")])
+        self.table.append([(self.strategy, trial, step, f"{spent:.2f}", score, self.best)])
 
 
 def spent(path: Path) -> tuple[int, float]:
     """Steps and seconds of a search's last row; zeros if it kept no account."""
     rows = _rows(path)
-    return (int(rows[-1]["step"]), float(rows[-1]["seconds"])) if rows else (0, 0.0)
+    return (0, 0.0) if rows.empty else (int(rows["step"].iloc[-1]), float(rows["seconds"].iloc[-1]))
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The whole rows of the file; a last line without end was torn off by a kill."""
-    if not path.is_file():
-        return []
-    text = path.read_text(encoding="utf-8")
-    return list(csv.DictReader(text[: text.rfind("\n") + 1].splitlines()))
+def _rows(path: Path) -> pd.DataFrame:
+    return read_table(path, BUDGET) if path.is_file() else pd.DataFrame()

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
 
-from atrcnas._version import __version__
-from atrcnas.engine.checkpoints import Checkpoints
-from atrcnas.engine.devices import on_gpu
-from atrcnas.engine.training import Training
-from atrcnas.ground.errors import CheckpointError, RunError
+from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import PARTIAL, write_json, write_yaml
-from atrcnas.ground.processes import first_process
+from atrcnas.ground.rank import first_process
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
 # What may change within a run, and what only a stage that has begun depends on.
 FREE = ("plugins", "devices", "num_nodes", "launch")
-JOURNAL = "trials.jsonl"  # of a search by trials, or of a sweep
 SECTIONS = {"search": ("search", "space"), "retrain": ("retrain",)}
+STAGES = tuple(SECTIONS)
 
 
 @dataclass(frozen=True)
@@ -67,9 +58,47 @@ class RunFolder:
         """Predictions and ground truth of some validation images."""
         return self.root / "samples"
 
+    @property
+    def plots(self) -> Path:
+        """Figures."""
+        return self.root / "plots"
+
+    @property
+    def exported(self) -> Path:
+        """The network as the whole job exports it."""
+        return self.root / "deploy" / "model.onnx"
+
     def stage(self, stage: str) -> Path:
         """Folder of ``search`` or ``retrain``: metrics, logits, checkpoints."""
         return self.root / stage
+
+    def metrics(self, stage: str) -> Path:
+        """Losses, schedules and scores of a stage, by step."""
+        return self.stage(stage) / "metrics.csv"
+
+    @property
+    def logits(self) -> Path:
+        """Logits and probabilities of a search, by step."""
+        return self.stage("search") / "logits.csv"
+
+    @property
+    def budget(self) -> Path:
+        """What a search has spent, and what it found for that."""
+        return self.stage("search") / "budget.csv"
+
+    @property
+    def journal(self) -> Path:
+        """The finished trials of a search by trials."""
+        return self.stage("search") / "trials.jsonl"
+
+    @property
+    def sweep_journal(self) -> Path:
+        """The finished trials of a sweep."""
+        return self.root / "trials.jsonl"
+
+    def checkpoints(self, stage: str) -> Path:
+        """Folder of the checkpoints of a stage."""
+        return self.stage(stage) / "checkpoints"
 
     def load_experiment(self) -> Experiment:
         """The experiment this run was made with.
@@ -120,17 +149,20 @@ class RunFolder:
         finally:
             lock.release()
 
-    def checkpoints(self, stage: str) -> Path:
-        """Folder of the checkpoints of a stage."""
-        return self.stage(stage) / "checkpoints"
-
     def begun(self, stage: str) -> bool:
         """Whether a stage has something to go on from: one that failed before may be begun again."""
         finished = stage == "retrain" and self.results.is_file()
-        return finished or self.checkpoints(stage).exists() or (self.stage(stage) / JOURNAL).exists()
+        by_trials = stage == "search" and self.journal.exists()
+        return finished or by_trials or self.checkpoints(stage).exists()
 
-    def enter(self, experiment: Experiment, stage: str, resume: bool) -> None:
-        """Write down what a stage is made with; called when all that can be wrong with the input has been found.
+    def enter(self, experiment: Experiment, stage: str, resume: bool, environment: Mapping[str, Any]) -> None:
+        """Write down what a stage is made with; called after all input checks.
+
+        Args:
+            experiment: the resolved experiment.
+            stage: "search" or "retrain".
+            resume: whether the stage may have begun before.
+            environment: versions, device and commit.
 
         Raises:
             RunError: the stage has begun already and ``resume`` is off, or the run's experiment differs.
@@ -146,35 +178,7 @@ class RunFolder:
         if resume and not self.begun(stage):
             print(f"{self.root}: nothing to resume in '{stage}'; beginning.", file=sys.stderr)
         write_yaml(self.experiment, experiment.dump())
-        write_json(self.root / "environment.json", environment(experiment))
-
-    def begin(self, experiment: Experiment, stage: str, resume: bool, training: Training) -> Checkpoints:
-        """:meth:`enter` a stage that trains, and bring ``training`` to the state of its last checkpoint.
-
-        Returns:
-            Where the stage keeps its checkpoints.
-
-        Raises:
-            RunError: see :meth:`enter`.
-            CheckpointError: the last checkpoint is damaged, and so is the one before it.
-        """
-        checkpoints = Checkpoints(self.checkpoints(stage), training.fabric.is_global_zero)
-        state = checkpoints.load()
-        training.fabric.barrier()
-        self.enter(experiment, stage, resume)
-        if state is not None:
-            self._restore(training, state, checkpoints.last)
-        else:
-            for table in training.tables():
-                table.begin()
-        return checkpoints
-
-    def _restore(self, training: Training, state: dict[str, Any], path: Path) -> None:
-        try:
-            training.load(state)
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"{path}: not a checkpoint of this run ({reason}). Begin anew.") from error
+        write_json(self.root / "environment.json", dict(environment))
 
     def check_contexts(self, contexts: ContextConfig, experiment: Experiment) -> None:
         """Refuse a context config that is not the one this run has begun with.
@@ -207,35 +211,3 @@ class RunFolder:
                 "Use the run's own experiment.yaml, or choose another --run."
             )
 
-
-def environment(experiment: Experiment) -> dict[str, Any]:
-    """Versions, device and commit of this process."""
-    packages = ("torch", "timm", "nni", "pytorch-lightning", "torchmetrics", "numpy")
-    cuda = on_gpu(experiment)
-    return {
-        "atrcnas": __version__,
-        "python": platform.python_version(),
-        **{name: _version(name) for name in packages},
-        "device": torch.cuda.get_device_name() if cuda else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "commit": commit(),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def commit() -> str | None:
-    """The git commit of the source tree, None when installed without one."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None
-    found = subprocess.run(
-        ["git", "rev-parse", "--short=12", "HEAD"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or None

@@ -8,13 +8,13 @@ from typing import Any
 
 from atrcnas.engine.costs import measure_latency
 from atrcnas.engine.evaluate import add_latency
-from atrcnas.engine.finished import read_results
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.retrain import retrain
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import ExportError
-from atrcnas.ground.processes import first_process
+from atrcnas.ground.rank import first_process
 from atrcnas.launch.search import search
+from atrcnas.runs.folder import RunFolder
+from atrcnas.runs.results import read_results
 from atrcnas.spec.experiment import Experiment
 
 # Suffix of an exported file -> what its latency is called in results.json.
@@ -44,7 +44,7 @@ def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator
     yield from _plot(folder)
     yield f"contexts: {folder.contexts}"
     try:
-        yield from deploy_run(run, run / "deploy" / "model.onnx")
+        yield from deploy_run(run, folder.exported)
     except ExportError as error:
         yield f"deploy: {error}"
     yield f"results: {folder.results}"

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from atrcnas.engine.run_folder import RunFolder
 from atrcnas.ground.errors import RunError
+from atrcnas.ground.files import write_json
+from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 

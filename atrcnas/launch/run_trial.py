@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from atrcnas.engine.finished import read_results
 from atrcnas.engine.networks import context_config
 from atrcnas.engine.retrain import retrain
-from atrcnas.engine.run_folder import RunFolder
+from atrcnas.runs.folder import RunFolder
+from atrcnas.runs.results import read_results
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
@@ -33,8 +33,8 @@ def train(payload: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {Pair.parse(pair): kind for pair, kind in payload["sample"].items()}
     folder, began = RunFolder(Path(payload["folder"])), time.monotonic()
     contexts = context_config(experiment, kinds, Provenance(experiment=experiment.name, seed=experiment.seed))
-    with said_to(folder.root / "log.txt"):
-        results = train_once(experiment, contexts, folder)
+    with log_to(folder.root / "log.txt"):
+        results = train_once(experiment, contexts, folder, report=False)
     made = folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks)
     return {
         "sample": {str(pair): kind for pair, kind in made.items()},
@@ -46,19 +46,21 @@ def train(payload: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def train_once(experiment: Experiment, contexts: ContextConfig, folder: RunFolder) -> dict[str, Any]:
+def train_once(
+    experiment: Experiment, contexts: ContextConfig, folder: RunFolder, report: bool = True
+) -> dict[str, Any]:
     """Train to the end, from a checkpoint if there is one; not again if the results are there.
 
     The checkpoints of a finished trial are removed: many trials would fill the disk with them.
     """
     if not folder.results.is_file():
-        retrain(experiment, contexts, folder.root, resume=True)
-    shutil.rmtree(folder.stage("retrain") / "checkpoints", ignore_errors=True)
+        retrain(experiment, contexts, folder.root, resume=True, report=report)
+    shutil.rmtree(folder.checkpoints("retrain"), ignore_errors=True)
     return read_results(folder.root)
 
 
 @contextlib.contextmanager
-def said_to(path: Path) -> Iterator[None]:
+def log_to(path: Path) -> Iterator[None]:
     """Let the progress of a trial go to a file; beside other trials' it would be unreadable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream, contextlib.redirect_stderr(stream):

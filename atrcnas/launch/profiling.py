@@ -7,23 +7,23 @@ parts of a step add up to the step.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from torch.profiler import ProfilerActivity, profile, record_function
+from torch.profiler import ProfilerActivity, profile, record_function, schedule
 from torch.utils.hooks import RemovableHandle
 
+from atrcnas.engine.listener import Listener
+from atrcnas.engine.loop import DATA, MARK, REST
 from atrcnas.engine.training import Training
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import write_atomically, write_text
 
 WARM_UP, NUM_STEPS = 3, 5
-MARK = "part: "
-REST, DATA, IDLE = "rest (neck, mixing, clipping, Python)", "data (waiting for the loader)", "idle device"
+IDLE = "idle device"
 STARVING = 0.1
 _OPTIMIZER = ("Optimizer.step", "Optimizer.zero_grad")
 _NODE = "autograd::engine::evaluate_function"  # around each node of the backward pass
@@ -66,11 +66,13 @@ def _announce(module: nn.Module, label: str) -> tuple[RemovableHandle, Removable
     ranges: list[record_function] = []
 
     def enter(*_: Any) -> None:
-        ranges.append(record_function(label))
-        ranges[-1].__enter__()  # type: ignore[no-untyped-call]
+        if module.training:  # a validation is no part of a step
+            ranges.append(record_function(label))
+            ranges[-1].__enter__()  # type: ignore[no-untyped-call]
 
     def leave(*_: Any) -> None:
-        ranges.pop().__exit__(None, None, None)
+        if ranges:
+            ranges.pop().__exit__(None, None, None)
 
     return module.register_forward_pre_hook(enter), module.register_forward_hook(leave, always_call=True)
 
@@ -129,87 +131,59 @@ def summary(totals: Totals, num_steps: int, trace: Path) -> str:
     return "\n".join([*lines, f"trace: {trace} (open in https://ui.perfetto.dev)"]) + "\n"
 
 
-class ProfileSteps:
-    """Profiles a few steps after some that warm up; the rest of the training runs as ever.
+class Profile(Listener):
+    """Profiles a few steps after some that warm up; the rest of the training runs unprofiled.
 
     Args:
         folder: gets ``trace.json.gz`` and ``summary.txt``.
-        steps: of the training that are left.
-
-    Raises:
-        ConfigError: too few steps are left.
     """
 
-    def __init__(self, folder: Path, steps: int) -> None:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._handles: list[RemovableHandle] = []
+
+    def begin(self, training: Training) -> None:
+        """Begin to watch.
+
+        Raises:
+            ConfigError: too few steps are left.
+        """
+        steps = training.recipe.steps - training.step
         if steps < WARM_UP + NUM_STEPS:
             raise ConfigError(
                 f"search.steps: --profile looks at {NUM_STEPS} steps after the first {WARM_UP}, got {steps} to do. "
                 f"Set search.steps to {WARM_UP + NUM_STEPS} more than are done, or leave --profile out."
             )
-        self.folder, self._done = folder, 0
-        self._record: profile | None = None
-
-    def watched(self, training: Training, batches: Iterable[Any]) -> Iterator[Any]:
-        """The same batches; from now on also the steps that ``training`` takes on them are watched."""
-        parts = nn.ModuleDict({"net": training.net, "objective": training.objective})
-        step = training.train_step
-
-        def train_step(batch: Any) -> None:
-            with self._part(REST), _marked(parts) if self._record else contextlib.nullcontext():
-                step(batch)
-            self._done += 1
-            if self._done == WARM_UP:
-                self._begin()
-            elif self._done == WARM_UP + NUM_STEPS:
-                self._finish()
-
-        training.train_step = train_step  # type: ignore[method-assign]
-        return self._waited_for(batches)
-
-    def _waited_for(self, batches: Iterable[Any]) -> Iterator[Any]:
-        left = iter(batches)
-        try:
-            while True:
-                with self._part(DATA):
-                    batch = next(left, None)
-                if batch is None:
-                    return
-                yield batch
-        finally:
-            self._stop()
-
-    def _part(self, part: str) -> contextlib.AbstractContextManager[Any]:
-        return record_function(MARK + part) if self._record is not None else contextlib.nullcontext()
-
-    def _begin(self) -> None:
+        parts = nn.ModuleDict({"net": training.weights.net, "objective": training.objective})
+        self._handles = mark(parts, part_of)
         on_device = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
-        self._record = profile(activities=[ProfilerActivity.CPU, *on_device])
-        self._record.start()
+        phases = schedule(wait=0, warmup=WARM_UP, active=NUM_STEPS, repeat=1)
+        activities = [ProfilerActivity.CPU, *on_device]
+        self._profiler = profile(activities=activities, schedule=phases, on_trace_ready=self._write)
+        self._profiler.start()
 
-    def _stop(self) -> profile | None:
-        record, self._record = self._record, None
-        if record is not None:
-            record.stop()
-        return record
+    def stepped(self, training: Training) -> None:
+        """Go on to the next step."""
+        if self._handles:
+            self._profiler.step()
 
-    def _finish(self) -> None:
-        record = self._stop()
-        if record is None:
-            return
+    def end(self, training: Training) -> None:
+        """Stop watching, if steps were still missing."""
+        if self._handles:
+            self._stop_marking()
+            self._profiler.stop()
+
+    def _stop_marking(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _write(self, record: profile) -> None:
+        self._stop_marking()
         trace = self.folder / "trace.json.gz"
         write_atomically(trace, lambda temporary: record.export_chrome_trace(str(temporary)))
         events = record.events()  # type: ignore[no-untyped-call]
         write_text(self.folder / "summary.txt", summary(step_totals(events), NUM_STEPS, trace))
-
-
-@contextlib.contextmanager
-def _marked(root: nn.Module) -> Iterator[None]:
-    handles = mark(root, part_of)
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def step_totals(events: Iterable[Any]) -> Totals:

@@ -1,0 +1,88 @@
+"""The choice of a search: the sampler, the optimiser of its logits, the entropy term and the commit rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from atrcnas.engine.losses import Losses
+from atrcnas.ground.registry import resolve
+from atrcnas.nn.mixture import Mixture
+from atrcnas.sampling.estimators import Estimator
+from atrcnas.sampling.sampler import Sampler
+from atrcnas.sampling.schedules import linear
+from atrcnas.spec.recipe import SearchSpec
+from atrcnas.spec.strategies import ESTIMATORS
+
+# Steps between two looks at which pairs have committed; fixed, since it has an effect on rounding.
+REFRESH_EVERY = 10
+
+
+class Choice:
+    """What a search decides with.
+
+    Args:
+        sampler: the logits, on their device.
+        recipe: schedules, rates and the estimator.
+
+    Attributes:
+        parameters: the logits.
+        optimizer: of the logits; Adam without decay.
+    """
+
+    def __init__(self, sampler: Sampler, recipe: SearchSpec) -> None:
+        self.sampler, self.recipe = sampler, recipe
+        self.parameters = [sampler.logits]
+        self.optimizer = torch.optim.Adam(self.parameters, recipe.logits_learning_rate)
+        self.estimator: Estimator = resolve(ESTIMATORS[recipe.estimator].module)(sampler, recipe)
+        self.estimator.to(sampler.logits.device)
+
+    def tau(self, step: int) -> float:
+        """Temperature of a step."""
+        return linear(self.recipe.tau, step, self.recipe.steps)
+
+    def entropy_weight(self, step: int) -> float:
+        """Weight of the entropy term in a step."""
+        return linear(self.recipe.entropy_weight, step, self.recipe.steps)
+
+    def draw(self, step: int) -> Sequence[Mixture]:
+        """The mixtures of a step: one, or several that are computed on the same batch."""
+        return self.estimator.draw(step, self.tau(step))
+
+    def objective(self, step: int, mixtures: Sequence[Mixture], losses: Losses) -> Tensor:
+        """What the logits are moved by: the loss, the estimator's own term and the weighted entropy."""
+        entropy = self.entropy_weight(step) * self.sampler.entropy()
+        own = self.estimator.term(step, mixtures, losses.parts)
+        return losses.total + entropy if own is None else losses.total + entropy + own
+
+    def after_step(self, step: int) -> None:
+        """Commit the pairs that have decided; now and then let the host see which."""
+        self.estimator.after_step(step)
+        if step % REFRESH_EVERY == 0:
+            self.sampler.refresh()
+
+    def schedule_values(self, step: int) -> dict[str, float]:
+        """Schedules of a step, mean entropy (nats) and share of committed pairs; reads from the device."""
+        return {
+            "tau": self.tau(step),
+            "entropy_weight": self.entropy_weight(step),
+            "entropy": float(self.sampler.entropy().detach()),
+            "committed_share": float(self.sampler.committed.float().mean()),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values for a checkpoint."""
+        return {
+            "sampler": self.sampler.state_dict(),
+            "logits_optimizer": self.optimizer.state_dict(),
+            "estimator": self.estimator.state_dict(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.sampler.load_state_dict(state["sampler"])
+        self.optimizer.load_state_dict(state["logits_optimizer"])
+        self.estimator.load_state_dict(state["estimator"])

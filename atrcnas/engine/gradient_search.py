@@ -1,0 +1,128 @@
+"""The differentiable search: weights and logits trained together, the choice written at every validation.
+
+mixture <- sampler.draw(step, tau)
+loss    <- objective(net(image, mixture)) + entropy_weight * entropy(logits)
+single-level: one backward pass moves weights (SGD) and logits (Adam)
+bi-level:     logits move on a held-out batch, then weights on a training batch
+pairs whose best kind leads by commit_gap commit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from atrcnas.data.loading import training_loader
+from atrcnas.engine.choice import Choice
+from atrcnas.engine.devices import connect, place
+from atrcnas.engine.label_states import label_states
+from atrcnas.engine.listener import Listener
+from atrcnas.engine.networks import context_config, supernet
+from atrcnas.engine.recording import ChoiceRecorder
+from atrcnas.engine.splits import Splits, open_splits
+from atrcnas.engine.stage import begin, run_stage
+from atrcnas.engine.training import Training
+from atrcnas.engine.weights import Weights
+from atrcnas.objectives.objective import Objective
+from atrcnas.runs.budget import Budget
+from atrcnas.runs.environment import commit
+from atrcnas.runs.folder import RunFolder
+from atrcnas.sampling.sampler import Sampler
+from atrcnas.spec.context_config import ContextConfig, Provenance
+from atrcnas.spec.experiment import Experiment
+
+
+def search(
+    experiment: Experiment, run: str | Path, resume: bool = False, watching: Sequence[Listener] = ()
+) -> ContextConfig:
+    """Search the context of every pair.
+
+    Args:
+        experiment: what to search on; its ``search`` section is the recipe.
+        run: run folder; gets ``search/metrics.csv``, ``search/logits.csv``, checkpoints and ``contexts.yaml``.
+        resume: go on from the last checkpoint of ``run``.
+        watching: hear of every event of the loop in the first process.
+
+    Returns:
+        The chosen context config.
+
+    Raises:
+        AtrcnasError: see the message.
+        Stopped: asked to stop; the state is saved.
+    """
+    fabric = connect(experiment)
+    folder = RunFolder(Path(run))
+    with folder.locked(fabric.is_global_zero):
+        splits = open_splits(experiment, experiment.search.held_out)
+        training, sampler = _training(experiment, splits, fabric)
+
+        def contexts() -> ContextConfig:
+            return _contexts(experiment, sampler, training.step)
+
+        budget = Budget(folder.budget, experiment.search.strategy, fabric.is_global_zero)
+        recorder = ChoiceRecorder(sampler, folder.logits, budget, lambda: contexts().save(folder.contexts))
+        stage = begin(experiment, folder, resume, training, [recorder])
+        batches = _batches(experiment, splits, stage.share)
+        run_stage(stage, batches, splits, watching if fabric.is_global_zero else ())
+        if fabric.is_global_zero:
+            contexts().save(folder.contexts)
+        fabric.barrier()
+        return contexts()
+
+
+def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Sampler]:
+    net, recipe = supernet(experiment), experiment.search
+    sampler = Sampler(
+        net.candidates,
+        seed=experiment.seed,
+        commit_gap=recipe.commit_gap,
+        estimator="sampled" if recipe.estimator == "sampled" else "soft",
+        noise=recipe.noise,
+    )
+    objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
+    for module in (net, sampler, objective):
+        place(fabric, module, experiment.precision)
+    training = Training(
+        fabric,
+        "search",
+        Weights(net, recipe),
+        objective,
+        experiment.predicted_tasks(),
+        recipe,
+        experiment.seed,
+        Choice(sampler, recipe),
+        experiment.sync_batchnorm,
+    )
+    return training, sampler
+
+
+def _contexts(experiment: Experiment, sampler: Sampler, step: int) -> ContextConfig:
+    """The current choice with its probabilities."""
+    table = sampler.probability_table()
+    provenance = Provenance(
+        experiment=experiment.name,
+        seed=experiment.seed,
+        step=step,
+        commit=commit(),
+        strategy=experiment.search.strategy,
+        probabilities={
+            str(pair): {kind: round(value, 4) for kind, value in row.items()} for pair, row in table.items()
+        },
+    )
+    return context_config(experiment, sampler.chosen(), provenance)
+
+
+def _batches(experiment: Experiment, splits: Splits, share: dict[str, int]) -> Iterable[Any]:
+    """Batches of the steps that are left; pairs (for the logits, for the weights) in a bi-level search."""
+    recipe = experiment.search
+    if not splits.logits:
+        return training_loader(experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps, **share)
+    half = experiment.replace(data={"cache_mib": experiment.data.cache_mib // 2})  # two loaders share the bound
+    loaders = (
+        training_loader(half, splits.train, part, recipe.batch_size, recipe.steps, **share)
+        for part in (splits.logits, splits.weights)
+    )
+    return zip(*loaders, strict=True)

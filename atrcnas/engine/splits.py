@@ -1,0 +1,74 @@
+"""Who sees which sample: training, the logits of a bi-level search, the choice of states and configs, the report.
+
+The validation split is for the report. What is chosen (the best checkpoint, the best of many configs) is chosen on the
+selection part, `data.selection` of the training split, which nothing is trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from atrcnas.data.loading import open_source
+from atrcnas.data.sample import Source
+from atrcnas.ground.errors import ConfigError
+from atrcnas.spec.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of a run; the three parts of the training split are disjoint.
+
+    Attributes:
+        train: the training split.
+        val: the validation split.
+        weights: indices into ``train`` that weights are trained on; in a single-level search the logits too.
+        logits: those that the logits of a bi-level search are trained on; empty otherwise.
+        selection: those that choices are made on; empty without ``data.selection``.
+    """
+
+    train: Source
+    val: Source
+    weights: Sequence[int]
+    logits: Sequence[int]
+    selection: Sequence[int]
+
+    @property
+    def choosing(self) -> tuple[Source, Sequence[int]]:
+        """What choices are made on: the selection part, or without one the validation split."""
+        return (self.train, self.selection) if self.selection else (self.val, range(len(self.val)))
+
+
+def open_splits(experiment: Experiment, held_out: float = 0.0) -> Splits:
+    """Open and divide the data of an experiment; the same for the same seed.
+
+    Args:
+        experiment: its data, ``data.selection`` and seed.
+        held_out: share for the logits of the training samples that the selection leaves.
+
+    Raises:
+        ConfigError: a part that is asked for would be empty.
+        DataError: files are missing or do not fit each other; each named.
+    """
+    train, val = open_source(experiment, "train"), open_source(experiment, "val")
+    order = np.random.default_rng((experiment.seed, len(train))).permutation(len(train)).tolist()
+    # One sample at least, where a selection is asked for: the default share has to do for a handful of images too.
+    share = max(experiment.data.selection, 1 / len(order)) if experiment.data.selection else 0.0
+    selection = _cut(order, share, "data.selection", "choice and training")
+    rest = order[len(selection) :]
+    logits = _cut(rest, held_out, "search.held_out", "the logits and the weights")
+    return Splits(train, val, rest[len(logits) :], logits, selection)
+
+
+def _cut(samples: Sequence[int], share: float, key: str, who: str) -> list[int]:
+    if share == 0:
+        return []
+    count = round(share * len(samples))
+    if not 0 < count < len(samples):
+        raise ConfigError(
+            f"{key}: {share} of {len(samples)} training samples are {count}; both {who} need some. "
+            "Choose another share, or 0."
+        )
+    return list(samples[:count])

@@ -1,0 +1,136 @@
+"""A stage of a run, search or retrain: begun or gone on with, then run by the main loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from atrcnas.data.loading import validation_loader
+from atrcnas.engine.checkpoints import Checkpoints
+from atrcnas.engine.devices import surroundings
+from atrcnas.engine.listener import Listener, Listeners
+from atrcnas.engine.loop import train
+from atrcnas.engine.progress import Progress
+from atrcnas.engine.recording import MetricsRecorder
+from atrcnas.engine.splits import Splits
+from atrcnas.engine.training import Training
+from atrcnas.ground.errors import CheckpointError
+from atrcnas.runs.folder import RunFolder
+from atrcnas.spec.experiment import Experiment
+
+
+class Clock(Listener):
+    """Wall seconds of a stage, over all resumes.
+
+    Attributes:
+        seconds: until the last checkpoint, or now.
+    """
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        self._before, self._began = 0.0, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Spent on what is not lost."""
+        return self._before + time.monotonic() - self._began
+
+    def state(self) -> dict[str, Any]:
+        """Seconds until now."""
+        return {"spent": self.seconds}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Count on."""
+        self._before = float(state["spent"])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage that has begun.
+
+    Attributes:
+        experiment: what it is made with.
+        training: its state, brought to the last checkpoint.
+        checkpoints: where it is saved.
+        listeners: with a state of their own, brought to the last checkpoint too.
+        clock: one of them.
+        share: first step, rank and world, for the loaders.
+    """
+
+    experiment: Experiment
+    training: Training
+    checkpoints: Checkpoints
+    listeners: Sequence[Listener]
+    clock: Clock
+    share: dict[str, int]
+
+
+def begin(
+    experiment: Experiment,
+    folder: RunFolder,
+    resume: bool,
+    training: Training,
+    recorders: Sequence[Listener] = (),
+    keeps_best: bool = False,
+) -> Stage:
+    """Enter a stage of a run, and bring its state to that of the last checkpoint.
+
+    Args:
+        experiment: the resolved experiment.
+        folder: of the run, locked.
+        resume: whether the stage may have begun before.
+        training: freshly built.
+        recorders: what the stage writes beside metrics.csv.
+        keeps_best: keep the weights with the best score beside the last state.
+
+    Raises:
+        RunError: the stage has begun already and ``resume`` is off, or the run's experiment differs.
+        CheckpointError: the last checkpoint is damaged, and so is the one before it.
+    """
+    fabric, clock = training.fabric, Clock()
+    metrics = MetricsRecorder(folder.metrics(training.stage), fabric.is_global_zero)
+    listeners = Listeners([clock, metrics, *recorders])
+    checkpoints = Checkpoints(folder.checkpoints(training.stage), fabric.is_global_zero, keeps_best)
+    state = checkpoints.load()
+    fabric.barrier()
+    folder.enter(experiment, training.stage, resume, surroundings(experiment))
+    if state is not None:
+        try:
+            training.load(state)
+            listeners.load(state)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(
+                f"{checkpoints.last}: not a checkpoint of this run ({reason}). Start over in another --run."
+            ) from error
+    share = {"first": training.step, "rank": fabric.global_rank, "world": fabric.world_size}
+    return Stage(experiment, training, checkpoints, listeners.all, clock, share)
+
+
+def run_stage(
+    stage: Stage,
+    batches: Iterable[Any],
+    splits: Splits,
+    watching: Sequence[Listener] = (),
+) -> None:
+    """Train to the last step, validating on the selection part, or without one on the validation split.
+
+    Args:
+        stage: that has begun.
+        batches: of the steps that are left.
+        splits: of the data.
+        watching: further listeners.
+
+    Raises:
+        Stopped: on request; the state is saved.
+        AtrcnasError: see the message.
+    """
+    experiment, training = stage.experiment, stage.training
+    place = {key: stage.share[key] for key in ("rank", "world")}
+    source, samples = splits.choosing
+    validation = validation_loader(experiment, source, training.recipe.batch_size, samples=samples, **place)
+    train(training, batches, validation, stage.checkpoints, [*stage.listeners, Progress(), *watching])
+    training.fabric.barrier()
