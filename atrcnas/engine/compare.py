@@ -36,6 +36,7 @@ class Row:
         latency_ms: median of one image's forward pass.
         image_size: height and width.
         timed_on: device and threads of the latency, one entry per kind found.
+        chose_on_report: some run kept the checkpoint that was best on the split that is reported.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Row:
     latency_ms: Figure
     image_size: tuple[int, int]
     timed_on: frozenset[str]
+    chose_on_report: bool
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def _row(name: str, group: Sequence[Finished], reference: Mapping[str, float] | 
         latency_ms=_figure(one.costs.latency_ms.median for one in group),
         image_size=(first.costs.image_size[0], first.costs.image_size[1]),
         timed_on=frozenset(f"{one.costs.latency_ms.device}, {one.costs.latency_ms.threads} threads" for one in group),
+        chose_on_report=any(one.chose_on_report for one in group),
     )
 
 

@@ -85,7 +85,7 @@ def _title(figure: str, task: Task) -> str:
 
 
 def _said(figure: Figure | None, form: str, unit: float = 1.0) -> str:
-    """A figure in so many ``unit``; the spread of what does not vary is left out."""
+    """A figure in multiples of ``unit``; the spread of what does not vary is left out."""
     if figure is None:
         return _NONE
     said = format(figure.mean / unit, form)
@@ -104,6 +104,12 @@ def _notes(comparison: Comparison) -> list[str]:
         notes.append("Over several runs: mean ± sample standard deviation.")
     if len({row.image_size for row in comparison.rows}) > 1:
         notes.append("Note: multiply-adds and latency are for images of different sizes.")
+    chose = [row.name for row in comparison.rows if row.chose_on_report]
+    if chose:
+        notes.append(
+            f"Note: {', '.join(chose)}: the best checkpoint was chosen on the reported split, which flatters it. "
+            "Set data.selection, or retrain.keep: last."
+        )
     timed = sorted({where for row in comparison.rows for where in row.timed_on})
     if len(timed) > 1:
         notes.append(f"Note: latency was measured on different machines or threads ({'; '.join(timed)}).")

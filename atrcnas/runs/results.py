@@ -42,11 +42,22 @@ class Costs(BaseModel):
     latency_ms: Latency
 
 
+class SelectedOn(BaseModel):
+    """What states and configs were chosen on: a split and the number of its samples."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+    split: str = "val"
+    samples: int = 0
+
+
 class _Results(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
     scores: dict[str, dict[str, float]]
     costs: Costs
+    keep: str = "best"  # files of earlier versions: the best on the reported split
+    selected_on: SelectedOn = SelectedOn()
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,7 @@ class Finished:
         figures: task -> name of its first score.
         scores: task -> its first score, in the score's unit.
         costs: parameters, multiply-adds and latency, with the image's size.
+        chose_on_report: the checkpoint kept was chosen by the split that is reported.
     """
 
     path: Path
@@ -68,6 +80,7 @@ class Finished:
     figures: Mapping[str, str]
     scores: Mapping[str, float]
     costs: Costs
+    chose_on_report: bool
 
 
 def read_finished(run: Path) -> Finished:
@@ -92,6 +105,7 @@ def read_finished(run: Path) -> Finished:
         figures=figures,
         scores={name: results.scores[name][figure] for name, figure in figures.items()},
         costs=results.costs,
+        chose_on_report=results.keep == "best" and results.selected_on.split == "val",
     )
 
 

@@ -67,6 +67,14 @@ def test_where_a_run_was_computed_makes_no_other_configuration(tmp_path: Path) -
     assert len(compare([here, there]).rows) == 2
 
 
+def test_a_run_that_chose_on_what_it_reports_is_noted(runs: list[Path]) -> None:
+    for run, split, keep in zip(runs, ("train", "val", "val"), ("best", "last", "best"), strict=True):
+        results = json.loads((run / "results.json").read_text())
+        write_json(run / "results.json", {**results, "keep": keep, "selected_on": {"split": split, "samples": 4}})
+    notes = [line for line in text(compare(runs)) if "chosen on the reported split" in line]
+    assert len(notes) == 1 and "local" in notes[0] and "base" not in notes[0]
+
+
 def test_latencies_of_deployed_forms_lie_beside_the_one_compared(runs: list[Path]) -> None:
     latency = {"median": 1.0, "low": 1.0, "high": 1.0, "repeats": 20, "threads": 1, "device": "cpu"}
     for form in ("onnxruntime", "compiled"):
