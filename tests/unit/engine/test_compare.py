@@ -33,7 +33,8 @@ def make_run(path: Path, semseg: float, depth: float | None, seed: int = 0, pres
         scores["depth"] = {"rmse": depth, "abs_rel": 0.1}
     latency = {"median": 10.0 + seed, "low": 9.0, "high": 12.0, "repeats": 20, "threads": 1, "device": "cpu"}
     costs = {"image_size": [64, 96], "parameters": 500_000, "multiply_adds": 10**8, "latency_ms": latency}
-    write_json(folder.results, {"experiment": "tiny", "seed": seed, "scores": scores, "selection": 0.5, "costs": costs})
+    chosen = {"selection": 0.5, "selected_on": {"split": "train", "samples": 4}, "keep": "last"}
+    write_json(folder.results, {"experiment": "tiny", "seed": seed, "scores": scores, "costs": costs, **chosen})
     return path
 
 
