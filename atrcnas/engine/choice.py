@@ -36,7 +36,7 @@ class Choice:
     def __init__(self, sampler: Sampler, recipe: SearchSpec) -> None:
         self.sampler, self.recipe = sampler, recipe
         self.parameters = [sampler.logits]
-        self.optimizer = torch.optim.Adam(self.parameters, recipe.logits_learning_rate)
+        self.optimizer = torch.optim.Adam(self.parameters, recipe.logits_rate)
         self.estimator: Estimator = resolve(ESTIMATORS[recipe.estimator].module)(sampler, recipe)
         self.estimator.to(sampler.logits.device)
 
@@ -47,6 +47,10 @@ class Choice:
     def entropy_weight(self, step: int) -> float:
         """Weight of the entropy term in a step."""
         return linear(self.recipe.entropy_weight, step, self.recipe.steps)
+
+    def rests(self, step: int) -> bool:
+        """Whether the logits do not move yet."""
+        return step < self.recipe.logits_warm_up * self.recipe.steps
 
     def draw(self, step: int) -> Sequence[Mixture]:
         """The mixtures of a step: one, or several that are computed on the same batch."""

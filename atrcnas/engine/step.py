@@ -8,8 +8,6 @@ search, bi-level      the same on samples held out for it                 moves 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -41,23 +39,25 @@ def take_step(training: Training, batch: Batch | tuple[Batch, Batch]) -> Losses:
         losses = training.losses(batch, [None])
         accepted = training.accepts(losses, batch)
         if accepted:
-            _move([weights], losses.total, clip)
+            _move((weights,), losses.total, clip)
     elif held_out is None:
         mixtures = choice.draw(training.step)
         losses = training.losses(batch, mixtures)
         accepted = training.accepts(losses, batch)
         if accepted:  # one gradient of both, and one clip of it, as published
-            _move([weights, choice], choice.objective(training.step, mixtures, losses), clip)
+            moved = (weights,) if choice.rests(training.step) else (weights, choice)
+            _move(moved, choice.objective(training.step, mixtures, losses), clip)
     else:
         mixtures = choice.draw(training.step)
         losses = training.losses(held_out, mixtures)
         accepted = training.accepts(losses, held_out)
         if accepted:
-            _move([choice], choice.objective(training.step, mixtures, losses), None)
+            if not choice.rests(training.step):
+                _move((choice,), choice.objective(training.step, mixtures, losses), None)
             losses = training.losses(batch, choice.draw(training.step))
             accepted = training.accepts(losses, batch)
             if accepted:
-                _move([weights], losses.total, clip)
+                _move((weights,), losses.total, clip)
     if accepted:
         weights.after_step()
     if choice is not None:
@@ -66,7 +66,7 @@ def take_step(training: Training, batch: Batch | tuple[Batch, Batch]) -> Losses:
     return losses
 
 
-def _move(moved: Sequence[Weights | Choice], loss: Tensor, clip: float | None) -> None:
+def _move(moved: tuple[Weights | Choice, ...], loss: Tensor, clip: float | None) -> None:
     """Backward, average over processes, clip the norm of the whole gradient, and let each optimiser step."""
     parameters = [parameter for part in moved for parameter in part.parameters]
     for part in moved:

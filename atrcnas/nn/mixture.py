@@ -45,17 +45,22 @@ class Mixture:
         return {pair: row.unbind() for pair, row in zip(self.pairs, self.weights.unbind(), strict=True)}
 
     @classmethod
-    def from_weights(cls, weights: Mapping[Pair, Mapping[str, float]], dtype: torch.dtype = torch.float32) -> Mixture:
-        """Build from plain numbers; kinds with weight 0 are not computed."""
-        kinds = tuple(dict.fromkeys(kind for row in weights.values() for kind in row))
+    def from_weights(
+        cls,
+        weights: Mapping[Pair, Mapping[str, float]],
+        dtype: torch.dtype = torch.float32,
+        kinds: tuple[str, ...] | None = None,
+    ) -> Mixture:
+        """Build from plain numbers; kinds with weight 0 are not computed; ``kinds`` gives the columns an order."""
+        kinds = kinds or tuple(dict.fromkeys(kind for row in weights.values() for kind in row))
         table = torch.tensor([[row.get(kind, 0.0) for kind in kinds] for row in weights.values()], dtype=dtype)
         active = tuple(frozenset(kind for kind, value in row.items() if value) for row in weights.values())
         return cls(tuple(weights), kinds, table, active)
 
     @classmethod
-    def one_hot(cls, kinds: Mapping[Pair, str]) -> Mixture:
-        """One kind per pair."""
-        return cls.from_weights({pair: {kind: 1.0} for pair, kind in kinds.items()})
+    def one_hot(cls, chosen: Mapping[Pair, str], kinds: tuple[str, ...] | None = None) -> Mixture:
+        """One kind per pair; ``kinds`` gives the columns an order."""
+        return cls.from_weights({pair: {kind: 1.0} for pair, kind in chosen.items()}, kinds=kinds)
 
     def to(self, device: torch.device) -> Mixture:
         """The same mixture with its weights on ``device``."""

@@ -84,11 +84,7 @@ class Sampler(nn.Module):
             step: 0, 1, ...; the same step gives the same noise.
             tau: temperature > 0.
         """
-        noisy = self.masked_logits()
-        if self.noise:
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-            uniform = torch.rand(self.pool.shape, generator=generator, dtype=torch.float64).clamp_min(1e-300)
-            noisy = noisy - torch.log(-torch.log(uniform)).to(noisy, non_blocking=True)
+        noisy = self._noisy(step) if self.noise else self.masked_logits()
         soft = (noisy / tau).softmax(1)
         settled = F.one_hot(self.choice, len(self.kinds)).to(soft)
         if self.estimator == "sampled":
@@ -101,6 +97,24 @@ class Sampler(nn.Module):
             active = self._active
         weights = torch.where(self.committed[:, None], settled, soft)
         return Mixture(self.pairs, self.kinds, weights, active)
+
+    @torch.no_grad()
+    def sample(self, step: int, number: int) -> Tensor:
+        """[P] columns of ``kinds``: one config from the probabilities, or what a pair has committed to.
+
+        Args:
+            step: 0, 1, ...; the same step and number give the same config of the same logits.
+            number: 0, 1, ... of several independent draws.
+        """
+        return torch.where(self.committed, self.choice, self._noisy(step, number).argmax(1))
+
+    def _noisy(self, step: int, number: int = 0) -> Tensor:
+        """[P, K] logits with Gumbel noise."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        for _ in range(number + 1):  # not another seed: of a seed, torch reads 32 bits
+            uniform = torch.rand(self.pool.shape, generator=generator, dtype=torch.float64)
+        masked = self.masked_logits()
+        return masked - torch.log(-torch.log(uniform.clamp_min(1e-300))).to(masked, non_blocking=True)
 
     def argmax_mixture(self) -> Mixture:
         """The one-hot mixture of the current choice, for validation."""

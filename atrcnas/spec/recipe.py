@@ -12,6 +12,8 @@ from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
 from atrcnas.spec.schema import Bool, Float, Int, Spec, validate
 from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 
+# How far Adam can move a logit in a whole search: that of the published recipe, 40,000 steps of 5e-4.
+LOGITS_TRAVEL = 20.0
 Steps = Annotated[Int, Field(ge=1, le=100_000_000)]
 
 
@@ -98,7 +100,17 @@ class SearchSpec(TrainSpec):
     strategy: str = "gumbel"
     trials: TrialsSpec = TrialsSpec()
     clip: Float | None = Field(default=10.0, gt=0, description="largest norm of the gradient; None: no clipping")
-    logits_learning_rate: Float = Field(default=5e-4, gt=0, le=100, description="of Adam, without decay")
+    logits_learning_rate: Float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="of Adam, without decay; None: 20 / steps, so that searches of any length decide alike (the "
+        "published 5e-4 at 40,000 steps)",
+    )
+    logits_warm_up: Float = Field(
+        default=0.0, ge=0, lt=1, description="share of the steps before the logits begin to move; paired: 0.125"
+    )
+    draws: Int = Field(default=2, ge=2, le=64, description="paired: configs computed on each batch")
     tau: tuple[Annotated[Float, Field(gt=0)], Annotated[Float, Field(gt=0)]] = Field(
         default=(1.0, 0.05), description="temperature, first and last step, linear"
     )
@@ -106,7 +118,10 @@ class SearchSpec(TrainSpec):
         default=(-0.02, 0.06), description="of the mean entropy, first and last step, linear"
     )
     commit_gap: Float = Field(
-        default=0.3, gt=0, le=1, description="a pair commits when its two best probabilities differ by this"
+        default=0.3,
+        gt=0,
+        le=1,
+        description="a pair commits when its two best probabilities differ by this; paired: 0.5",
     )
     noise: Bool = Field(default=True, description="Gumbel noise on the logits; as the strategy has it")
     estimator: str = Field(
@@ -124,6 +139,18 @@ class SearchSpec(TrainSpec):
         if isinstance(value, Mapping) and "noise" not in value and value.get("strategy") in STRATEGIES.names:
             return {**value, "noise": STRATEGIES[value["strategy"]].noise}
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_the_estimator(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and value.get("estimator") in ESTIMATORS.names:
+            return {**ESTIMATORS[value["estimator"]].defaults, **value}
+        return value
+
+    @property
+    def logits_rate(self) -> float:
+        """``logits_learning_rate``, or what stands for it."""
+        return LOGITS_TRAVEL / self.steps if self.logits_learning_rate is None else self.logits_learning_rate
 
     @model_validator(mode="after")
     def _strategy_known(self) -> SearchSpec:

@@ -5,7 +5,8 @@ A new strategy is one function and one ``STRATEGIES.register(Strategy(...))``, h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from atrcnas.ground.registry import Registry
@@ -47,12 +48,14 @@ class Estimator:
         description: one line.
         module: a class of ``atrcnas.sampling.estimators.Estimator``'s form, or its ``"module:Class"`` string.
         draws: whether it needs random draws, which the strategy ``darts`` does without.
+        defaults: of keys of the search section, where they are not given.
     """
 
     name: str
     description: str
     module: Any
     draws: bool = True
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
 ESTIMATORS: Registry[Estimator] = Registry("estimator")
@@ -60,6 +63,14 @@ ESTIMATORS.register(Estimator("soft", "all candidates, weighted", "atrcnas.sampl
 ESTIMATORS.register(
     Estimator(
         "sampled", "one candidate per pair, with the gradient of its soft weight", "atrcnas.sampling.estimators:Relaxed"
+    )
+)
+ESTIMATORS.register(
+    Estimator(
+        "paired",
+        "several configs on the same batch; each target's pairs learn from the difference of its own loss",
+        "atrcnas.sampling.paired:Paired",
+        defaults={"commit_gap": 0.5, "logits_warm_up": 0.125},
     )
 )
 

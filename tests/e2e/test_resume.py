@@ -72,8 +72,10 @@ def same_files(first: Path, second: Path, names: list[str]) -> None:
         [],
         ["search.estimator=sampled", "search.held_out=0.5"],
         ["search.strategy=darts", "search.commit_gap=0.01"],
+        ["search.estimator=paired", "search.draws=3", "search.logits_warm_up=0.2"],
+        ["search.estimator=paired", "search.held_out=0.5", "search.logits_warm_up=0"],
     ],
-    ids=["soft", "sampled, bi-level", "darts, committing"],
+    ids=["soft", "sampled, bi-level", "darts, committing", "paired", "paired, bi-level"],
 )
 def test_a_search_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
     experiment = Experiment.load(TINY, options)

@@ -30,7 +30,7 @@ def test_smallest_experiment_is_the_published_recipe() -> None:
     assert (search.steps, search.batch_size, search.learning_rate, search.momentum) == (40_000, 8, 0.01, 0.9)
     assert (search.weight_decay, search.poly_power, search.clip) == (5e-4, 0.9, 10.0)
     assert (search.tau, search.entropy_weight, search.commit_gap) == ((1.0, 0.05), (-0.02, 0.06), 0.3)
-    assert (search.logits_learning_rate, search.estimator, search.held_out) == (5e-4, "soft", 0.0)
+    assert (search.logits_rate, search.estimator, search.held_out) == (5e-4, "soft", 0.0)
     assert (retrain.steps, retrain.clip, retrain.inherit) == (40_000, None, False)
     assert experiment.space == "atrc"
     assert experiment.model.dropout == 0.05
@@ -136,7 +136,7 @@ def test_all_problems_are_told_at_once_each_on_its_line() -> None:
         ({"search": {"learning_rate": float("inf")}}, "search.learning_rate: expected"),
         ({"search": {"tau": [1.0, 0.0]}}, "search.tau.1: expected"),
         ({"search": {"commit_gap": 0}}, "search.commit_gap: expected"),
-        ({"search": {"estimator": "gdas"}}, "search.estimator: expected 'soft' or 'sampled', got 'gdas'"),
+        ({"search": {"estimator": "gdas"}}, "estimator: unknown estimator 'gdas'. Known: soft, sampled"),
         ({"search": []}, "search: expected"),
         ({"data": {"workers": -1}}, "data.workers: expected"),
         ({"data": {"name": "romos"}}, "data.name: unknown data set 'romos'. Did you mean 'rooms'?"),

@@ -1,0 +1,73 @@
+"""`paired`: the logits learn from the difference between configs on the same batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atrcnas.nn.mixture import Mixture
+from atrcnas.sampling.estimators import Estimator
+from atrcnas.sampling.sampler import Sampler
+from atrcnas.spec.recipe import SearchSpec
+
+MOMENTUM = 0.95  # of the running size of a target's differences
+
+
+class Paired(Estimator):
+    """Several configs a step, drawn from the probabilities; each target's pairs answer for that target's loss alone.
+
+    All configs see the same batch, backbone and task features, so that the noise of the batch is the same in each and
+    cancels in their differences; and a target's loss is hardly moved by what was drawn for another target. The step
+    costs as many context passes as there are draws, whatever the size of the pool.
+
+    With R draws, L_tr the loss of target t under draw r, and the leave-one-out baseline b_tr, the mean of L_t over the
+    other draws, the logits descend ``1/R sum_r (L_tr - b_tr) / s_t sum_p log p(kind of pair p in r)`` over the pairs p
+    of t. Its gradient is an unbiased estimate of that of the expected L_t, but for s_t, a running mean of
+    ``|L_tr - b_tr|`` that makes targets with large and small losses alike.
+
+    Source: Williams 1992 (REINFORCE); Kool et al. 2019 (leave-one-out baseline). Differs: credit per target.
+    """
+
+    def __init__(self, sampler: Sampler, recipe: SearchSpec) -> None:
+        super().__init__(sampler, recipe)
+        self.targets = tuple(dict.fromkeys(pair.target for pair in sampler.pairs))
+        owner = torch.tensor([self.targets.index(pair.target) for pair in sampler.pairs])
+        self.register_buffer("owner", F.one_hot(owner, len(self.targets)).float(), persistent=False)
+        self.register_buffer("size", torch.zeros(len(self.targets)))
+        self.owner: Tensor
+        self.size: Tensor
+        self._drawn: Tensor | None = None
+
+    def draw(self, step: int, tau: float) -> Sequence[Mixture]:
+        """As many configs as ``search.draws``, without the temperature."""
+        sampler = self.sampler
+        self._drawn = torch.stack([sampler.sample(step, number) for number in range(self.recipe.draws)])
+        configs = self._drawn.tolist()  # the one synchronisation of a step: the host must know what to compute
+        return [
+            Mixture.one_hot(
+                {pair: sampler.kinds[column] for pair, column in zip(sampler.pairs, row, strict=True)}, sampler.kinds
+            ).to(sampler.logits.device)
+            for row in configs
+        ]
+
+    def term(self, step: int, mixtures: Sequence[Mixture], parts: Sequence[Mapping[str, Tensor]]) -> Tensor | None:
+        """The sum above over all targets."""
+        if self._drawn is None or len(mixtures) < 2:
+            return None
+        log = self.sampler.masked_logits().log_softmax(1)
+        chosen = log.expand(len(mixtures), *log.shape).gather(2, self._drawn[..., None])[..., 0]  # [R, P]
+        losses = torch.stack([torch.stack([part[target] for target in self.targets]) for part in parts])
+        advantage = self.advantages(losses.to(log))
+        return (advantage * (chosen @ self.owner.to(log))).mean(0).sum()
+
+    @torch.no_grad()
+    def advantages(self, losses: Tensor) -> Tensor:
+        """[R, T] losses to their differences from the mean of the other draws, in units of the running size."""
+        draws = len(losses)
+        difference = (losses - losses.mean(0)) * draws / (draws - 1)
+        now = difference.abs().mean(0)
+        self.size.copy_(torch.where(self.size == 0, now, MOMENTUM * self.size + (1 - MOMENTUM) * now))
+        return difference / self.size.clamp_min(1e-12)
