@@ -13,8 +13,9 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from analysis.pages import PRESETS as PAGE
+from analysis.pages import made, put
 from analysis.presets_parity import parts
-from analysis.readme import README, put
 from atrcnas import ContextConfig, Experiment, Pair, retrain, search
 from atrcnas.cli import main
 from atrcnas.engine import evaluate, finished
@@ -138,16 +139,14 @@ def test_auxiliary_tasks_are_learnt_and_distilled_but_not_predicted(tmp_path: Pa
 PARTS = (("heads.", 1), ("initial.", 2))
 
 
-def readme_rows() -> list[list[str]]:
-    table = (
-        README.read_text(encoding="utf-8").partition("<!-- presets:begin -->")[2].partition("<!-- presets:end -->")[0]
-    )
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
+def page_rows() -> list[list[str]]:
+    lines = [line for line in made(PAGE, "presets").splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     return [row for row in rows if row[0].startswith("`")]
 
 
-def test_the_readme_has_a_row_for_every_trial_and_no_failure() -> None:
-    rows, tried = readme_rows(), {trial.name: trial for _, trial in TRIALS}
+def test_the_page_has_a_row_for_every_trial_and_no_failure() -> None:
+    rows, tried = page_rows(), {trial.name: trial for _, trial in TRIALS}
     assert sorted(row[0] for row in rows) == sorted(tried)
     assert {cell for row in rows for cell in row[1:-1]} == {"yes", "-"}
     assert {len(row) for row in rows} == set(COLUMNS.values())
