@@ -17,7 +17,7 @@ import pytest
 import typer
 
 from atrcnas import ContextConfig, Experiment
-from atrcnas.cli import app
+from atrcnas.cli import Listing, app
 from atrcnas.spec.sweep import SweepSpec
 from tests.docs.pages import ROOT, blocks, each_page
 
@@ -138,6 +138,23 @@ def test_a_wrong_line_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         except (Exception, SystemExit, pytest.fail.Exception):
             continue
         pytest.fail(f"taken for right: {line}")
+
+
+def test_the_page_says_all_that_can_be_listed() -> None:
+    text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^    atrcnas list (\S+)$", text, re.MULTILINE)
+    assert shown.split("|") == [listing.value for listing in Listing]
+
+
+def test_the_files_and_folders_that_the_extending_page_names_are_there() -> None:
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`atrcnas/[^|]*) \|([^|]*)\|$", text, re.MULTILINE)
+    assert len(rows) > 5
+    for where, what in rows:
+        first, *others = [ROOT / name for name in re.findall(r"`(atrcnas/[^`]+)`", where)]
+        inside = re.findall(r"`([\w.]+(?:\.py|/))`", where + what)
+        home = first.parent if first.suffix else first
+        assert all(path.exists() for path in (first, *others, *(home / name for name in inside))), where
 
 
 def test_the_list_of_commands_is_that_of_the_command_line() -> None:
