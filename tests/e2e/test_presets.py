@@ -18,9 +18,10 @@ from analysis.pages import made, put
 from analysis.presets_parity import parts
 from atrcnas import ContextConfig, Experiment, Pair, retrain, search
 from atrcnas.cli import main
-from atrcnas.engine import evaluate, finished
+from atrcnas.engine import evaluate
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.pipeline import deploy_run
+from atrcnas.runs.results import read_results
 from atrcnas.spec.bundled import names
 from tests.conftest import TINY
 
@@ -116,14 +117,14 @@ def test_a_search_per_pair_and_level_is_exported_retrained_and_deployed(tmp_path
     assert contexts.model.propagate
     logits = pd.read_csv(tmp_path / "run/search/logits.csv")
     assert set(logits["level"]) == {4, 8, 16, 32}
-    assert set(finished.read_results(tmp_path / "run")["scores"]) == {"semseg", "depth"}
+    assert set(read_results(tmp_path / "run")["scores"]) == {"semseg", "depth"}
     assert (tmp_path / "model.pt2").stat().st_size > 0
 
 
 def test_auxiliary_tasks_are_learnt_and_distilled_but_not_predicted(tmp_path: Path) -> None:
     spec = tiny("rooms-auxiliary")
     retrain(spec, ContextConfig.load("mti-net"), tmp_path / "run")
-    assert set(finished.read_results(tmp_path / "run")["scores"]) == {"semseg", "depth"}
+    assert set(read_results(tmp_path / "run")["scores"]) == {"semseg", "depth"}
     state = load_file(tmp_path / "run/model.safetensors")
     predicted, supervised = ({key.split(".")[i] for key in state if key.startswith(part)} for part, i in PARTS)
     assert predicted == {"semseg", "depth"}
