@@ -1,6 +1,6 @@
-"""Try every bundled preset through the readers of the published data sets, and write the table in the README.
+"""Try every bundled preset through the readers of the published data sets, and write the table in docs/presets.md.
 
-python -m analysis.presets_table [--readme README.md] [--work DIR]
+python -m analysis.presets_table [--page docs/presets.md] [--work DIR]
 
 Rooms are written in the layouts of NYUD-v2 and PASCAL-Context and read back from there. A preset *trains* if two steps
 with a tiny backbone end in finite scores, *exports* if its context config comes back from the written file, *deploys* if
@@ -20,8 +20,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.pages import PRESETS, write
 from analysis.presets_parity import PROOFS, Trial, parity, prove
-from analysis.readme import README, write
 from atrcnas import ContextConfig, Experiment, retrain, search
 from atrcnas.data.listed import Listed
 from atrcnas.data.nyud import Nyud
@@ -200,7 +200,7 @@ def block(found: Mapping[str, Mapping[Trial, Mapping[str, str]]], proven: Mappin
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--readme", type=Path, default=README)
+    parser.add_argument("--page", type=Path, default=PRESETS)
     parser.add_argument(
         "--work",
         type=Path,
@@ -220,7 +220,7 @@ def main() -> None:
                 found[stand.title][trial] = outcome(stand, trial, home)
                 wrong = ", ".join(f"{check}: {said}" for check, said in found[stand.title][trial].items() if said)
                 print(f"{stand.title} {trial.name}: {wrong or 'passes'}", flush=True)
-    write("presets", block(found, proven), args.readme)
+    write(args.page, "presets", block(found, proven))
 
 
 if __name__ == "__main__":

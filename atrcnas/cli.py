@@ -1,4 +1,4 @@
-"""The command line: one function a command, each a few lines over the public API."""
+"""The command line: one function per command, each a few lines over the public API."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Annotated
 
 import typer
 
+from atrcnas._version import __version__
 from atrcnas.ground.errors import AtrcnasError, Stopped
 from atrcnas.ground.rank import first_process
 
 app = typer.Typer(
     name="atrcnas",
-    help="Search for the right kind of context between every pair of dense prediction tasks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 data_app = typer.Typer(help="Prepare a published data set; check any.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
@@ -58,6 +57,25 @@ class Listing(StrEnum):
     estimators = "estimators"
     optimizers = "optimizers"
     schedules = "schedules"
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"atrcnas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand after any command.")
+    ] = False,
+) -> None:
+    """Search for the right kind of context between every pair of dense prediction tasks."""
+    # Declared for --help; `main` reads --debug itself, wherever it stands.
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""Write the table of results into the README: `python -m analysis.bench.table analysis/bench/results/cpu-2-cores.json ...`."""
+"""Write the table of results into docs/speed.md.
+
+python -m analysis.bench.table analysis/bench/results/cpu-2-cores.json ...
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.bench.rows import ROWS
-from analysis.readme import write
+from analysis.pages import SPEED, write
 
 HEADINGS = {"cpu": "CPU", "cuda": "GPU"}
 
@@ -45,4 +48,4 @@ def _sizes(result: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    write("bench", markdown([json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:]]))
+    write(SPEED, "bench", markdown([json.loads(Path(name).read_text(encoding="utf-8")) for name in sys.argv[1:]]))

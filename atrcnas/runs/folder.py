@@ -210,4 +210,3 @@ class RunFolder:
                 f"{self.experiment}: cannot go on, the experiment differs in {differing}. "
                 "Use the run's own experiment.yaml, or choose another --run."
             )
-

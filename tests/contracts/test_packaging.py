@@ -1,9 +1,16 @@
-"""What setup.cfg lists is what there is."""
+"""What setup.cfg lists is what there is; files that other services read say the same."""
 
 from __future__ import annotations
 
 import configparser
+import re
 from pathlib import Path
+
+import pytest
+import yaml
+from setuptools import Distribution
+
+from atrcnas import __version__
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,3 +26,34 @@ def test_every_package_and_every_shelf_of_yaml_is_listed() -> None:
         for path in (ROOT / shelf).rglob("*.yaml")
     }
     assert listed == packages | shelves
+
+
+def test_a_wheel_holds_every_yaml_file_and_the_mark_of_a_typed_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    distribution = Distribution()
+    distribution.parse_config_files(["setup.cfg"])
+    command = distribution.get_command_obj("build_py")
+    command.ensure_finalized()
+    packed = {(package, name) for package, _, _, names in command.data_files for name in names}
+    shelves = [path for shelf in ("experiments", "search_spaces") for path in (ROOT / shelf).rglob("*.yaml")]
+    assert packed == {
+        ("atrcnas", "py.typed"),
+        *((".".join(("atrcnas", *path.relative_to(ROOT).parent.parts)), path.name) for path in shelves),
+    }
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == __version__
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+
+
+def test_hosted_ci_does_what_a_developer_does() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    (job,) = workflow["jobs"].values()
+    commands = [step["run"] for step in job["steps"] if "run" in step]
+    actions = [step["uses"] for step in job["steps"] if "uses" in step]
+    assert commands == [".ci/run"]
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in actions)
+    (python,) = (step["with"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
+    assert (python["python-version"], python["cache"]) == ("3.11", "pip")

@@ -18,8 +18,10 @@ import pytest
 import yaml
 from PIL import Image
 
+from atrcnas import __version__
 from atrcnas.cli import main
 from atrcnas.engine.training import Training
+from atrcnas.ground.errors import ConfigError
 from tests.conftest import TINY
 
 
@@ -125,6 +127,18 @@ def test_an_error_in_a_real_process_ends_with_status_2_and_no_traceback(tmp_path
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: nowhere: no such file")
+
+
+def test_version_debug_and_completion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert atrcnas(tmp_path, "--version").stdout == f"atrcnas {__version__}\n"
+    shown = atrcnas(tmp_path, "--help").stdout
+    assert all(option in shown for option in ("--version", "--debug", "--install-completion"))
+    for arguments in (("--debug", "run", "nowhere"), ("run", "nowhere", "--debug")):
+        with pytest.raises(ConfigError, match="no such file"):
+            atrcnas(tmp_path, *arguments)
+    for name, value in {"_ATRCNAS_COMPLETE": "complete_bash", "COMP_WORDS": "atrcnas ev", "COMP_CWORD": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert atrcnas(tmp_path).stdout.split() == ["evaluate"]
 
 
 def test_begun_runs_are_not_overwritten(job: Path) -> None:

@@ -13,13 +13,15 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
+from analysis.pages import PRESETS as PAGE
+from analysis.pages import made, put
 from analysis.presets_parity import parts
-from analysis.readme import README, put
 from atrcnas import ContextConfig, Experiment, Pair, retrain, search
 from atrcnas.cli import main
-from atrcnas.engine import evaluate, finished
+from atrcnas.engine import evaluate
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.pipeline import deploy_run
+from atrcnas.runs.results import read_results
 from atrcnas.spec.bundled import names
 from tests.conftest import TINY
 
@@ -115,14 +117,14 @@ def test_a_search_per_pair_and_level_is_exported_retrained_and_deployed(tmp_path
     assert contexts.model.propagate
     logits = pd.read_csv(tmp_path / "run/search/logits.csv")
     assert set(logits["level"]) == {4, 8, 16, 32}
-    assert set(finished.read_results(tmp_path / "run")["scores"]) == {"semseg", "depth"}
+    assert set(read_results(tmp_path / "run")["scores"]) == {"semseg", "depth"}
     assert (tmp_path / "model.pt2").stat().st_size > 0
 
 
 def test_auxiliary_tasks_are_learnt_and_distilled_but_not_predicted(tmp_path: Path) -> None:
     spec = tiny("rooms-auxiliary")
     retrain(spec, ContextConfig.load("mti-net"), tmp_path / "run")
-    assert set(finished.read_results(tmp_path / "run")["scores"]) == {"semseg", "depth"}
+    assert set(read_results(tmp_path / "run")["scores"]) == {"semseg", "depth"}
     state = load_file(tmp_path / "run/model.safetensors")
     predicted, supervised = ({key.split(".")[i] for key in state if key.startswith(part)} for part, i in PARTS)
     assert predicted == {"semseg", "depth"}
@@ -138,16 +140,14 @@ def test_auxiliary_tasks_are_learnt_and_distilled_but_not_predicted(tmp_path: Pa
 PARTS = (("heads.", 1), ("initial.", 2))
 
 
-def readme_rows() -> list[list[str]]:
-    table = (
-        README.read_text(encoding="utf-8").partition("<!-- presets:begin -->")[2].partition("<!-- presets:end -->")[0]
-    )
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
+def page_rows() -> list[list[str]]:
+    lines = [line for line in made(PAGE, "presets").splitlines() if line.startswith("|")]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     return [row for row in rows if row[0].startswith("`")]
 
 
-def test_the_readme_has_a_row_for_every_trial_and_no_failure() -> None:
-    rows, tried = readme_rows(), {trial.name: trial for _, trial in TRIALS}
+def test_the_page_has_a_row_for_every_trial_and_no_failure() -> None:
+    rows, tried = page_rows(), {trial.name: trial for _, trial in TRIALS}
     assert sorted(row[0] for row in rows) == sorted(tried)
     assert {cell for row in rows for cell in row[1:-1]} == {"yes", "-"}
     assert {len(row) for row in rows} == set(COLUMNS.values())

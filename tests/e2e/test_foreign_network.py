@@ -1,55 +1,12 @@
-"""What the README shows runs as it stands; its commands are those of the command line."""
+"""The refiner and the sampler in somebody else's network and training loop."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 import torch
-import yaml
 from torch import nn
-from typer import Typer
 
-from atrcnas import ContextRefiner, Experiment, Sampler, SearchSpace
-from atrcnas.cli import app
-from atrcnas.spec.sweep import SweepSpec
-
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def test_python_examples_run() -> None:
-    for block in blocks("python"):
-        exec(block, {})  # noqa: S102
-
-
-def test_yaml_examples_are_valid_experiments_and_sweeps() -> None:
-    first, *rest = (yaml.safe_load(block) for block in blocks("yaml"))
-    Experiment.load(first)
-    sweeps = [part for part in rest if "over" in part]
-    assert [len(SweepSpec.load(sweep).trials()) for sweep in sweeps] == [6]
-    for part in (part for part in rest if part not in sweeps):
-        Experiment.load({**first, **part})
-
-
-def names(part: Typer) -> list[str]:
-    """Commands of an app or a sub-app."""
-    return [command.name or command.callback.__name__ for command in part.registered_commands if command.callback]
-
-
-def test_every_command_is_in_the_readme_and_the_other_way_round() -> None:
-    groups = {group.name: group.typer_instance for group in app.registered_groups}
-    lines = re.findall(r"^    atrcnas (\w+) (\S*)", README, flags=re.MULTILINE)
-    shown = {f"{first} {second}" if first in groups else first for first, second in lines}
-    assert shown == {*names(app), *(f"{group} {name}" for group, part in groups.items() for name in names(part))}
-
-
-def test_no_figure_is_left_to_fill_in() -> None:
-    assert "@@" not in README
+from atrcnas import ContextRefiner, Sampler, SearchSpace
 
 
 class Foreign(nn.Module):

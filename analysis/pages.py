@@ -1,0 +1,41 @@
+"""Putting what a script made into a page of the documentation, between the markers of its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from atrcnas.ground.errors import AtrcnasError
+from atrcnas.ground.files import write_text
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PRESETS, SPEED = DOCS / "presets.md", DOCS / "speed.md"
+
+
+def markers(name: str) -> tuple[str, str]:
+    """The comments before and after what is made under ``name``."""
+    return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+
+
+def put(page: str, name: str, made: str) -> str:
+    """``page`` with ``made`` between the markers of ``name``.
+
+    Raises:
+        AtrcnasError: the markers are not there once each, in order.
+    """
+    first, last = markers(name)
+    before, begin, rest = page.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in after:
+        raise AtrcnasError(f"page: expected {first} and, after it, {last}, once each. Put them where the table goes.")
+    return f"{before}{first}\n{made}\n{last}{after}"
+
+
+def made(page: Path, name: str) -> str:
+    """What stands between the markers of ``name``."""
+    first, last = markers(name)
+    return page.read_text(encoding="utf-8").partition(first)[2].partition(last)[0].strip("\n")
+
+
+def write(page: Path, name: str, made: str) -> None:
+    """Rewrite that part of a page in place."""
+    write_text(page, put(page.read_text(encoding="utf-8"), name, made))
