@@ -36,20 +36,16 @@ def read(run: Path) -> pd.DataFrame:
 
 def draw(runs: dict[str, pd.DataFrame]) -> Figure:
     with canvas.styled():
-        figure = canvas.new_figure(9.0, 4.0)
-        figure.text(0.05, 0.95, "Best score so far", size=canvas.TITLE_SIZE, weight="bold", va="top")
-        for place, (column, label) in enumerate(AXES.items()):
-            axes = canvas.add_panel(figure, 0.75 + 4.2 * place, 0.6, 3.75, 2.4)
+        figure, panels = canvas.panels("Best score so far", len(AXES), len(AXES), (3.75, 2.4))
+        for axes, (column, label) in zip(panels, AXES.items(), strict=True):
             for index, (name, rows) in enumerate(runs.items()):
                 style = {"color": COLOURS[index % 8], "marker": MARKERS[index % 8], "markersize": 4, "linewidth": 1.4}
                 axes.plot(rows[column], rows["best"], drawstyle="steps-post", label=name, **style)
             axes.set_xlim(left=0)
-            axes.set_xlabel(label, color=canvas.FAINT)
-            if place == 0:
-                axes.set_ylabel("selection score, higher is better", color=canvas.FAINT)
-                handles = axes.get_legend_handles_labels()
-        figure.legend(*handles, loc="lower center", ncols=min(len(runs), 4), bbox_to_anchor=(0.5, 0.01))
-    return figure
+            axes.set_xlabel(label)
+        panels[0].set_ylabel("selection score, higher is better")
+        canvas.legend_below(figure, 8)
+        return canvas.fit(figure, (3.75, 2.4))
 
 
 def names(runs: list[Path], tables: list[pd.DataFrame]) -> list[str]:

@@ -129,25 +129,18 @@ def to_csv(counts: Mapping[Key, Count]) -> str:
 def draw(counts: Mapping[Key, Count], tasks: Sequence[str], title: str) -> Figure:
     """A panel per task with a line for every other one."""
     columns = next((n for n in (4, 3) if len(tasks) % n == 0), min(len(tasks), 3))
-    side, gap, left, top = 1.9, 0.62, 0.75, 0.95
-    height = top + -(-len(tasks) // columns) * (side + gap) + 0.35
     low = min((count.agreement for count in counts.values() if count.pairs), default=0.0)
     with canvas.styled():
-        figure = canvas.new_figure(left + columns * (side + gap) - gap + 0.3, height)
-        corner = (0.3 / figure.get_figwidth(), 1 - 0.3 / height)
-        figure.text(*corner, title, size=canvas.TITLE_SIZE, weight="bold", va="top")
-        for index, task in enumerate(tasks):
-            row, column = divmod(index, columns)
-            axes = canvas.add_panel(figure, left + column * (side + gap), top + row * (side + gap), side, side)
+        figure, panels = canvas.panels(title, len(tasks), columns, (1.9, 1.9))
+        for index, (axes, task) in enumerate(zip(panels, tasks, strict=True)):
             draw_panel(axes, counts, task, tasks)
             axes.set_ylim(low - 0.03, 1.01)
-            if column == 0:
+            if index % columns == 0:
                 axes.set_ylabel("agreement")
             if index + columns >= len(tasks):
                 axes.set_xlabel("dilation (pixels)")
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="lower center", ncols=len(tasks), bbox_to_anchor=(0.5, 0.04 / height))
-    return figure
+        canvas.legend_below(figure, columns * 2.4)
+        return canvas.fit(figure, (1.9, 1.9))
 
 
 def draw_panel(axes: Axes, counts: Mapping[Key, Count], task: str, tasks: Sequence[str]) -> None:

@@ -134,17 +134,14 @@ def measure() -> dict[str, Any]:
 
 def draw(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     """A column for each sweep; time above, memory below."""
-    side, gap, left, top = 1.75, 0.5, 0.75, 0.75
     rows = (("median_s", "milliseconds", 1e3), ("peak_mib", "MiB", 1.0))
+    title = "Time and memory of a soft step through the contexts; grey: in proportion to pairs and pixels"
     with canvas.styled():
-        figure = canvas.new_figure(left + len(found) * (side + gap), top + 2 * (side + gap) + 0.1)
-        height = figure.get_figheight()
-        title = "Time and memory of a soft step through the contexts; grey: in proportion to pairs and pixels"
-        figure.text(0.02, 1 - 0.15 / height, title, size=canvas.TITLE_SIZE, weight="bold", va="top")
-        for column, (name, points) in enumerate(found.items()):
+        figure, panels = canvas.panels(title, 2 * len(found), len(found), (1.75, 1.75))
+        for place, (name, points) in enumerate(found.items()):
             x = [point["value"] for point in points]
             for row, (key, unit, scale) in enumerate(rows):
-                axes = canvas.add_panel(figure, left + column * (side + gap), top + row * (side + gap), side, side)
+                axes = panels[row * len(found) + place]
                 y = [scale * point[key] for point in points]
                 even = [y[0] * point["pairs_and_pixels"] / points[0]["pairs_and_pixels"] for point in points]
                 axes.plot(x, even, color=canvas.RULE, linewidth=2.5)
@@ -152,10 +149,10 @@ def draw(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
                 axes.set_ylim(0, 1.08 * max(*y, *even))
                 axes.set_xticks(x)
                 if row == 0:
-                    axes.set_title(name, weight="bold", loc="left")
-                if column == 0:
+                    axes.set_title(name)
+                if place == 0:
                     axes.set_ylabel(unit)
-    return figure
+        return canvas.fit(figure, (1.75, 1.75))
 
 
 def main() -> None:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from atrcnas.ground.errors import ConfigError, RunError
+from atrcnas.plots.canvas import save
 from atrcnas.plots.colourise import colourise
-from atrcnas.plots.curves import draw_losses, draw_scores, has_scores, plot_losses, plot_scores
-from atrcnas.plots.gallery import draw_gallery, plot_gallery
-from atrcnas.plots.heatmap import draw_heatmap, plot_heatmap
+from atrcnas.plots.contexts import draw_heatmap
+from atrcnas.plots.curves import draw_losses, draw_scores
+from atrcnas.plots.gallery import draw_gallery
 from atrcnas.plots.palette import palette
-from atrcnas.plots.probabilities import draw_probabilities, plot_probabilities
+from atrcnas.plots.probabilities import draw_probabilities
+from atrcnas.plots.registry import PLOTS, NothingToDraw, Plot
 from atrcnas.runs.folder import STAGES, RunFolder
 from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.pairs import BASE_LEVEL
 
 __all__ = [
+    "PLOTS",
+    "NothingToDraw",
+    "Plot",
     "colourise",
     "draw_gallery",
     "draw_heatmap",
@@ -23,12 +32,7 @@ __all__ = [
     "draw_scores",
     "palette",
     "plot_contexts",
-    "plot_gallery",
-    "plot_heatmap",
-    "plot_losses",
-    "plot_probabilities",
     "plot_run",
-    "plot_scores",
 ]
 
 
@@ -42,45 +46,54 @@ def plot_contexts(file: Path, out: Path) -> Path:
     Raises:
         RunError: not found, not a context config, or one that fits any tasks and so has no table to draw.
     """
-    try:
-        config = ContextConfig.load(file)
-    except ConfigError as error:
-        raise RunError(str(error)) from error
-    return plot_heatmap(config, out, str(file))
+    return save(_draw_contexts(file), out)
 
 
 def plot_run(run_dir: Path, out_dir: Path | None = None) -> list[Path]:
-    """Make every figure whose inputs are in the run folder.
+    """Make every figure of ``PLOTS`` whose inputs are in the run folder.
 
     Args:
         run_dir: as the engine writes it.
         out_dir: where the pictures go; ``run_dir/plots`` if None.
 
     Returns:
-        The files written: of ``contexts.png``, ``probabilities.png`` (``probabilities_level8.png``), ``losses.png``,
-        ``scores.png`` and ``gallery.png`` those that could be made.
+        The files written, such as ``contexts.png``, ``probabilities.png`` and ``probabilities_level8.png``.
 
     Raises:
         RunError: no such folder, nothing to plot in it, or an input is malformed or empty.
     """
     if not run_dir.is_dir():
         raise RunError(f"{run_dir}: expected a run folder, got none. Check the path.")
-    folder = RunFolder(run_dir)
-    out = folder.plots if out_dir is None else out_dir
-    contexts, logits, samples = folder.contexts, folder.logits, folder.samples
-    metrics = {stage: path for stage in STAGES if (path := folder.metrics(stage)).is_file()}
-    made: list[Path] = []
-    if contexts.is_file():
-        made.append(plot_contexts(contexts, out / "contexts.png"))
-    if logits.is_file():
-        made += plot_probabilities(logits, out)
-    if metrics:
-        made.append(plot_losses(metrics, out / "losses.png"))
-        if has_scores(metrics):
-            made.append(plot_scores(metrics, out / "scores.png"))
-    if any(samples.glob("*.npz")):
-        made.append(plot_gallery(samples, out / "gallery.png"))
+    out = RunFolder(run_dir).plots if out_dir is None else out_dir
+    made = [path for plot in PLOTS for path in plot.write(run_dir, out)]
     if not made:
-        inputs = "contexts.yaml, search/logits.csv, search/metrics.csv, retrain/metrics.csv or samples/*.npz"
-        raise RunError(f"{run_dir}: expected {inputs}, got none of them. Run 'atrcnas run' or 'atrcnas search' first.")
+        inputs = ", ".join(dict.fromkeys(plot.needs for plot in PLOTS))
+        raise RunError(
+            f"{run_dir}: expected one of {inputs}, got none of them. Run 'atrcnas run' or 'atrcnas search' first."
+        )
     return made
+
+
+def _draw_contexts(file: Path) -> Figure:
+    try:
+        config = ContextConfig.load(file)
+    except ConfigError as error:
+        raise RunError(str(error)) from error
+    return draw_heatmap(config, str(file))
+
+
+def _draw_probabilities(run_dir: Path) -> Mapping[str, Figure]:
+    figures = draw_probabilities(RunFolder(run_dir).logits)
+    return {"" if level == BASE_LEVEL else f"_level{level}": figure for level, figure in figures.items()}
+
+
+def _metrics(run_dir: Path) -> Mapping[str, Path]:
+    found = {stage: RunFolder(run_dir).metrics(stage) for stage in STAGES}
+    return {phase: path for phase, path in found.items() if path.is_file()}
+
+
+PLOTS.register(Plot("contexts", lambda run_dir: _draw_contexts(RunFolder(run_dir).contexts), "contexts.yaml"))
+PLOTS.register(Plot("probabilities", _draw_probabilities, "search/logits.csv"))
+PLOTS.register(Plot("losses", lambda run_dir: draw_losses(_metrics(run_dir)), "[rs]e*/metrics.csv"))
+PLOTS.register(Plot("scores", lambda run_dir: draw_scores(_metrics(run_dir)), "[rs]e*/metrics.csv"))
+PLOTS.register(Plot("gallery", lambda run_dir: draw_gallery(RunFolder(run_dir).samples), "samples/*.npz"))

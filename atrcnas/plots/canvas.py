@@ -1,56 +1,23 @@
-"""Figures without global state: one style, sizes in inches, text measured before it is placed, equal bytes out."""
+"""Figures without global state: one style, panels of a given size, equal bytes out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import textwrap
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal
 
-import matplotlib
+import matplotlib.style
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextToPath
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_atomically
 
-LineStyle = Literal["-"] | tuple[float, tuple[float, ...]]
-DPI = 150
 INK, FAINT, RULE = "#222222", "#6b6b6b", "#c8c8c8"
-TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 11.0, 9.0, 7.5
-LINE_IN = 0.17
-# DejaVu Sans comes with matplotlib, so the same inputs give the same picture on every machine.
-_STYLE: dict[str, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": LABEL_SIZE,
-    "text.color": INK,
-    "text.parse_math": False,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": "#8a8a8a",
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": LABEL_SIZE,
-    "axes.labelsize": LABEL_SIZE,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e8e8e8",
-    "grid.linewidth": 0.6,
-    "xtick.color": FAINT,
-    "ytick.color": FAINT,
-    "xtick.labelsize": SMALL_SIZE,
-    "ytick.labelsize": SMALL_SIZE,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "legend.frameon": False,
-    "legend.fontsize": LABEL_SIZE,
-    "hatch.linewidth": 0.6,
-    "svg.hashsalt": "atrcnas",
-}
+LABEL_SIZE, SMALL_SIZE = 9.0, 7.5
 _METADATA: dict[str, dict[str, str | None]] = {
     ".png": {"Software": None},
     ".pdf": {"CreationDate": None, "Producer": None},
@@ -58,39 +25,97 @@ _METADATA: dict[str, dict[str, str | None]] = {
 }
 
 
-@contextmanager
-def styled() -> Iterator[None]:
-    """Our style for the ``with`` block, whatever the user's matplotlibrc says; their settings come back after it."""
-    keep = ("backend", "interactive", "toolbar", "webagg", "savefig.directory")
-    defaults = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith(keep)}
-    settings: dict[Any, Any] = {**defaults, **_STYLE}
-    with matplotlib.rc_context(settings):
-        yield
+def styled() -> AbstractContextManager[None]:
+    """Our style for a ``with`` block, whatever the user's matplotlibrc says."""
+    return matplotlib.style.context("atrcnas.plots.figures", after_reset=True)
 
 
-def new_figure(width_in: float, height_in: float) -> Figure:
-    """An empty white figure that draws with Agg."""
-    figure = Figure(figsize=(width_in, height_in), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
+def new_figure(title: str, width_in: float, height_in: float) -> Figure:
+    """An empty figure, to be made in our style, whose constrained layout leaves room for every word."""
+    figure = Figure((width_in, height_in))
+    figure.suptitle(fold(title, max(48, int(width_in * 9))), x=0.1 / width_in, ha="left")
     return figure
 
 
-def add_panel(figure: Figure, left_in: float, top_in: float, width_in: float, height_in: float, **options: Any) -> Axes:
-    """Axes at a place counted in inches from the figure's top left corner."""
-    width, height = figure.get_size_inches()
-    box = (left_in / width, 1 - (top_in + height_in) / height, width_in / width, height_in / height)
-    return figure.add_axes(box, **options)
+def panels(
+    title: str, count: int, columns: int, panel_in: tuple[float, float], subtitle: str = ""
+) -> tuple[Figure, list[Axes]]:
+    """A figure with ``count`` panels, row by row; :func:`fit` gives them their size once all words are in.
+
+    Args:
+        title: of the figure.
+        count: at least 1.
+        columns: panels in one row.
+        panel_in: width and height of a panel in inches.
+        subtitle: below the title.
+    """
+    rows = -(-count // columns)
+    width, height = columns * (panel_in[0] + 2) + 2, rows * (panel_in[1] + 1) + 4
+    figure = new_figure(title, width, height)
+    body: Figure | SubFigure = figure
+    if subtitle:
+        body = figure.add_subfigure(figure.add_gridspec(1, 1)[0])
+        text = fold(subtitle, max(60, int(width * 12)))
+        body.suptitle(text, x=0.1 / width, ha="left", size=LABEL_SIZE, weight="normal", color=FAINT)
+    axes = list(body.subplots(rows, columns, squeeze=False).flat)
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def fit(figure: Figure, panel_in: tuple[float, float]) -> Figure:
+    """Resize ``figure`` so that each panel is about ``panel_in`` inches large and no title or legend is wider."""
+    aspects = {axes: axes.get_aspect() for axes in figure.axes}
+    panel = figure.axes[0]
+    spec = panel.get_subplotspec()
+    for axes in aspects:
+        axes.set_aspect("auto")  # a square within a wider panel would hide how much room its labels take
+    for _ in range(2):  # again, since a colour bar grows and shrinks with its panel
+        figure.draw_without_rendering()
+        drawn = panel.get_position(original=True).transformed(panel.figure.transSubfigure)
+        missing = np.array(panel_in) - np.array(drawn.size) / figure.dpi
+        width, height = figure.get_size_inches() + missing * (spec.get_gridspec().get_geometry()[::-1] if spec else 1)
+        figure.set_size_inches(width, height)
+    widest = max(artist.get_window_extent().width for artist in [*figure.texts, *figure.legends])
+    figure.set_size_inches(max(width, widest / figure.dpi + 0.4), height)
+    for axes, aspect in aspects.items():
+        axes.set_aspect(aspect)
+    return figure
+
+
+def legend_below(figure: Figure | SubFigure, width_in: float) -> None:
+    """One legend for the labelled artists of all panels, what lies on top first, in as many columns as fit."""
+    labelled = (zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes)
+    named = {label: handle for pairs in labelled for handle, label in pairs}
+    handles = sorted(named.values(), key=lambda handle: -handle.get_zorder())
+    lengths = [len(str(handle.get_label())) for handle in handles]
+    widths = {
+        n: sum(0.6 + 0.075 * max(part) for part in np.array_split(lengths, n)) for n in range(1, len(lengths) + 1)
+    }
+    columns = max(n for n in widths if n == 1 or widths[n] <= width_in)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def fold(text: str, characters: int) -> str:
+    """``text`` in lines of at most so many characters: broken at spaces, else after an underscore, else anywhere."""
+    wrapper = textwrap.TextWrapper(characters)
+    wrapper.wordsep_re = re.compile(r"(\s+)|(?<=_)")
+    return "\n".join(wrapper.wrap(text))
+
+
+def step_axis(axes: Axes, num_ticks: int = 4) -> None:
+    """Few, short, whole step ticks on the x axis: 500, 2k, 2.5k, 1.2M."""
+
+    def short(value: float, _position: int | None = None) -> str:
+        limit, suffix = next(((n, s) for n, s in ((1e6, "M"), (1e3, "k")) if abs(value) >= n), (1, ""))
+        return f"{value / limit:g}{suffix}"
+
+    axes.xaxis.set_major_locator(MaxNLocator(num_ticks, integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(short))
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write ``figure`` atomically; the same figure gives the same bytes.
-
-    Args:
-        figure: from one of the ``draw_*`` functions.
-        path: ``.png`` (150 dpi), ``.pdf`` or ``.svg``.
-
-    Returns:
-        ``path``.
+    """Write ``figure`` atomically to a ``.png`` (150 dpi), ``.pdf`` or ``.svg``; equal figures give equal bytes.
 
     Raises:
         RunError: another suffix.
@@ -99,45 +124,5 @@ def save(figure: Figure, path: Path) -> Path:
     if metadata is None:
         raise RunError(f"{path}: expected a .png, .pdf or .svg file, got '{path.suffix}'. Rename the output.")
     with styled():
-        write_atomically(path, lambda temporary: figure.savefig(temporary, dpi=DPI, metadata=metadata))
+        write_atomically(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
     return path
-
-
-def text_width(text: str, size: float = LABEL_SIZE, weight: str = "normal") -> float:
-    """Width in inches of one line of ``text`` at ``size`` points."""
-    font = FontProperties(family="DejaVu Sans", size=size, weight=weight)
-    return float(TextToPath().get_text_width_height_descent(text, font, False)[0]) / 72
-
-
-def wrap(text: str, width_in: float, size: float = LABEL_SIZE, weight: str = "normal") -> list[str]:
-    """Break ``text`` into lines of at most ``width_in`` inches: at spaces, else after an underscore, else anywhere."""
-    lines: list[str] = []
-    line = ""
-    for word in text.split(" "):
-        joined = f"{line} {word}" if line else word
-        if text_width(joined, size, weight) <= width_in:
-            line = joined
-            continue
-        if line:
-            lines.append(line)
-        while len(word) > 1 and text_width(word, size, weight) > width_in:
-            fits = next((n for n in range(len(word) - 1, 1, -1) if text_width(word[:n], size, weight) <= width_in), 1)
-            at = word.rfind("_", 0, fits) + 1 or fits
-            lines.append(word[:at])
-            word = word[at:]
-        line = word
-    return [*lines, line]
-
-
-def format_step(value: float, _position: int | None = None) -> str:
-    """A step count in few characters: 500, 2k, 2.5k, 1.2M."""
-    for limit, suffix in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:g}{suffix}"
-    return f"{value:g}"
-
-
-def step_axis(axes: Axes, num_ticks: int = 4) -> None:
-    """Few, short, whole step ticks on the x axis."""
-    axes.xaxis.set_major_locator(MaxNLocator(num_ticks, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(format_step))

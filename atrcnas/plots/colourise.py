@@ -51,19 +51,16 @@ def colourise(
     elif task.display == "vector":
         picture = np.round((np.clip(values, -1, 1) + 1) * 127.5).astype(np.uint8)
     else:
-        low, high = value_range or own_range(task, [array[shown]])
+        low, high = value_range or own_range(task, array[shown])
         shares = np.clip((values.astype(np.float64) - low) / max(high - low, 1e-12), 0, 1)
         picture = np.round(colormaps[task.display](shares)[..., :3] * 255).astype(np.uint8)
     return np.where(shown[..., None], picture, missing_pattern(*array.shape[:2]))
 
 
-def own_range(task: Task, values: list[NDArray[Any]]) -> Range:
+def own_range(task: Task, values: NDArray[Any]) -> Range:
     """Ends of the colour map: the task's ``display_range``, else the extremes of the finite ``values``, else 0 to 1."""
-    if task.display_range is not None:
-        return task.display_range
-    flat = np.concatenate([np.ravel(part) for part in values]) if values else np.empty(0)
-    flat = flat[np.isfinite(flat)]
-    return (float(flat.min()), float(flat.max())) if flat.size else (0.0, 1.0)
+    finite = values[np.isfinite(values)]
+    return task.display_range or ((float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0))
 
 
 def missing_pattern(height: int, width: int) -> NDArray[np.uint8]:

@@ -1,145 +1,154 @@
-"""The answer as a picture: which kind of context each target pools from each source, and how sure the search was."""
+"""Tables of targets and sources with a coloured cell per pair, drawn from a plain description."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerBase
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.text import Text
 
-from atrcnas.ground.errors import ConfigError, RunError
-from atrcnas.plots.canvas import FAINT, LINE_IN, SMALL_SIZE, TITLE_SIZE, save, styled, wrap
-from atrcnas.plots.grid import Grid
-from atrcnas.plots.key import Key
-from atrcnas.plots.page import Page
-from atrcnas.plots.shades import CELL_FLOOR, blend
-from atrcnas.spec.context_config import ContextConfig, Provenance
-from atrcnas.spec.kinds import KINDS, NONE, Kind
+from atrcnas.plots.canvas import FAINT, INK, SMALL_SIZE, fit, fold, panels, styled
+from atrcnas.plots.shades import faded, ink_on
 from atrcnas.spec.pairs import Pair
-from atrcnas.spec.schema import validate
 
-_MARGIN, _GAP, _MIN_WIDTH = 0.3, 0.45, 4.6
-_TITLE_LINE = 0.21
+_CELL_IN, _INSET = 0.85, 0.03
+_CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
-def draw_heatmap(contexts: ContextConfig | Mapping[str, Any], where: str = "contexts") -> Figure:
-    """Draw targets as rows and sources as columns, one panel a level.
+@dataclass(frozen=True)
+class Cell:
+    """What is shown of one pair.
 
-    A pair the config does not list has kind ``none``. The fill is the kind's colour, paler where the search was less
-    sure; without probabilities it is full, and a line below says so.
+    Attributes:
+        letters: of the kinds in the cell, side by side.
+        colours: one hex colour per letter.
+        intensity: 0 (pale) to 1 (full colour); None for full colour.
+        number: text below the letters.
+        mark: one character in the corner, such as "?" for an undecided pair.
+    """
+
+    letters: tuple[str, ...]
+    colours: tuple[str, ...]
+    intensity: float | None = None
+    number: str = ""
+    mark: str = ""
+
+
+class Entry(NamedTuple):
+    """A line of the key; of a mark the colour is white."""
+
+    letter: str
+    colour: str
+    name: str
+    description: str
+
+
+def draw_cells(
+    cells: Mapping[Pair, Cell], key: Sequence[Entry], title: str, subtitle: str = "", scale: str = "", note: str = ""
+) -> Figure:
+    """Draw targets as rows and sources as columns, one table per level.
 
     Args:
-        contexts: a context config, or the mapping its YAML holds.
-        where: file name for messages.
-
-    Raises:
-        RunError: not a context config, or one that fits any tasks and so has no table to draw.
+        cells: by pair; tasks come in the order of the pairs.
+        key: what the letters mean.
+        title: of the figure.
+        subtitle: below it.
+        scale: what number and intensity mean; "" leaves out the colour bar.
+        note: a line above the key.
     """
-    config = _validated(contexts, where)
-    chosen = _chosen(config, where)
-    chances = config.provenance.probabilities
-    certainty = {pair: chances.get(str(pair), {}).get(kind) for pair, kind in chosen.items()}
-    grid = Grid(list(dict.fromkeys(pair.target for pair in chosen)), titled=len(config.levels) > 1)
-    across = _panels_across(len(config.levels), len(grid.tasks))
-    panels_width = across * (grid.width + _GAP) - _GAP
-    key = Key(_explained(chosen, chances), max(panels_width, _MIN_WIDTH))
-    inner = max(panels_width, key.width, _MIN_WIDTH)
-    title, subtitle = _titles(config.provenance, inner)
-    panels_top = _MARGIN + len(title) * _TITLE_LINE + len(subtitle) * LINE_IN + 0.15
-    key_top = panels_top + -(-len(config.levels) // across) * (grid.height + _GAP) - _GAP + 0.3
-    note_top = key_top + key.height + 0.12
-    with styled():
-        page = Page(inner + 2 * _MARGIN, note_top + LINE_IN + _MARGIN)
-        _draw_titles(page, title, subtitle)
-        panels_left = _MARGIN + (inner - panels_width) / 2
-        for index, level in enumerate(config.levels):
-            left = panels_left + index % across * (grid.width + _GAP)
-            top = panels_top + index // across * (grid.height + _GAP)
-            grid.draw(page, left, top, level)
-            for pair in (pair for pair in chosen if pair.level == level):
-                grid.draw_cell(page, left, top, pair, KINDS[chosen[pair]], certainty[pair])
-        key_left = _MARGIN + (inner - key.width) / 2
-        key.draw(page, key_left, key_top)
-        _draw_note(page, key_left, note_top, list(certainty.values()))
-    return page.figure
-
-
-def plot_heatmap(contexts: ContextConfig | Mapping[str, Any], path: Path, where: str = "contexts") -> Path:
-    """Write :func:`draw_heatmap` to ``path``."""
-    return save(draw_heatmap(contexts, where), path)
-
-
-def _validated(contexts: ContextConfig | Mapping[str, Any], where: str) -> ContextConfig:
-    if isinstance(contexts, ContextConfig):
-        return contexts
-    try:
-        return validate(ContextConfig, contexts, where)
-    except ConfigError as error:
-        raise RunError(str(error)) from error
-
-
-def _chosen(config: ContextConfig, where: str) -> dict[Pair, str]:
-    if config.is_rule:
-        raise RunError(
-            f"{where}: pairs: expected a table of targets and sources, got rules for any tasks "
-            f"({', '.join(map(str, config.pairs))}). Plot the contexts.yaml of a run that used it."
-        )
-    tables: list[Any] = list(config.pairs.values()) if len(config.levels) > 1 else [config.pairs]
-    rows = [row for table in tables for row in table.items()]
-    named = [*(target for target, _ in rows), *(source for _, row in rows for source in row)]
-    tasks = config.tasks or tuple(dict.fromkeys(named))
-    if not tasks:
-        raise RunError(f"{where}: tasks: expected at least one task, got none. List the tasks.")
-    try:
-        return config.kinds(tasks)
-    except ConfigError as error:
-        raise RunError(f"{where}: {error}") from error
-
-
-def _explained(chosen: Mapping[Pair, str], chances: Mapping[str, Mapping[str, float]]) -> list[Kind]:
-    """The kinds that were chosen or could have been."""
-    named = {NONE, *chosen.values(), *(kind for row in chances.values() for kind in row)}
-    return [kind for kind in KINDS if kind.name in named]
-
-
-def _panels_across(num_levels: int, num_tasks: int) -> int:
-    """Panels in one row of panels, so that the figure stays about as wide as a page."""
-    return num_levels if num_levels <= 2 or num_tasks <= 2 else 2
-
-
-def _titles(provenance: Provenance, width_in: float) -> tuple[list[str], list[str]]:
-    origin = provenance.experiment or provenance.source
-    facts = {"seed": provenance.seed, "step": provenance.step, "commit": provenance.commit}
-    subtitle = "  ·  ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
-    title = wrap(
-        f"Context of each pair of tasks: {origin}" if origin else "Context of each pair of tasks",
-        width_in,
-        TITLE_SIZE,
-        "bold",
+    levels, targets, sources = (
+        list(dict.fromkeys(getattr(pair, part) for pair in cells)) for part in ("level", "target", "source")
     )
-    return title, wrap(subtitle, width_in) if subtitle else []
+    side = max(_CELL_IN, 1.2 / len(targets))  # the label beside a single row needs its length
+    size = (side * len(sources), side * len(targets))
+    across = len(levels) if len(levels) <= 2 or len(sources) <= 2 else 2
+    with styled():
+        figure, axes = panels(title, len(levels), across, size, subtitle)
+        for level, panel in zip(levels, axes, strict=True):
+            _draw_frame(panel, targets, sources, f"level {level} (1/{level} of the size)" if len(levels) > 1 else "")
+        for pair, cell in cells.items():
+            corner = (sources.index(pair.source), targets.index(pair.target))
+            _draw_cell(axes[levels.index(pair.level)], *corner, cell, str(pair))
+        if scale:
+            greys = ScalarMappable(cmap=LinearSegmentedColormap.from_list("", [faded("#555555", 0), "#555555"]))
+            bar = axes[0].figure.colorbar(greys, ax=axes, location="bottom", aspect=50, shrink=0.8, pad=0.03)
+            bar.set_label(scale, size=SMALL_SIZE)
+        _draw_key(figure, key, note, folds=int(across * (size[0] + 1.5) // 5))
+        return fit(figure, size)
 
 
-def _draw_titles(page: Page, title: Sequence[str], subtitle: Sequence[str]) -> None:
-    top = _MARGIN + 0.05
-    for line in title:
-        page.text(_MARGIN, top, line, TITLE_SIZE, weight="bold")
-        top += _TITLE_LINE
-    for line in subtitle:
-        page.text(_MARGIN, top, line, color=FAINT)
-        top += LINE_IN
+def _draw_frame(axes: Axes, targets: Sequence[str], sources: Sequence[str], title: str) -> None:
+    axes.set(xlim=(0, len(sources)), ylim=(len(targets), 0), aspect="equal", title=fold(title, 11 * len(sources)))
+    axes.set_xlabel("source (helps)", labelpad=6)
+    axes.set_ylabel("target (predicts)", labelpad=6)
+    axes.xaxis.set_label_position("top")
+    axes.xaxis.tick_top()
+    options: dict[str, Any] = {"size": "medium", "color": INK}
+    axes.set_xticks([n + 0.5 for n in range(len(sources))], [fold(name, 11) for name in sources], **options)
+    axes.set_yticks([n + 0.5 for n in range(len(targets))], [fold(name, 22) for name in targets], **options)
+    axes.tick_params(length=0)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
 
 
-def _draw_note(page: Page, left: float, top: float, certainty: Sequence[float | None]) -> None:
-    """Say what the intensity means: a ramp, or that there are no probabilities."""
-    if all(value is None for value in certainty):
-        page.text(left, top, "no probabilities in the file: every cell at full intensity", SMALL_SIZE, color=FAINT)
-        return
-    for index in range(5):
-        fill = blend("#555555", CELL_FLOOR + (1 - CELL_FLOOR) * index / 4)
-        page.box(left + 0.12 * index, top - 0.05, 0.1, fill, fill)
-    text = "number and intensity: probability of the chosen kind, 0 to 1"
-    if None in certainty:
-        text += "; a cell without a number has none in the file"
-    page.text(left + 0.68, top, text, SMALL_SIZE, color=FAINT)
+def _draw_cell(axes: Axes, left: int, top: int, cell: Cell, name: str) -> None:
+    """One box, with as many stripes and letters as there are kinds."""
+    side, count = 1 - 2 * _INSET, len(cell.letters)
+    shape: dict[str, Any] = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": "none", "linewidth": 1.6}
+    box = FancyBboxPatch((left + _INSET, top + _INSET), side, side, edgecolor=cell.colours[0], zorder=2, **shape)
+    axes.add_patch(box)
+    fills = [faded(colour, cell.intensity) for colour in cell.colours]
+    size = 17 if max(map(len, cell.letters)) == count == 1 else 13
+    for index, (letter, fill) in enumerate(zip(cell.letters, fills, strict=True)):
+        axes.add_patch(Rectangle((left + index / count, top), 1 / count, 1, facecolor=fill)).set_clip_path(box)
+        place = (left + 0.5 + 0.4 * (index - (count - 1) / 2), top + (0.42 if cell.number else 0.5))
+        axes.text(*place, letter, size=size, weight="bold", color=ink_on(fill), gid=name, **_CENTRED)
+    axes.text(left + 0.5, top + 0.78, cell.number, size=SMALL_SIZE, color=ink_on(fills[0]), **_CENTRED)
+    axes.text(left + 0.86, top + 0.16, cell.mark, weight="bold", color=ink_on(fills[-1]), **_CENTRED)
+
+
+def _draw_key(figure: Figure, key: Sequence[Entry], note: str, folds: int) -> None:
+    """Badges with names, and descriptions, in ``folds`` pairs of columns: a legend is filled column by column."""
+    rows = -(-len(key) // max(1, folds))
+    blank = Line2D([], [], linestyle="none")
+    table: list[tuple[Any, str]] = []
+    for start in range(0, len(key), rows):
+        part = key[start : start + rows]
+        empty = [(blank, "")] * (rows - len(part))
+        table += [(entry, entry.name) for entry in part] + empty
+        table += [(blank, entry.description) for entry in part] + empty
+    legend = figure.legend(
+        *zip(*table, strict=True),
+        loc="outside lower center",
+        ncols=len(table) // rows,
+        handler_map={Entry: _Badge()},
+        handlelength=1.6,
+        handleheight=1.6,
+        columnspacing=1,
+        title=note or None,
+        title_fontsize=SMALL_SIZE,
+    )
+    for index, text in enumerate(legend.get_texts()):
+        is_name = index // rows % 2 == 0
+        text.set(weight="bold" if is_name else "normal", color=INK if is_name else FAINT)
+
+
+class _Badge(HandlerBase):
+    """A square with the letter in it."""
+
+    def create_artists(self, legend: Any, orig_handle: Any, *box: Any) -> list[Artist]:
+        """See matplotlib's ``HandlerBase``."""
+        x, y, width, height, _, transform = box
+        square = Rectangle((-x, -y), width, height, facecolor=orig_handle.colour, transform=transform)
+        letter = Text(width / 2 - x, height / 2 - y, orig_handle.letter, weight="bold", transform=transform)
+        letter.set(color=ink_on(orig_handle.colour), **_CENTRED)
+        return [square, letter]

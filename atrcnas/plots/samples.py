@@ -5,14 +5,15 @@ from __future__ import annotations
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from atrcnas.ground.errors import ConfigError, RunError
+from atrcnas.ground.errors import RunError
 from atrcnas.plots.colourise import Range, colourise, own_range
-from atrcnas.spec.tasks import TASKS, Task
+from atrcnas.plots.registry import known
+from atrcnas.spec.tasks import TASKS
 
 _PARTS = ("prediction", "target", "valid")
 
@@ -39,20 +40,14 @@ class Sample:
         Raises:
             RunError: an unknown task, or arrays that do not fit it.
         """
-        record = self._record(task)
+        record = known(TASKS, task, self.path)
         prediction, target, valid = (self.arrays[f"{part}.{task}"] for part in _PARTS)
         try:
             truth_values = target[valid.astype(bool)]
-            shared = own_range(record, [truth_values] if truth_values.size else [prediction])
+            shared = own_range(record, truth_values if truth_values.size else prediction)
             return colourise(record, prediction, None, shared), colourise(record, target, valid, shared), shared
         except (ValueError, IndexError, TypeError) as error:
             raise RunError(f"{self.path}: {error} Evaluate the run again.") from error
-
-    def _record(self, task: str) -> Task:
-        try:
-            return TASKS[task]
-        except ConfigError as error:
-            raise RunError(f"{self.path}: {error} If a plugin defines it, load the plugin first.") from error
 
 
 def sample_files(samples_dir: Path, max_samples: int) -> list[Path]:
@@ -61,12 +56,9 @@ def sample_files(samples_dir: Path, max_samples: int) -> list[Path]:
     Raises:
         RunError: no folder, or no sample in it.
     """
-    if not samples_dir.is_dir():
-        raise RunError(f"{samples_dir}: expected a folder of samples, got none. Evaluate the run first.")
-    files = sorted(samples_dir.glob("*.npz"))[:max_samples]
-    if not files:
+    if not (files := sorted(samples_dir.glob("*.npz"))):
         raise RunError(f"{samples_dir}: expected *.npz samples, got none. Evaluate the run first.")
-    return files
+    return files[:max_samples]
 
 
 def read_sample(path: Path) -> Sample:
@@ -77,20 +69,23 @@ def read_sample(path: Path) -> Sample:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            arrays = dict(archive)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        got = f"something else ({error})"
-        raise RunError(f"{path}: expected an .npz of plain arrays, got {got}. Evaluate the run again.") from error
-    image = arrays.get("image")
-    if image is None or image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        got = "nothing" if image is None else f"{image.dtype} {list(image.shape)}"
-        raise RunError(f"{path}: image: expected uint8 [H, W, 3], got {got}. Evaluate the run again.")
-    tasks = tuple(dict.fromkeys(name.partition(".")[2] for name in arrays if name.partition(".")[0] in _PARTS))
+        _refuse(path, "expected an .npz of plain arrays", f"something else ({error})")
+    got = {name: f"{array.dtype} {list(array.shape)}" for name, array in arrays.items()}
+    image = arrays.get("image", np.empty(0))
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        _refuse(path, "image: expected uint8 [H, W, 3]", got.get("image", "nothing"))
+    names = [name.partition(".") for name in arrays]
+    tasks = tuple(dict.fromkeys(task for part, _, task in names if part in _PARTS))
     if not tasks:
-        raise RunError(f"{path}: expected 'prediction.TASK' arrays, got {', '.join(arrays)}. Evaluate the run again.")
+        _refuse(path, "expected 'prediction.TASK' arrays", ", ".join(arrays))
+    height, width = image.shape[:2]
     for name in (f"{part}.{task}" for task in tasks for part in _PARTS):
-        if name not in arrays or arrays[name].shape[:2] != image.shape[:2]:
-            got = f"shape {list(arrays[name].shape)}" if name in arrays else "nothing"
-            size = f"{image.shape[0]}x{image.shape[1]}"
-            raise RunError(f"{path}: {name}: expected an array of {size} pixels, got {got}. Evaluate the run again.")
+        if name not in arrays or arrays[name].shape[:2] != (height, width):
+            _refuse(path, f"{name}: expected an array of {height}x{width} pixels", got.get(name, "nothing"))
     return Sample(path, image, tasks, arrays)
+
+
+def _refuse(path: Path, expected: str, got: str) -> NoReturn:
+    raise RunError(f"{path}: {expected}, got {got}. Evaluate the run again.")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 
-from atrcnas.ground.errors import ConfigError, RunError
-from atrcnas.plots.canvas import INK, LineStyle
+from atrcnas.plots.canvas import INK
 from atrcnas.spec.kinds import KINDS, Kind
 
-# Share of colour left at probability 0, so that the kind can still be told.
-CELL_FLOOR = 0.15
+# Share of colour left at intensity 0, so that the kind can still be told.
+_FLOOR = 0.15
 _RGB_LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
-_LINE_STYLES: tuple[LineStyle, ...] = (
+_DASHES: tuple[Any, ...] = (
     (0, (1, 1.2)),
     "-",
     (0, (5, 1.5)),
@@ -21,18 +22,6 @@ _LINE_STYLES: tuple[LineStyle, ...] = (
     (0, (2, 1)),
     (0, (6, 1, 1, 1, 1, 1)),
 )
-
-
-def kind_record(name: str, where: str) -> Kind:
-    """The kind called ``name``.
-
-    Raises:
-        RunError: not registered; ``where`` is the file that names it.
-    """
-    try:
-        return KINDS[name]
-    except ConfigError as error:
-        raise RunError(f"{where}: {error} If a plugin defines it, load the plugin first.") from error
 
 
 def luminance(colour: str) -> float:
@@ -47,11 +36,9 @@ def blend(colour: str, share: float, other: str = "white") -> str:
     return to_hex(tuple(np.clip(mixed, 0, 1)))
 
 
-def cell_fill(kind: Kind, probability: float | None) -> str:
-    """Fill of a heat map cell: full colour at probability 1 (or none known), still recognisable near 0."""
-    return blend(
-        kind.colour, 1.0 if probability is None else CELL_FLOOR + (1 - CELL_FLOOR) * min(max(probability, 0.0), 1.0)
-    )
+def faded(colour: str, intensity: float | None) -> str:
+    """Full colour at ``intensity`` 1 (or None), still recognisable at 0."""
+    return blend(colour, 1.0 if intensity is None else _FLOOR + (1 - _FLOOR) * min(max(intensity, 0.0), 1.0))
 
 
 def ink_on(fill: str) -> str:
@@ -59,11 +46,7 @@ def ink_on(fill: str) -> str:
     return INK if luminance(fill) > 0.213 else "#ffffff"
 
 
-def line_colour(kind: Kind) -> str:
-    """The kind's colour, darkened where it would vanish as a thin line on white."""
-    return kind.colour if luminance(kind.colour) < 0.5 else blend(kind.colour, 0.72, "black")
-
-
-def line_style(kind: Kind) -> LineStyle:
-    """Dash pattern by order of registration, so that lines differ without colour."""
-    return _LINE_STYLES[KINDS.names.index(kind.name) % len(_LINE_STYLES)]
+def line_of(kind: Kind) -> dict[str, Any]:
+    """Colour, darkened where it would vanish as a thin line on white, and dashes, so that lines differ in grey too."""
+    colour = kind.colour if luminance(kind.colour) < 0.5 else blend(kind.colour, 0.72, "black")
+    return {"color": colour, "linestyle": _DASHES[KINDS.names.index(kind.name) % len(_DASHES)], "linewidth": 1.3}

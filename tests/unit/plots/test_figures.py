@@ -13,13 +13,16 @@ import pytest
 from legibility import faults, texts
 from matplotlib.figure import Figure
 from PIL import Image
-from run_files import contexts, write_logits, write_metrics, write_rows, write_run, write_sample
+from run_files import POOL, contexts, write_logits, write_metrics, write_rows, write_run, write_sample
 
 from atrcnas import plots
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_yaml
+from atrcnas.plots.canvas import save
+from atrcnas.plots.heatmap import Cell, Entry, draw_cells
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import KINDS
+from atrcnas.spec.pairs import Pair
 from atrcnas.spec.tasks import TASKS
 
 SIZES = [(1, (4,)), (2, (4, 8, 16, 32)), (4, (4, 8)), (6, (4,)), (6, (4, 8, 16, 32))]
@@ -50,6 +53,23 @@ def test_heatmap_is_readable_and_shows_the_letters_of_the_chosen_kinds(
     assert any("no probabilities" in text for text in written) == preset
 
 
+def test_cells_take_two_kinds_a_mark_and_thirteen_kinds_in_the_key() -> None:
+    kinds = [Entry(chr(65 + n), f"#{20 * n:02x}70a0", f"kind_{n}", "what it is, in a line of words") for n in range(13)]
+    first, second = Pair("depth", "edge"), Pair("depth", "depth")
+    described = {
+        first: Cell(("L", "G"), ("#0072b2", "#e69f00"), 0.5, "0.50", "?"),
+        second: Cell(("Am",), ("#888800",), None, "-1.25"),
+    }
+    undecided = Entry("?", "#ffffff", "undecided", "searches disagree")
+    figure = draw_cells(described, [*kinds, undecided], "importance", scale="drop in score", note="a note")
+    assert faults(figure) == []
+    written = [text.get_text() for text in texts(figure)]
+    in_cells = [(text.get_gid(), text.get_text()) for text in texts(figure) if text.get_gid()]
+    assert in_cells == [(str(first), "L"), (str(first), "G"), (str(second), "Am")]
+    assert written.count("?") == 2  # in the cell and in the key
+    assert {"kind_12", "undecided", "searches disagree", "drop in score", "a note", "0.50", "-1.25"} <= set(written)
+
+
 def test_heatmap_survives_long_names_and_long_titles() -> None:
     value = contexts(LONG, (4, 8))
     value["provenance"]["experiment"] = "an experiment whose name goes on " * 6
@@ -72,9 +92,15 @@ def test_probabilities_are_readable_and_one_figure_a_level(
     write_logits(tmp_path / "logits.csv", TASKS.names[:num_tasks], levels, num_logged=15)
     figures = plots.draw_probabilities(tmp_path / "logits.csv")
     assert tuple(figures) == levels
+    pool = POOL if num_tasks > 1 else [kind for kind in POOL if KINDS[kind].on_diagonal]
     for figure in figures.values():
         assert faults(figure) == []
-        assert len(figure.legends) == 2
+        named = {text.get_text() for text in texts(figure)}
+        assert {
+            "mean entropy, 1 = undecided",
+            "share of committed pairs",
+            *(f"{KINDS[k].letter}  {k}" for k in pool),
+        } <= named
 
 
 def test_probabilities_survive_long_names_and_a_single_step(tmp_path: Path) -> None:
@@ -96,6 +122,7 @@ def test_probabilities_mark_where_a_pair_commits_and_what_is_not_searched(tmp_pa
     badges = [text for text in texts(figure) if text.get_text() == KINDS["global"].letter]
     assert [badge.get_position()[0] for badge in badges] == [20]
     assert sum(text.get_text() == "not searched" for text in texts(figure)) == 1
+    assert sum(text.get_text() == "pair commits" for text in texts(figure)) == 1
     entropy = figure.axes[-1].get_lines()[0].get_ydata()
     assert np.asarray(entropy)[0] == pytest.approx(2 / 3)  # two undecided pairs and one that has no choice
 
@@ -183,13 +210,13 @@ def test_importing_plots_imports_no_torch_and_no_pyplot() -> None:
 
 def test_figures_leave_the_settings_of_matplotlib_alone(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
-    plots.plot_heatmap(contexts(TASKS.names[:2]), tmp_path / "out.png")
+    save(plots.draw_heatmap(contexts(TASKS.names[:2])), tmp_path / "out.png")
     assert dict(matplotlib.rcParams) == before
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"out\.bmp: expected a \.png"):
-        plots.plot_heatmap(contexts(TASKS.names[:2]), tmp_path / "out.bmp")
+        save(plots.draw_heatmap(contexts(TASKS.names[:2])), tmp_path / "out.bmp")
 
 
 def test_diverged_losses_are_drawn_as_gaps(tmp_path: Path) -> None:
@@ -207,3 +234,21 @@ def test_the_check_of_legibility_sees_clipped_and_overlapping_text() -> None:
     figure.text(0.51, 0.5, "two")
     figure.text(0.99, 0.1, "three")
     assert faults(figure) == ["'three' is clipped", "'one' overlaps 'two'"]
+
+
+def test_a_plot_draws_where_its_file_is_and_says_which_figure_failed(tmp_path: Path) -> None:
+    def draw(run_dir: Path) -> dict[str, Figure]:
+        text = (run_dir / "notes.txt").read_text()
+        if not text:
+            raise plots.NothingToDraw("no notes yet")
+        return {ending: Figure((float(text), 1)) for ending in ("", "_again")}
+
+    plot = plots.Plot("notes", draw, "notes.*")
+    assert plot.write(tmp_path, tmp_path) == []
+    (tmp_path / "notes.txt").write_text("")
+    assert plot.write(tmp_path, tmp_path) == []
+    (tmp_path / "notes.txt").write_text("2")
+    assert plot.write(tmp_path, tmp_path) == [tmp_path / "notes.png", tmp_path / "notes_again.png"]
+    (tmp_path / "notes.txt").write_text("two")
+    with pytest.raises(RunError, match=r"plot 'notes' failed \(ValueError: could not convert"):
+        plot.write(tmp_path, tmp_path)
