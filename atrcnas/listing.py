@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from pydantic import BaseModel
 
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.bundled import Shelf, names, shelf_dir
@@ -27,23 +29,32 @@ _TABLES: dict[str, Iterable[Any]] = {
 
 
 def lines(what: str) -> list[str]:
-    """One line per entry; data sets also show their options."""
+    """One line per entry; tasks and data sets also show their options."""
     if what in _SHELVES:
         return _table({name: _first_comment(_SHELVES[what], name) for name in names(_SHELVES[what])})
     if what == "kinds":
         return _table({kind.name: f"{kind.letter}  {kind.description}" for kind in KINDS})
     if what in _TABLES:
         return _table({record.name: record.description for record in _TABLES[what]})
-    if what == "tasks":
-        return _table(
-            {task.name: f"{task.description}; {task.score} {_arrow(task.higher_is_better)}" for task in TASKS}
-        )
     found: list[str] = []
+    if what == "tasks":
+        for task in TASKS:
+            values = task.options({})
+            found.append(f"{task.name}: {task.description}; {task.score} {_arrow(task.higher_is_better)}")
+            found += _options(type(values), values.model_dump())
+        return found
     for record in DATASETS:
         found.append(f"{record.name}: {record.description}")
-        options: dict[str, Any] = resolve(record.source).Options.model_fields
-        found += [f"    {key}: {field.description or ''}" for key, field in options.items()]
+        found += _options(resolve(record.source).Options, {})
     return found
+
+
+def _options(model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:
+    """A line per option, with its value where there is one."""
+    return [
+        f"    {key}: {field.description or ''}" + (f" [{values[key]}]" if key in values else "")
+        for key, field in model.model_fields.items()
+    ]
 
 
 def _table(rows: dict[str, str]) -> list[str]:

@@ -19,10 +19,11 @@ from atrcnas.deploy.loading import load_exported
 from atrcnas.deploy.metadata import task_records
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.files import write_atomically
+from atrcnas.ground.registry import resolve
 from atrcnas.nn.heads import resize
-from atrcnas.objectives.decode import DECODERS
 from atrcnas.plots.colourise import colourise
 from atrcnas.runs.folder import RunFolder
+from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.tasks import Task
 
 Predictions = dict[str, NDArray[Any]]
@@ -97,7 +98,7 @@ class Predictor:
 
 
 def _decode(task: Task, raw: Tensor) -> NDArray[Any]:
-    decoded = DECODERS[task.decode].function(raw)[0]
+    decoded = resolve(DECODERS[task.decode].function)(raw)[0]
     if decoded.dim() == 3:
         decoded = decoded[0] if decoded.shape[0] == 1 else decoded.permute(1, 2, 0)
     return np.ascontiguousarray(decoded.numpy())

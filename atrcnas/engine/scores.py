@@ -9,9 +9,10 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from atrcnas.data.loading import Batch
-from atrcnas.objectives.decode import DECODERS
+from atrcnas.ground.registry import resolve
 from atrcnas.objectives.gain import selection_score
-from atrcnas.objectives.metrics import METRICS
+from atrcnas.spec.decoders import DECODERS
+from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.tasks import Task
 
 Figures = dict[str, dict[str, float]]
@@ -37,7 +38,9 @@ class Scores:
 
     def update(self, predictions: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
         """Add raw predictions [B, channels, H, W] of each task; return them decoded."""
-        decoded = {name: DECODERS[task.decode].function(predictions[name]) for name, task in self.tasks.items()}
+        decoded = {
+            name: resolve(DECODERS[task.decode].function)(predictions[name]) for name, task in self.tasks.items()
+        }
         for name in self.tasks:
             self.add(name, decoded[name], batch)
         return decoded

@@ -1,31 +1,10 @@
-"""How raw network output becomes a prediction, by the names the task table uses."""
+"""How raw network output becomes a prediction, by the names of the table in spec/decoders.py."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from atrcnas.ground.registry import Registry
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """One decoder.
-
-    Attributes:
-        name: the word used in the task table.
-        function: [B, C, H, W] float network output -> prediction, as the task's metric and ``predict`` take it.
-    """
-
-    name: str
-    function: Callable[[Tensor], Tensor]
-
-
-DECODERS: Registry[Decoder] = Registry("decoder")
 
 
 def argmax(output: Tensor) -> Tensor:
@@ -56,10 +35,3 @@ def sigmoid(output: Tensor) -> Tensor:
 def _at_least_float32(output: Tensor) -> Tensor:
     """Half precision would quantise a probability to 8 bits, coarser than the 99 thresholds of the edge metric."""
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
-
-
-DECODERS.register(Decoder("argmax", argmax))
-DECODERS.register(Decoder("clamp", clamp))
-DECODERS.register(Decoder("unit", unit))
-DECODERS.register(Decoder("foreground", foreground))
-DECODERS.register(Decoder("sigmoid", sigmoid))

@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from atrcnas.ground.errors import ConfigError
-from atrcnas.ground.registry import Registry
-from atrcnas.objectives.centroids import default_normal_centroids, fit_normal_centroids
+from atrcnas.objectives.centroids import default_normal_centroids
 
 NEAREST_DEPTH_M = 0.7
 FARTHEST_DEPTH_M = 10.0
-
-Encode = Callable[[Tensor, Tensor, int, Tensor | None], Tensor]
-Fit = Callable[[Iterable[tuple[Tensor, Tensor]], int, int], Tensor]
-
-
-@dataclass(frozen=True)
-class LabelEncoder:
-    """One label encoder.
-
-    Attributes:
-        name: the word used in the task table.
-        encode: ``(target, valid, num_labels, state) -> labels`` [B, H, W] int64 in [0, num_labels), 0 where not
-            valid. ``state`` is what ``fit`` returned; None takes a default that needs no data.
-        fit: ``(batches of (target, valid), num_labels, seed) -> state``; None for an encoder without state.
-    """
-
-    name: str
-    encode: Encode
-    fit: Fit | None = None
-
-
-LABEL_ENCODERS: Registry[LabelEncoder] = Registry("label encoder")
 
 
 def encode_classes(target: Tensor, valid: Tensor, num_labels: int, state: Tensor | None = None) -> Tensor:
@@ -110,8 +85,3 @@ def encode_normals(target: Tensor, valid: Tensor, num_labels: int, state: Tensor
     # Image by image, for memory; sums, not a matrix product, which autocast would run in half precision.
     labels = [(x * normal[0] + y * normal[1] + z * normal[2]).argmax(dim=0) for normal in target]
     return torch.where(valid, torch.stack(labels), 0)
-
-
-LABEL_ENCODERS.register(LabelEncoder("classes", encode_classes))
-LABEL_ENCODERS.register(LabelEncoder("depth_bins", encode_depth))
-LABEL_ENCODERS.register(LabelEncoder("normal_centroids", encode_normals, fit_normal_centroids))

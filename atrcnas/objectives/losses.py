@@ -1,4 +1,4 @@
-"""The losses the task table refers to by name.
+"""The losses of the table in spec/losses.py.
 
 Each takes raw network output and averages over valid pixels only. Nothing here reads a tensor's value on the host
 or selects by a boolean mask (a data-dependent shape), since either would stall the GPU in every step.
@@ -6,35 +6,11 @@ or selects by a boolean mask (a data-dependent shape), since either would stall 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atrcnas.ground.errors import ConfigError
-from atrcnas.ground.registry import Registry
 from atrcnas.objectives.averaging import mean_over_processes, num_processes
-
-
-@dataclass(frozen=True)
-class Loss:
-    """One loss.
-
-    Attributes:
-        name: the word used in the task table.
-        function: ``(prediction, target, valid, **options) -> scalar``; prediction [B, C, H, W] float, target
-            [B, H, W] int64 or [B, C, H, W] float, valid [B, H, W] bool. Exactly 0 for a batch without valid pixels.
-        options: the keyword arguments ``function`` takes.
-    """
-
-    name: str
-    function: Callable[..., Tensor]
-    options: tuple[str, ...] = ()
-
-
-LOSSES: Registry[Loss] = Registry("loss")
 
 
 def cross_entropy(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
@@ -110,11 +86,7 @@ def balanced_edge_cross_entropy(
 
     Returns:
         Scalar >= 0. The sum is divided by the number of valid pixels, not by the sum of the weights.
-
-    Raises:
-        ConfigError: ``positive_weight`` is outside (0, 1).
     """
-    _check_positive_weight(positive_weight)
     return _weighted_cross_entropy(prediction, target, valid, prediction.new_full((), positive_weight))
 
 
@@ -129,11 +101,7 @@ def balanced_bce(prediction: Tensor, target: Tensor, valid: Tensor, positive_wei
 
     Returns:
         Scalar >= 0.
-
-    Raises:
-        ConfigError: ``positive_weight`` is outside (0, 1).
     """
-    _check_positive_weight(positive_weight)
     _check_sizes(prediction, target, valid)
     logits = _at_least_float32(prediction)[:, 0]
     positive = (target == 1).to(logits.dtype)
@@ -188,19 +156,3 @@ def _check_sizes(prediction: Tensor, target: Tensor, valid: Tensor, target_chann
             f"Expected target {expected} and valid {(batch, height, width)} for prediction {tuple(prediction.shape)}, "
             f"but got {tuple(target.shape)} and {tuple(valid.shape)}."
         )
-
-
-def _check_positive_weight(positive_weight: float) -> None:
-    if not 0.0 < positive_weight < 1.0:
-        raise ConfigError(
-            f"loss option positive_weight: expected a number in (0, 1), got {positive_weight}. "
-            "It is the weight of an edge pixel; other pixels get 1 - positive_weight."
-        )
-
-
-LOSSES.register(Loss("cross_entropy", cross_entropy))
-LOSSES.register(Loss("l1", l1))
-LOSSES.register(Loss("normals_l1", normals_l1))
-LOSSES.register(Loss("balanced_cross_entropy", balanced_cross_entropy))
-LOSSES.register(Loss("balanced_bce", balanced_bce, ("positive_weight",)))
-LOSSES.register(Loss("balanced_edge_cross_entropy", balanced_edge_cross_entropy, ("positive_weight",)))

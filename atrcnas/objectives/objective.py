@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atrcnas.ground.errors import ConfigError
-from atrcnas.objectives.labels import LABEL_ENCODERS
-from atrcnas.objectives.losses import LOSSES
+from atrcnas.ground.registry import resolve
+from atrcnas.spec.labels import LABEL_ENCODERS
+from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.tasks import Task
 
 Truth = Mapping[str, Tensor]
@@ -23,17 +23,12 @@ class Objective(nn.Module):
         tasks: records of all tasks, auxiliary ones included, by name.
         label_states: task -> what its label encoder was fitted to; see :func:`fit_label_states`.
 
-    Raises:
-        ConfigError: a task has a loss option that one of its losses does not take.
-
     Source: Bruggemann et al. 2021 (final and label losses); Vandenhende et al. 2020 (deep supervision).
     """
 
     def __init__(self, tasks: Mapping[str, Task], label_states: Mapping[str, Tensor] | None = None) -> None:
         super().__init__()
         self.tasks = dict(tasks)
-        for task in self.tasks.values():
-            _check_options(task)
         for name, state in (label_states or {}).items():
             self.register_buffer(f"labels_{name}", state)
 
@@ -81,7 +76,7 @@ class Objective(nn.Module):
 
     def _label(self, task: Task, logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         state = getattr(self, f"labels_{task.name}", None)
-        encoded = LABEL_ENCODERS[task.label_encoder].encode(target, valid, task.num_labels, state)
+        encoded = resolve(LABEL_ENCODERS[task.label_encoder].encode)(target, valid, task.num_labels, state)
         return _apply(task.label_loss, task, logits, encoded, valid)
 
 
@@ -97,24 +92,15 @@ def fit_label_states(tasks: Mapping[str, Task], batches: Iterable[tuple[Truth, T
     fitted = {name: task for name, task in tasks.items() if LABEL_ENCODERS[task.label_encoder].fit is not None}
     kept = list(batches) if fitted else []
     for name, task in fitted.items():
-        fit = LABEL_ENCODERS[task.label_encoder].fit
-        if fit is not None:
-            states[name] = fit(((targets[name], valid[name]) for targets, valid in kept), task.num_labels, seed)
+        fit = resolve(LABEL_ENCODERS[task.label_encoder].fit)
+        states[name] = fit(((targets[name], valid[name]) for targets, valid in kept), task.num_labels, seed)
     return states
 
 
 def _apply(name: str, task: Task, raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    return LOSSES[name].function(raw, target, valid, **task.loss_options)
-
-
-def _check_options(task: Task) -> None:
-    for loss in (LOSSES[task.loss], LOSSES[task.label_loss]):
-        unknown = [key for key in task.loss_options if key not in loss.options]
-        if unknown:
-            raise ConfigError(
-                f"task '{task.name}': loss_options: '{loss.name}' takes {', '.join(loss.options) or 'none'}, "
-                f"got {', '.join(unknown)}. Give the task's record options that loss and label_loss both take."
-            )
+    loss = LOSSES[name]
+    value: Tensor = resolve(loss.function)(raw, target, valid, **loss.own(task.loss_options))
+    return value
 
 
 def _enlarge(x: Tensor, level: int, size: torch.Size) -> Tensor:

@@ -20,7 +20,7 @@ from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.recipe import RetrainSpec, SearchSpec
-from atrcnas.spec.schema import Bool, Float, Int, Spec, show, validate
+from atrcnas.spec.schema import Bool, Int, Spec, show, validate
 from atrcnas.spec.space import SearchSpace
 from atrcnas.spec.strategies import STRATEGIES
 from atrcnas.spec.tasks import TASKS, Task
@@ -31,19 +31,6 @@ _MAX_DEPTH = 32  # of a key on the command line
 def _as_word(value: Any) -> Any:
     """YAML reads an unquoted 32 as a number."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-class TaskOptions(Spec):
-    """What an experiment may change of a task."""
-
-    weight: Float | None = Field(default=None, ge=0)
-    positive_weight: Float | None = Field(default=None, gt=0, lt=1, description="of the boundary loss")
-    max_dist: Float | None = Field(default=None, gt=0, lt=1, description="of boundary matching, share of the diagonal")
-    thin_target: Bool | None = Field(default=None, description="thin true boundaries; false as for published figures")
-
-    def given(self) -> dict[str, float]:
-        """The options that are set."""
-        return {key: value for key, value in self.model_dump().items() if value is not None}
 
 
 class Experiment(Spec):
@@ -57,7 +44,9 @@ class Experiment(Spec):
     auxiliary_tasks: tuple[str, ...] = Field(
         default=(), description="give context and deep supervision, but no final output"
     )
-    task_options: dict[str, TaskOptions] = {}
+    task_options: dict[str, dict[str, Any]] = Field(
+        default={}, description="per task, of its losses and metric; `atrcnas list tasks` shows them"
+    )
     data: DataSpec = DataSpec()
     backbone: BackboneSpec = BackboneSpec()
     model: ModelSpec = ModelSpec()
@@ -118,21 +107,22 @@ class Experiment(Spec):
         """
         source = resolve(DATASETS[self.data.name].source)
         options: type[BaseModel] = source.Options
-        return validate(options, self.data.options, f"{self._where}: data.options")
+        return validate(options, self.data.options, self._where, key="data.options")
 
     def resolved_tasks(self) -> dict[str, Task]:
         """Task records with class counts from the data set and options from the experiment, by name.
 
         Raises:
-            ConfigError: a class count is missing or contradicts the task table.
+            ConfigError: a class count is missing or contradicts the task table, or an option is not valid.
         """
         data_options = self.data_options()
-        given = {name: self.task_options.get(name, TaskOptions()).given() for name in self.all_tasks}
         try:
             counts = resolve(DATASETS[self.data.name].source).num_classes(data_options)
-            return {name: TASKS[name].with_options(counts.get(name), **given[name]) for name in self.all_tasks}
+            return {
+                name: TASKS[name].with_options(counts.get(name), self.task_options.get(name)) for name in self.all_tasks
+            }
         except ConfigError as error:
-            raise ConfigError(f"{self._where}: {error}") from error
+            raise ConfigError("\n".join(f"{self._where}: {line}" for line in str(error).splitlines())) from error
 
     def predicted_tasks(self) -> dict[str, Task]:
         """Those of :meth:`resolved_tasks` that are predicted, not auxiliary."""

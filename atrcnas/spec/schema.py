@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Strict, ValidationError
@@ -30,31 +30,32 @@ SpecT = TypeVar("SpecT", bound=BaseModel)
 _MAX_LINES = 20
 
 
-def validate(model: type[SpecT], value: Any, where: str) -> SpecT:
+def validate(model: type[SpecT], value: Any, where: str, key: str = "") -> SpecT:
     """Build ``model`` from parsed YAML.
 
     Args:
         model: a :class:`Spec`.
         value: what the YAML held.
-        where: file name for messages.
+        where: file name for messages; "" if it is put before them later.
+        key: path of ``value`` in that file, for messages; "" for the whole file.
 
     Raises:
         ConfigError: one line per problem, of the first twenty, ``where: key.path: expected ..., got ...``.
     """
     if not isinstance(value, Mapping):
         keys = ", ".join(_keys_at(model, []))
-        raise ConfigError(f"{where}: expected 'key: value' lines (keys: {keys}), got {show(value)}.")
+        raise ConfigError(f"{_place(where, key)}: expected 'key: value' lines (keys: {keys}), got {show(value)}.")
     try:
         return model.model_validate(dict(value))
     except ValidationError as error:
         every = error.errors()
         details = [detail for detail in every if not _follows(detail, every)]
-        lines = list(dict.fromkeys(_explain(model, value, detail, where) for detail in details[:_MAX_LINES]))
+        lines = list(dict.fromkeys(_explain(model, value, detail, where, key) for detail in details[:_MAX_LINES]))
         if len(details) > _MAX_LINES:
-            lines.append(f"{where}: {len(details) - _MAX_LINES} more problems. Correct these first.")
+            lines.append(f"{_place(where, key)}: {len(details) - _MAX_LINES} more problems. Correct these first.")
         raise ConfigError("\n".join(lines)) from error
     except RecursionError as error:
-        raise ConfigError(f"{where}: nested too deeply. Flatten the document.") from error
+        raise ConfigError(f"{_place(where, key)}: nested too deeply. Flatten the document.") from error
 
 
 # Pydantic's types of errors in the words of someone who writes YAML.
@@ -80,9 +81,13 @@ def _follows(detail: ErrorDetails, others: list[ErrorDetails]) -> bool:
     return detail["type"] == "too_short" and any(o["loc"][: len(loc)] == loc and o["loc"] != loc for o in others)
 
 
-def _explain(model: type[BaseModel], value: Any, detail: ErrorDetails, where: str) -> str:
+def _place(where: str, key: str, path: Sequence[str] = ()) -> str:
+    return ": ".join(filter(None, (where, ".".join([key, *path] if key else path))))
+
+
+def _explain(model: type[BaseModel], value: Any, detail: ErrorDetails, where: str, key: str) -> str:
     path, union = _path(model, detail["loc"])
-    place, kind = f"{where}: {'.'.join(path)}" if path else where, detail["type"]
+    place, kind = _place(where, key, path), detail["type"]
     if kind == "extra_forbidden":
         known = _keys_at(model, path[:-1])
         near = difflib.get_close_matches(path[-1], known, n=1)
@@ -96,7 +101,7 @@ def _explain(model: type[BaseModel], value: Any, detail: ErrorDetails, where: st
         return f"{place}: {detail['msg'].removeprefix('Value error, ')}"
     expected = _EXPECTED.get(kind, detail["msg"].removeprefix("Input should be ").removeprefix("a valid "))
     if path and path[-1] == "[key]":
-        return f"{where}: {'.'.join(path[:-1])}: expected {expected} as the key, got {show(detail['input'])}."
+        return f"{_place(where, key, path[:-1])}: expected {expected} as the key, got {show(detail['input'])}."
     return f"{place}: expected {expected.format(**detail.get('ctx', {}))}, got {show(detail['input'])}."
 
 

@@ -10,8 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from pydantic import Field, create_model
+
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.registry import Registry
+from atrcnas.spec.decoders import DECODERS
+from atrcnas.spec.labels import LABEL_ENCODERS
+from atrcnas.spec.losses import LOSSES
+from atrcnas.spec.metrics import METRICS
+from atrcnas.spec.schema import Float, Spec, validate
+
+
+class TaskOptions(Spec):
+    """What an experiment may change of any task; of one task also what its losses and its metric declare."""
+
+    weight: Float = Field(default=1.0, ge=0, description="factor of the task's losses in the total")
 
 
 @dataclass(frozen=True)
@@ -25,21 +38,21 @@ class Task:
         channels: output channels of the network; None until the data set's class count is known.
         label_channels: channels of the auxiliary label map that `tlabel` and `slabel` pool by; None as above.
         count_varies: a data set may say another number of classes than ``channels``.
-        label_encoder: how a target map becomes label classes (objectives/labels.py).
-        loss: name in objectives/losses.py, of the final prediction.
-        label_loss: name in objectives/losses.py, of the label map.
-        loss_options: keyword arguments of both losses.
-        metric: name in objectives/metrics; its first figure is the task's score.
-        metric_options: keyword arguments of the metric.
+        label_encoder: how a target map becomes label classes (spec/labels.py).
+        loss: name in spec/losses.py, of the final prediction.
+        label_loss: name in spec/losses.py, of the label map.
+        loss_options: where they differ from the defaults that its losses declare; each loss takes those it knows.
+        metric: name in spec/metrics.py; its first figure is the task's score.
+        metric_options: where they differ from the defaults that the metric declares.
         score: name of that first figure.
         higher_is_better: direction of the score.
         score_scale: for a score where lower is better, the value that counts as half as good as perfect
             (used only to choose the best checkpoint over several tasks).
-        decode: how raw network output becomes a prediction (objectives/decode.py).
+        decode: how raw network output becomes a prediction (spec/decoders.py).
         weight: factor of the task's losses in the total.
         unit: of the score, "" if it has none.
         missing: value that marks missing ground truth in files; readers turn it into a valid mask.
-        flip: what a horizontal flip does to values, beside moving them.
+        flip: what a horizontal flip does to values, besides moving them.
         zoom: what enlarging the image by a factor does to values.
         display: how plots draw it: ``palette``, a matplotlib colour map name, or ``vector``.
         display_range: values at the two ends of the colour map, None for the data's own range.
@@ -69,20 +82,30 @@ class Task:
     display: str = "palette"
     display_range: tuple[float, float] | None = None
 
-    def with_options(self, num_classes: int | None = None, weight: float | None = None, **options: float) -> Task:
+    def options(self, given: Mapping[str, Any]) -> TaskOptions:
+        """The weight and every option of its losses and its metric, with its own values where none is ``given``.
+
+        Raises:
+            ConfigError: a loss, metric, label encoder or decoder that is not registered; an option that none of them
+                declares, or of another type or range.
+        """
+        parts = (LOSSES[self.loss], LOSSES[self.label_loss], METRICS[self.metric])
+        _ = LABEL_ENCODERS[self.label_encoder], DECODERS[self.decode]
+        declared = dict.fromkeys(part.options for part in parts if part.options is not Spec)
+        model = create_model(f"options of {self.name}", __base__=(*declared, TaskOptions))
+        own = {"weight": self.weight, **self.loss_options, **self.metric_options}
+        return validate(model, {**own, **given}, "", key=f"task_options.{self.name}")
+
+    def with_options(self, num_classes: int | None = None, options: Mapping[str, Any] | None = None) -> Task:
         """This task for one experiment.
 
         Args:
             num_classes: from the data set; needed for a task without a count of its own.
-            weight: of its losses, in place of the table's.
-            options: in place of the table's loss and metric options.
+            options: in place of the table's weight, loss and metric options.
 
         Raises:
-            ConfigError: the class count is needed and missing, or contradicts a fixed one; an option is not the task's.
+            ConfigError: the class count is needed and missing, or contradicts a fixed one; see also :meth:`options`.
         """
-        for key in options:
-            if key not in self.loss_options and key not in self.metric_options:
-                raise ConfigError(f"task_options.{self.name}.{key}: '{self.name}' has no such option. Remove it.")
         channels, label_channels = self.channels, self.label_channels
         if channels is None and num_classes is None:
             raise ConfigError(f"task '{self.name}' needs the number of classes. Set data.options.classes.{self.name}.")
@@ -92,13 +115,14 @@ class Task:
             raise ConfigError(
                 f"task '{self.name}' has {label_channels or channels} classes, the data set says {num_classes}."
             )
+        values = self.options(options or {}).model_dump()
         return replace(
             self,
             channels=channels,
             label_channels=label_channels,
-            weight=self.weight if weight is None else weight,
-            loss_options={key: options.get(key, value) for key, value in self.loss_options.items()},
-            metric_options={key: options.get(key, value) for key, value in self.metric_options.items()},
+            weight=values["weight"],
+            loss_options=LOSSES[self.loss].own(values) | LOSSES[self.label_loss].own(values),
+            metric_options={key: values[key] for key in METRICS[self.metric].options.model_fields},
         )
 
     @property

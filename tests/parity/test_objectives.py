@@ -18,10 +18,11 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import Tensor
 
-from atrcnas.objectives.decode import DECODERS
-from atrcnas.objectives.labels import LABEL_ENCODERS
-from atrcnas.objectives.losses import LOSSES
-from atrcnas.objectives.metrics import METRICS
+from atrcnas.ground.registry import resolve
+from atrcnas.spec.decoders import DECODERS
+from atrcnas.spec.labels import LABEL_ENCODERS
+from atrcnas.spec.losses import LOSSES
+from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.tasks import TASKS
 
 Arrays = Mapping[str, np.ndarray]
@@ -117,17 +118,19 @@ def computed(data: Arrays) -> dict[str, float]:
             continue
         raw = torch.from_numpy(data[f"in.p_{task.name}"])
         target, valid = ground_truth(data, task.name, task.target == "classes")
-        figures[f"loss.{task.name}"] = float(LOSSES[task.loss].function(raw, target, valid, **task.loss_options))
+        figures[f"loss.{task.name}"] = float(
+            resolve(LOSSES[task.loss].function)(raw, target, valid, **task.loss_options)
+        )
         if f"in.p_{task.name}_aux" in data:
             logits = torch.from_numpy(data[f"in.p_{task.name}_aux"])
             encoder = LABEL_ENCODERS[task.label_encoder]
             state = torch.from_numpy(data["in.centroids"]) if encoder.fit else None
-            labels = encoder.encode(target, valid, logits.shape[1], state)
+            labels = resolve(encoder.encode)(target, valid, logits.shape[1], state)
             figures[f"loss.{task.name}_aux"] = float(
-                LOSSES[task.label_loss].function(logits, labels, valid, **task.loss_options)
+                resolve(LOSSES[task.label_loss].function)(logits, labels, valid, **task.loss_options)
             )
         metric = METRICS[task.metric].build(task.with_options(num_classes=5) if task.channels is None else task)
-        metric.update(DECODERS[task.decode].function(raw), target, valid)
+        metric.update(resolve(DECODERS[task.decode].function)(raw), target, valid)
         figures[f"metric.{task.name}_{task.score}"] = float(metric.compute()[task.score])
     return figures
 
@@ -195,7 +198,9 @@ def test_restated_formulas_give_the_numbers_of_the_fixture(fixture: Arrays) -> N
 def test_positive_weight_of_pascal(fixture: Arrays, loss: str) -> None:
     name = "edge" if loss == "balanced_bce" else "edge_aux"
     target, valid = ground_truth(fixture, "edge", is_classes=True)
-    value = LOSSES[loss].function(torch.from_numpy(fixture[f"in.p_{name}"]), target, valid, positive_weight=0.95)
+    value = resolve(LOSSES[loss].function)(
+        torch.from_numpy(fixture[f"in.p_{name}"]), target, valid, positive_weight=0.95
+    )
     assert float(value) == pytest.approx(float(fixture[f"loss.{name}_pw0.95"]), abs=TOLERANCE)
 
 

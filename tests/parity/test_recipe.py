@@ -17,10 +17,10 @@ from atrcnas import Experiment, Sampler
 from atrcnas.data.sample import Sample
 from atrcnas.data.transforms import augment
 from atrcnas.ground.files import read_yaml
-from atrcnas.objectives.metrics import METRICS
 from atrcnas.objectives.objective import Objective
 from atrcnas.spec.bundled import find
 from atrcnas.spec.data import AugmentSpec
+from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.pairs import Pair
 
 WEIGHTS = {"semseg": 1, "depth": 1, "normals": 10, "human_parts": 2, "sal": 5, "edge": 50}

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from atrcnas.ground.errors import ConfigError
 from atrcnas.objectives.metrics.arguments import check_shapes
 from atrcnas.objectives.metrics.boundary import NUM_THRESHOLDS, BoundaryCounts, count_boundaries
 from atrcnas.spec.tasks import Task
@@ -27,9 +26,6 @@ class EdgeMetric(Metric):
         thin_target: thin the true boundaries as the predicted ones are, so that a perfect prediction scores 1 however
             thick they are. False takes them as they are, as the tools behind published figures do (SEISM, BSDS500).
         num_workers: processes over which the images of a batch are spread; 0 works in this one.
-
-    Raises:
-        ConfigError: ``max_dist`` is outside (0, 1).
     """
 
     full_state_update = False
@@ -42,11 +38,6 @@ class EdgeMetric(Metric):
 
     def __init__(self, *, max_dist: float = 0.0075, thin_target: bool = True, num_workers: int = 0) -> None:
         super().__init__()
-        if not 0.0 < max_dist < 1.0:
-            raise ConfigError(
-                f"metric option max_dist: expected a share of the image diagonal in (0, 1), got {max_dist}. "
-                "Published figures use 0.011 (NYUD) and 0.0075 (PASCAL)."
-            )
         self.max_dist = max_dist
         self.thin_target = thin_target
         self.num_workers = num_workers
@@ -120,4 +111,4 @@ def _average_precision(matched: np.ndarray, predicted: np.ndarray, true: int) ->
 
 def build(task: Task) -> EdgeMetric:
     """The metric for ``task``, with its ``metric_options`` as keyword arguments."""
-    return EdgeMetric(**getattr(task, "metric_options", {}))
+    return EdgeMetric(**task.metric_options)

@@ -13,9 +13,10 @@ from atrcnas.engine.checkpoints import save_weights
 from atrcnas.engine.networks import fixed_network
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.files import write_yaml
-from atrcnas.objectives.decode import DECODERS
+from atrcnas.ground.registry import resolve
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.experiment import Experiment
 
 TASKS = ("semseg", "depth", "normals", "sal", "edge")
@@ -44,7 +45,7 @@ def test_a_file_predicts_what_the_network_does(exported, suffix: str) -> None:
     with torch.no_grad():
         raw = case.net(torch.from_numpy(image).permute(2, 0, 1)[None]).predictions
     assert got.keys() == raw.keys()
-    semseg, normals = (DECODERS[predictor.tasks[name].decode].function(raw[name])[0].numpy() for name in raw)
+    semseg, normals = (resolve(DECODERS[predictor.tasks[name].decode].function)(raw[name])[0].numpy() for name in raw)
     assert (got["semseg"] == semseg).mean() > 0.999
     assert np.abs(got["normals"] - normals.transpose(1, 2, 0)).max() < 1e-3
 

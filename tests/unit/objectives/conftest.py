@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atrcnas.objectives.decode import DECODERS
+from atrcnas.ground.registry import resolve
+from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.tasks import TASKS, Task
 
 NUM_CLASSES = 5
@@ -29,7 +30,7 @@ class Example:
 
     @property
     def decoded(self) -> Tensor:
-        return DECODERS[self.task.decode].function(self.raw)
+        return resolve(DECODERS[self.task.decode].function)(self.raw)
 
     def with_other_invalid_pixels(self, seed: int = 99) -> Example:
         """The same valid pixels; prediction and target differ elsewhere, the target by nonsense."""

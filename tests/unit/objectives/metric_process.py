@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from atrcnas.objectives.metrics import METRICS
+from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.tasks import TASKS, Task
 from tests.unit.objectives.conftest import make_example
 

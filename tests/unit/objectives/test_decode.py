@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from atrcnas.objectives.decode import DECODERS
+from atrcnas.ground.registry import resolve
+from atrcnas.spec.decoders import DECODERS
 
 RANGES = {"clamp": (0.0, float("inf")), "unit": (-1.0, 1.0), "foreground": (0.0, 1.0), "sigmoid": (0.0, 1.0)}
 
@@ -17,14 +18,14 @@ def test_prediction_has_the_shape_of_the_target(example: Any) -> None:
 
 
 def test_prediction_of_half_precision_output_is_single_precision(example: Any) -> None:
-    decoded = DECODERS[example.task.decode].function(example.raw.bfloat16())
+    decoded = resolve(DECODERS[example.task.decode].function)(example.raw.bfloat16())
     assert decoded.dtype == (torch.int64 if example.task.decode == "argmax" else torch.float32)
 
 
 @pytest.mark.parametrize("name", RANGES)
 def test_prediction_is_in_range(name: str) -> None:
     low, high = RANGES[name]
-    decoded = DECODERS[name].function(torch.randn(2, 3, 5, 6) * 50)
+    decoded = resolve(DECODERS[name].function)(torch.randn(2, 3, 5, 6) * 50)
     assert decoded.min() >= low
     assert decoded.max() <= high
 
@@ -32,11 +33,11 @@ def test_prediction_is_in_range(name: str) -> None:
 def test_unit_gives_length_one_and_leaves_zero() -> None:
     output = torch.randn(1, 3, 4, 4)
     output[..., 0, 0] = 0
-    length = DECODERS["unit"].function(output).norm(dim=1)[0]
+    length = resolve(DECODERS["unit"].function)(output).norm(dim=1)[0]
     assert length[0, 0] == 0
     torch.testing.assert_close(length.flatten()[1:], torch.ones(15))
 
 
 def test_foreground_is_the_probability_of_class_one() -> None:
     output = torch.tensor([0.0, 2.0]).view(1, 2, 1, 1)
-    assert DECODERS["foreground"].function(output).item() == pytest.approx(torch.tensor(2.0).sigmoid().item())
+    assert resolve(DECODERS["foreground"].function)(output).item() == pytest.approx(torch.tensor(2.0).sigmoid().item())

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrcnas.objectives.metrics import METRICS
+from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.tasks import TASKS
 from tests.unit.objectives.conftest import make_example
 from tests.unit.objectives.metric_process import NUM_SAMPLES, SHARES, WORLD, figures

@@ -14,9 +14,9 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from atrcnas.ground.errors import ConfigError
-from atrcnas.objectives.metrics import METRICS
 from atrcnas.objectives.metrics.boundary import count_boundaries
 from atrcnas.objectives.metrics.edge import EdgeMetric
+from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.tasks import TASKS
 
 SIZE = (96, 128)
@@ -75,7 +75,7 @@ def region_borders() -> Tensor:
 def test_a_perfect_prediction_scores_one_unless_the_truth_is_not_thinned(target: Tensor, as_it_is: float) -> None:
     """Not thinned, as the published tools have it, the truth keeps pixels that no thinned prediction can match."""
     for thin_target, expected in ((True, 1.0), (False, as_it_is)):
-        task = TASKS["edge"].with_options(max_dist=0.011, thin_target=thin_target)
+        task = TASKS["edge"].with_options(options={"max_dist": 0.011, "thin_target": thin_target})
         metric = METRICS[task.metric].build(task)
         metric.update(target.float(), target, torch.ones_like(target, dtype=torch.bool))
         assert float(metric.compute()["ods_f"]) == pytest.approx(expected, abs=0.005)
@@ -195,7 +195,7 @@ def test_missing_numbers_are_no_boundary() -> None:
 @pytest.mark.parametrize("max_dist", [0.0, 1.0, -1.0])
 def test_tolerance_outside_its_range_is_refused(max_dist: float) -> None:
     with pytest.raises(ConfigError, match="max_dist"):
-        EdgeMetric(max_dist=max_dist)
+        TASKS["edge"].with_options(options={"max_dist": max_dist})
 
 
 def test_worker_processes_give_the_same_figures() -> None:

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from atrcnas.ground.errors import ConfigError
-from atrcnas.objectives.labels import LABEL_ENCODERS
+from atrcnas.ground.registry import resolve
+from atrcnas.spec.labels import LABEL_ENCODERS
 from atrcnas.spec.tasks import TASKS
 
 
 def encode(example: Any, state: torch.Tensor | None = None) -> torch.Tensor:
     task = example.task
-    return LABEL_ENCODERS[task.label_encoder].encode(example.target, example.valid, task.num_labels, state)
+    return resolve(LABEL_ENCODERS[task.label_encoder].encode)(example.target, example.valid, task.num_labels, state)
 
 
 def test_labels_are_in_range_and_zero_where_not_valid(example: Any) -> None:
@@ -42,7 +43,7 @@ def test_depth_bins_are_log_spaced_and_clamp_outside() -> None:
     edges = np.logspace(np.log10(0.7), np.log10(10.0), 41)
     middles = torch.tensor(np.sqrt(edges[1:] * edges[:-1])).view(1, 1, 1, 40)
     valid = torch.ones(1, 1, 40, dtype=torch.bool)
-    encoder = LABEL_ENCODERS["depth_bins"].encode
+    encoder = resolve(LABEL_ENCODERS["depth_bins"].encode)
     assert encoder(middles, valid, 40, None).flatten().tolist() == list(range(40))
     outside = torch.tensor([0.0, 0.69, 10.01, 80.0]).view(1, 1, 1, 4)
     assert encoder(outside, valid[..., :4], 40, None).flatten().tolist() == [0, 0, 39, 39]
@@ -50,7 +51,9 @@ def test_depth_bins_are_log_spaced_and_clamp_outside() -> None:
 
 def test_one_depth_bin_is_refused() -> None:
     with pytest.raises(ConfigError, match="at least 2"):
-        LABEL_ENCODERS["depth_bins"].encode(torch.ones(1, 1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool), 1, None)
+        resolve(LABEL_ENCODERS["depth_bins"].encode)(
+            torch.ones(1, 1, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool), 1, None
+        )
 
 
 def test_normals_go_to_the_centroid_at_the_smallest_angle() -> None:
@@ -58,13 +61,13 @@ def test_normals_go_to_the_centroid_at_the_smallest_angle() -> None:
     target = state.T.reshape(1, 3, 1, 7) * 0.98 + 0.01
     valid = torch.ones(1, 1, 7, dtype=torch.bool)
     with torch.autocast("cpu", torch.bfloat16):
-        labels = LABEL_ENCODERS["normal_centroids"].encode(target, valid, 7, state)
+        labels = resolve(LABEL_ENCODERS["normal_centroids"].encode)(target, valid, 7, state)
     assert labels.flatten().tolist() == list(range(7))
 
 
 def test_another_number_of_centroids_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected 40 centroids"):
-        LABEL_ENCODERS["normal_centroids"].encode(
+        resolve(LABEL_ENCODERS["normal_centroids"].encode)(
             torch.ones(1, 3, 2, 2), torch.ones(1, 2, 2, dtype=torch.bool), 40, torch.ones(39, 3)
         )
 

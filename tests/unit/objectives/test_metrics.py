@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from atrcnas.objectives.metrics import METRICS
+from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.tasks import TASKS
 
 

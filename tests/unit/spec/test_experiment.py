@@ -52,7 +52,7 @@ def test_override_lays_values_over_any_depth_with_their_yaml_type() -> None:
     )
     assert experiment.search.steps == 7
     assert experiment.data.augment.crop_size == (64, 96)
-    assert experiment.task_options["depth"].weight == 2.5
+    assert experiment.task_options["depth"] == {"weight": 2.5}
     assert (experiment.precision, experiment.seed) == ("64", 3)
 
 
@@ -150,7 +150,7 @@ def test_all_problems_are_told_at_once_each_on_its_line() -> None:
         ({"space": {"schema": 1, "pairs": {"default": ["lcoal"]}}}, "unknown kind 'lcoal'"),
         ({"space": {"schema": 1, "pairs": {"default": ["none"], "semseg<-sal": ["none"]}}}, "'sal' is not a task here"),
         ({"space": "pyramid"}, "Set model.neck: pyramid and model.head: pyramid"),
-        ({"data": {"options": {"imgae_size": 3}}}, "data.options: imgae_size: unknown key. Did you mean 'image_size'"),
+        ({"data": {"options": {"imgae_size": 3}}}, "data.options.imgae_size: unknown key. Did you mean 'image_size'"),
     ],
 )
 def test_problem_is_named_with_its_place(given: dict, message: str) -> None:

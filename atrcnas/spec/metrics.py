@@ -1,0 +1,57 @@
+"""The table of metrics: where each one is built, and its options. A new metric is one file and one registration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from atrcnas.ground.registry import Registry, resolve
+from atrcnas.spec.schema import Bool, Float, Spec
+
+if TYPE_CHECKING:
+    from torchmetrics import Metric
+
+    from atrcnas.spec.tasks import Task
+
+
+@dataclass(frozen=True)
+class MetricEntry:
+    """One metric.
+
+    Attributes:
+        name: the word used in the task table.
+        factory: ``task -> torchmetrics.Metric``, or its ``"module:function"`` string. The metric has
+            ``update(prediction, target, valid)`` for decoded predictions, and ``compute()`` that returns
+            figure -> 0-dim tensor, the task's ``score`` first.
+        options: model of what ``task.metric_options`` holds, with ranges and descriptions.
+    """
+
+    name: str
+    factory: Any
+    options: type[Spec] = Spec
+
+    def build(self, task: Task) -> Metric:
+        """A fresh metric for ``task``."""
+        metric: Metric = resolve(self.factory)(task)
+        return metric
+
+
+class BoundaryMatching(Spec):
+    """Of the boundary metric."""
+
+    max_dist: Float = Field(
+        default=0.0075, gt=0, lt=1, description="largest distance of matched boundaries, share of the image diagonal"
+    )
+    thin_target: Bool = Field(default=True, description="thin true boundaries; false as for published figures")
+
+
+_HOME = "atrcnas.objectives.metrics"
+
+METRICS: Registry[MetricEntry] = Registry("metric")
+METRICS.register(MetricEntry("segmentation", f"{_HOME}.segmentation:build"))
+METRICS.register(MetricEntry("depth", f"{_HOME}.depth:build"))
+METRICS.register(MetricEntry("normals", f"{_HOME}.normals:build"))
+METRICS.register(MetricEntry("saliency", f"{_HOME}.saliency:build"))
+METRICS.register(MetricEntry("edge", f"{_HOME}.edge:build", BoundaryMatching))
