@@ -17,9 +17,6 @@ from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
 from atrcnas.spec.experiment import Experiment
 
-# Suffix of an exported file -> what its latency is called in results.json.
-FORMS = {".onnx": "onnxruntime", ".pt2": "exported"}
-
 
 def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator[str]:
     """Do the whole job.
@@ -61,7 +58,7 @@ def deploy_run(run: Path, out: Path, size: tuple[int, int] | None = None) -> lis
 
     Args:
         run: run folder.
-        out: ``.onnx`` or ``.pt2``.
+        out: file of any deploy format, e.g. ``.onnx`` or ``.pt2``.
         size: height and width of the input; that of the validation images if None.
 
     Returns:
@@ -73,6 +70,7 @@ def deploy_run(run: Path, out: Path, size: tuple[int, int] | None = None) -> lis
     import torch
 
     from atrcnas.deploy.export import export
+    from atrcnas.deploy.formats import format_of
     from atrcnas.deploy.loading import load_exported
 
     folder = RunFolder(run)
@@ -81,10 +79,11 @@ def deploy_run(run: Path, out: Path, size: tuple[int, int] | None = None) -> lis
         size = (height, width)
     lines = str(export(load_network(folder), size, out)).splitlines()
     latency = measure_latency(load_exported(out, trusted=True).run, torch.rand(1, 3, *size))
-    lines.append(f"  latency {latency['median']:.1f} ms ({FORMS[out.suffix.lower()]}, {latency['threads']} threads)")
+    runtime = format_of(out).runtime
+    lines.append(f"  latency {latency['median']:.1f} ms ({runtime}, {latency['threads']} threads)")
     with folder.locked():
         if folder.results.is_file() and tuple(read_results(run)["costs"]["image_size"]) == tuple(size):
-            add_latency(folder, FORMS[out.suffix.lower()], latency)
+            add_latency(folder, runtime, latency)
     return lines
 
 

@@ -1,29 +1,29 @@
-"""Writing a fixed network as ``.onnx`` or ``.pt2``, and proving that the file computes the same."""
+"""Writing a fixed network in any deploy format, and proving that the file computes the same."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from atrcnas.deploy.agreement import compare, measure_rounding, predict, require_close
-from atrcnas.deploy.loading import MISSING_PACKAGES, RawOutputs, load_exported
-from atrcnas.deploy.metadata import INPUT, KEY, Metadata, task_records
+from atrcnas.deploy.formats import DEPLOY_FORMATS, format_of
+from atrcnas.deploy.loading import RawOutputs, load_exported
+from atrcnas.deploy.metadata import INPUT, Metadata, task_records
 from atrcnas.ground.errors import AtrcnasError, ExportError
 from atrcnas.ground.files import write_atomically
+from atrcnas.ground.registry import resolve
 from atrcnas.nn.fold import fold_batch_norm, inference_copy
 from atrcnas.nn.net import MultiTaskNet
 
 BATCHES = (1, 3)
-MAX_ONNX_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def export(
     Args:
         net: fixed network on any device, in any mode; unchanged.
         size: (height, width) of the images it will get, pixels; any, multiples of 32 waste nothing.
-        out: ends in ``.onnx`` or ``.pt2``; the batch size stays free in both.
+        out: ends in the suffix of a deploy format, e.g. ``.onnx`` or ``.pt2``; the batch size stays free.
         example: [B, 3, H, W] float RGB in [0, 1] of ``size``, compared in addition.
         tolerance: largest allowed absolute difference, relative to the range of a task's output.
 
@@ -91,7 +91,9 @@ def export(
             have, or a difference that is too large; a file that was at ``out`` stays as it was.
     """
     begin = time.perf_counter()
-    write = _writer(out)
+    write = resolve(format_of(out).write)
+    if out.is_dir():
+        raise ExportError(f"{out}: expected a file to write, this is a folder. Choose another name.")
     live = inference_copy(net).to("cpu", torch.float32)
     metadata = Metadata(task_records(live), size)
     images = _images(size, example)
@@ -115,15 +117,6 @@ def export(
     return ExportReport(out, size, out.stat().st_size, differences, norms, time.perf_counter() - begin)
 
 
-def _writer(out: Path) -> Callable[[ExportedProgram, Path, Metadata], None]:
-    writer = WRITERS.get(out.suffix.lower())
-    if writer is None:
-        raise ExportError(f"{out}: expected a file ending in {' or '.join(WRITERS)}, got '{out.suffix}'. Rename it.")
-    if out.is_dir():
-        raise ExportError(f"{out}: expected a file to write, this is a folder. Choose another name.")
-    return writer
-
-
 def _images(size: tuple[int, int], example: Tensor | None) -> list[Tensor]:
     if min(size) < 1:
         raise ExportError(f"size: expected a height and width of at least 1 pixel, got {size}.")
@@ -144,29 +137,6 @@ def _trace(net: MultiTaskNet, size: tuple[int, int]) -> ExportedProgram:
     return torch.export.export(_Exported(net), (example,), dynamic_shapes={INPUT: {0: Dim("batch", min=1)}})
 
 
-def _write_onnx(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ExportError(MISSING_PACKAGES.format(feature=".onnx", package=error.name)) from error
-    num_bytes = sum(tensor.nbytes for tensor in program.state_dict.values())
-    if num_bytes > MAX_ONNX_BYTES:
-        raise ExportError(f"an .onnx file holds at most 2 GB, the weights take {num_bytes / 1e9:.1f} GB. Use .pt2.")
-    names = list(metadata.tasks)
-    shapes = {INPUT: {0: "batch"}}
-    exported: Any = torch.onnx.export(
-        program, input_names=[INPUT], output_names=names, dynamic_shapes=shapes, dynamo=True, verbose=False
-    )
-    exported.model.metadata_props[KEY] = metadata.to_json()
-    exported.save(path, external_data=False)
-
-
-def _write_pt2(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
-    torch.export.save(program, path, extra_files={KEY: metadata.to_json()})
-
-
 @contextlib.contextmanager
 def _explained(out: Path) -> Iterator[None]:
     """Keep the exporters quiet, and turn what they raise into one readable line."""
@@ -180,8 +150,6 @@ def _explained(out: Path) -> Iterator[None]:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             raise ExportError(
                 f"{out}: the network cannot be exported as {out.suffix} ({reason}). "
-                f"Try {' or '.join(suffix for suffix in WRITERS if suffix != out.suffix.lower())}, or another backbone."
+                f"Try {' or '.join(name for name in DEPLOY_FORMATS.names if name != out.suffix.lower())}, "
+                "or another backbone."
             ) from error
-
-
-WRITERS: dict[str, Callable[[ExportedProgram, Path, Metadata], Any]] = {".onnx": _write_onnx, ".pt2": _write_pt2}

@@ -13,8 +13,6 @@ from atrcnas.spec.schema import Bool, Float, Spec
 if TYPE_CHECKING:
     from torchmetrics import Metric
 
-    from atrcnas.spec.tasks import Task
-
 
 @dataclass(frozen=True)
 class MetricEntry:
@@ -32,7 +30,7 @@ class MetricEntry:
     factory: Any
     options: type[Spec] = Spec
 
-    def build(self, task: Task) -> Metric:
+    def build(self, task: Any) -> Metric:
         """A fresh metric for ``task``."""
         metric: Metric = resolve(self.factory)(task)
         return metric
