@@ -14,6 +14,7 @@ import typer
 from atrcnas._version import __version__
 from atrcnas.ground.errors import AtrcnasError, Stopped
 from atrcnas.ground.rank import first_process
+from atrcnas.ground.registry import load_plugins
 
 app = typer.Typer(
     name="atrcnas",
@@ -27,6 +28,9 @@ ExperimentArg = Annotated[str, typer.Argument(help="An experiment file, or the n
 RunArg = Annotated[Path, typer.Argument(help="A run folder.")]
 RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder. [default: runs/NAME]")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
+Plugins = Annotated[
+    list[str] | None, typer.Option("--plugin", help="Python module that adds to the lists; may be repeated.")
+]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value ...", show_default=False)]
 
 
@@ -181,13 +185,15 @@ def evaluate(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run folder, or an exported .onnx or .pt2 file.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or an exported file.")],
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     out: Annotated[Path, typer.Option(help="Folder for pictures and arrays.")],
+    plugin: Plugins = None,
 ) -> None:
     """Predict every task on images; writes a picture per task and the arrays."""
     from atrcnas.deploy.predict import Predictor, predict_images
 
+    load_plugins(plugin or [])
     predictor = Predictor.from_run(run) if run.is_dir() else Predictor.from_file(run)
     for path in predict_images(predictor, images, out):
         typer.echo(str(path))
@@ -256,7 +262,7 @@ def check(experiment: ExperimentArg, overrides: Overrides = None) -> None:
 @app.command()
 def deploy(
     run: RunArg,
-    out: Annotated[Path, typer.Option(help="File to write: .onnx or .pt2.")],
+    out: Annotated[Path, typer.Option(help="File to write; its suffix chooses the format: .onnx, .pt2.")],
     size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width. [default: the data set's]")] = None,
 ) -> None:
     """Export the retrained network and compare the file with the live one."""
@@ -267,10 +273,11 @@ def deploy(
 
 
 @app.command(name="list")
-def list_(what: Annotated[Listing, typer.Argument(help="What to list.")]) -> None:
+def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], plugin: Plugins = None) -> None:
     """List what can be named in an experiment."""
     from atrcnas.listing import lines
 
+    load_plugins(plugin or [])
     for line in lines(what.value):
         typer.echo(line)
 

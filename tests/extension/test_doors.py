@@ -1,0 +1,157 @@
+"""One file outside of the package adds one of everything (plugin/toys.py); the whole job runs with all of it together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm.models._registry as timm_registry
+import yaml
+from PIL import Image
+
+from atrcnas.cli import app
+from atrcnas.deploy.formats import DEPLOY_FORMATS, format_of
+from atrcnas.ground.errors import AtrcnasError, ConfigError
+from atrcnas.ground.registry import Registry, load_plugins
+from atrcnas.nn.backbone import Backbone
+from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.decoders import DECODERS
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.kinds import KINDS
+from atrcnas.spec.labels import LABEL_ENCODERS
+from atrcnas.spec.losses import LOSSES
+from atrcnas.spec.metrics import METRICS
+from atrcnas.spec.strategies import STRATEGIES
+from atrcnas.spec.tasks import TASKS
+
+# What the plugin adds to each registry.
+DOORS: dict[str, Registry[Any]] = {
+    "mean": KINDS,
+    "disparity": TASKS,
+    "huber": LOSSES,
+    "outliers": METRICS,
+    "ranks": LABEL_ENCODERS,
+    "softplus": DECODERS,
+    "stripes": DATASETS,
+    "in-order": STRATEGIES,
+    ".toy": DEPLOY_FORMATS,
+}
+TOYS: dict[str, Any] = {
+    "schema": 1,
+    "name": "toys",
+    "plugins": ["toys"],
+    "tasks": ["semseg", "disparity"],
+    "task_options": {"disparity": {"beta": 0.1, "limit": 1.0}},
+    "data": {"name": "stripes", "augment": None, "options": {"num_samples": 4}},
+    "backbone": {"name": "toy_resnet"},
+    "model": {"width": 8},
+    "space": {"schema": 1, "pairs": {"default": ["mean", "tlabel"], "semseg<-disparity": ["mean"]}},
+    "search": {"strategy": "in-order", "batch_size": 2, "trials": {"number": 2, "steps": 2}},
+    "retrain": {"steps": 2, "batch_size": 2, "validate_every": 2, "log_every": 1},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plugin() -> Iterator[None]:
+    """Import it as an experiment does; afterwards the registries are as they were."""
+    kept = {name: dict(registry._records) for name, registry in DOORS.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent / "plugin")
+        load_plugins(TOYS["plugins"])
+        yield
+    for name, registry in DOORS.items():
+        registry._records = kept[name]
+
+
+def atrcnas(*arguments: str) -> None:
+    app(list(arguments), standalone_mode=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the whole job has been done, with everything the plugin adds."""
+    folder = tmp_path_factory.mktemp("toys")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        do_the_whole_job()
+    return folder
+
+
+def do_the_whole_job() -> None:
+    Path("toys.yaml").write_text(yaml.safe_dump(TOYS))
+    Image.fromarray(np.full((32, 64, 3), 200, np.uint8)).save("photo.png")
+    atrcnas("search", "toys.yaml", "--run", "run")
+    atrcnas("export", "run", "--out", "exported.yaml")
+    atrcnas("retrain", "toys.yaml", "--contexts", "exported.yaml", "--run", "run")
+    atrcnas("evaluate", "run")
+    atrcnas("plot", "run")
+    atrcnas("deploy", "run", "--out", "net.toy")
+    atrcnas("predict", "net.toy", "photo.png", "--out", "predictions", "--plugin", "toys")
+
+
+def test_the_whole_job_runs_with_everything_a_plugin_adds(folder: Path) -> None:
+    exported = yaml.safe_load((folder / "exported.yaml").read_text())
+    assert exported["pairs"]["semseg"]["disparity"] == "mean"
+    assert exported["provenance"]["strategy"] == "in-order"
+    results = json.loads((folder / "run/results.json").read_text())
+    assert results["scores"]["disparity"].keys() == {"outliers"}
+    assert set(results["costs"]["latency_ms_deployed"]) == {"toy runtime"}
+    for made in ("contexts.png", "scores.png", "gallery.png"):
+        assert (folder / "run/plots" / made).stat().st_size > 0, made
+    predicted = np.load(folder / "predictions/photo.npz")["disparity"]
+    assert predicted.shape == (32, 64)
+    assert (predicted > 0).all()  # as the decoder has it
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_what_no_plugin_adds_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Experiment.load(TOYS)
+    registry = DOORS[name]
+    monkeypatch.delitem(registry._records, name)
+    with pytest.raises(AtrcnasError, match=f"unknown {registry.noun} '{name}'"):
+        Experiment.load(TOYS)
+        format_of(Path("net.toy"))
+
+
+def test_a_backbone_that_no_plugin_adds_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(Backbone("toy_resnet").widths.values()) == [8, 8, 16, 16]
+    monkeypatch.delitem(timm_registry._model_entrypoints, "toy_resnet")
+    with pytest.raises(ConfigError, match="no model 'toy_resnet'"):
+        Backbone("toy_resnet")
+
+
+@pytest.mark.parametrize(
+    ("section", "options", "message"),
+    [
+        ("disparity", {"beta": 0}, "task_options.disparity.beta: expected greater than 0, got 0"),
+        ("disparity", {"beta": "much"}, "task_options.disparity.beta: expected a number, got 'much'"),
+        ("disparity", {"limti": 1.0}, "task_options.disparity.limti: unknown key. Did you mean 'limit'?"),
+        ("semseg", {"beta": 0.1}, "task_options.semseg.beta: unknown key"),
+        ("data", {"num_samples": "4"}, "data.options.num_samples: expected an integer, got '4'"),
+        ("data", {"num_smaples": 4}, "data.options.num_smaples: unknown key. Did you mean 'num_samples'?"),
+    ],
+)
+def test_options_that_a_plugin_declares_are_checked(section: str, options: dict[str, Any], message: str) -> None:
+    own = {"data": {**TOYS["data"], "options": options}} if section == "data" else {"task_options": {section: options}}
+    with pytest.raises(ConfigError) as caught:
+        Experiment.load({**TOYS, **own})
+    assert message in str(caught.value)
+
+
+def test_options_of_a_task_reach_its_loss_and_metric() -> None:
+    task = Experiment.load(TOYS).resolved_tasks()["disparity"]
+    assert (dict(task.loss_options), dict(task.metric_options)) == ({"beta": 0.1}, {"limit": 1.0})
+    assert METRICS["outliers"].build(task).limit == 1.0
+    of_its_own = Experiment.load({**TOYS, "task_options": {}}).resolved_tasks()["disparity"]
+    assert (of_its_own.loss_options["beta"], of_its_own.metric_options["limit"]) == (0.5, 2.0)
+
+
+def test_lists_show_what_a_plugin_adds(capsys: pytest.CaptureFixture[str]) -> None:
+    atrcnas("list", "tasks", "--plugin", "toys")
+    printed = capsys.readouterr().out
+    assert "disparity: shift between two views, pixels; outliers (lower is better)" in printed
+    assert "    beta: difference from which the loss is linear [0.5]" in printed
