@@ -18,6 +18,7 @@ from atrcnas.spec.bundled import find
 from atrcnas.spec.data import DataSpec
 from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.launch import LaunchSpec
+from atrcnas.spec.loggers import LOGGERS
 from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.recipe import RetrainSpec, SearchSpec
 from atrcnas.spec.schema import Bool, Int, Spec, show, validate
@@ -54,6 +55,9 @@ class Experiment(Spec):
     search: SearchSpec = SearchSpec()
     retrain: RetrainSpec = RetrainSpec()
     launch: LaunchSpec = LaunchSpec()
+    loggers: dict[str, dict[str, Any]] = Field(
+        default={}, description="besides CSV, by name with their options; `atrcnas list loggers` shows them"
+    )
     precision: Annotated[Literal["32", "bf16", "64"], BeforeValidator(_as_word)] = "32"
     devices: Literal["auto", "cpu"] | Annotated[Int, Field(ge=1)] = Field(
         default="auto", description="'auto', 'cpu' or a number of devices"
@@ -88,6 +92,9 @@ class Experiment(Spec):
                 )
         if self.data.name not in DATASETS:
             raise ValueError(f"data.name: {DATASETS.miss(self.data.name)}")
+        for name in self.loggers:
+            if name not in LOGGERS:
+                raise ValueError(f"loggers.{name}: {LOGGERS.miss(name)}")
         if self.retrain.inherit and not STRATEGIES[self.search.strategy].by_gradient:
             raise ValueError(
                 f"retrain.inherit: strategy '{self.search.strategy}' leaves no supernet. Set inherit: false."
@@ -108,6 +115,17 @@ class Experiment(Spec):
         source = resolve(DATASETS[self.data.name].source)
         options: type[BaseModel] = source.Options
         return validate(options, self.data.options, self._where, key="data.options")
+
+    def logger_options(self) -> dict[str, Spec]:
+        """The options of each logger, validated by its own model.
+
+        Raises:
+            ConfigError: unknown key, wrong type or out of range.
+        """
+        return {
+            name: validate(LOGGERS[name].options, options, self._where, key=f"loggers.{name}")
+            for name, options in self.loggers.items()
+        }
 
     def resolved_tasks(self) -> dict[str, Task]:
         """Task records with class counts from the data set and options from the experiment, by name.
@@ -193,6 +211,7 @@ class Experiment(Spec):
         experiment = validate(cls, value, where)
         experiment._where = where
         experiment.resolved_tasks()
+        experiment.logger_options()
         if check_space:
             experiment.search_space()
         return experiment
