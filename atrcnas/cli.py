@@ -61,6 +61,7 @@ class Listing(StrEnum):
     estimators = "estimators"
     optimizers = "optimizers"
     schedules = "schedules"
+    loggers = "loggers"
 
 
 def _show_version(asked: bool) -> None:

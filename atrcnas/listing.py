@@ -11,6 +11,7 @@ from atrcnas.ground.registry import resolve
 from atrcnas.spec.bundled import Shelf, names, shelf_dir
 from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.kinds import KINDS
+from atrcnas.spec.loggers import LOGGERS
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
 from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 from atrcnas.spec.tasks import TASKS
@@ -25,6 +26,7 @@ _TABLES: dict[str, Iterable[Any]] = {
     "estimators": ESTIMATORS,
     "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
+    "loggers": LOGGERS,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from atrcnas.engine.costs import measure_latency
 from atrcnas.engine.evaluate import add_latency
+from atrcnas.engine.logging import log_figures
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.retrain import retrain
 from atrcnas.ground.errors import ExportError
@@ -38,7 +39,7 @@ def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator
     if not first_process():
         return
     yield from result_lines(read_results(run))
-    yield from _plot(folder)
+    yield from _plot(experiment, folder)
     yield f"contexts: {folder.contexts}"
     try:
         yield from deploy_run(run, folder.exported)
@@ -47,10 +48,12 @@ def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator
     yield f"results: {folder.results}"
 
 
-def _plot(folder: RunFolder) -> list[str]:
+def _plot(experiment: Experiment, folder: RunFolder) -> list[str]:
     from atrcnas.plots import plot_run
 
-    return [f"plot: {path}" for path in plot_run(folder.root)]
+    figures = plot_run(folder.root)
+    log_figures(experiment, folder, figures)
+    return [f"plot: {path}" for path in figures]
 
 
 def deploy_run(run: Path, out: Path, size: tuple[int, int] | None = None) -> list[str]:

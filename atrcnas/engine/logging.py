@@ -50,7 +50,7 @@ class Loggers(Listener):
         scores = {f"{task}/{name}": x for task, figures in training.scores.items() for name, x in figures.items()}
         self._scalars(f"{training.stage}/val", {"selection": training.selection, **scores}, training.step)
         if self.clients and training.choice is not None:
-            picture = plot_contexts(self.folder.contexts, self.folder.root / "plots" / "contexts.png")
+            picture = plot_contexts(self.folder.contexts, self.folder.plots / "contexts.png")
             tell(self.clients, lambda client: client.figure(f"{training.stage}/contexts", picture, training.step))
 
     def end(self, training: Training) -> None:

@@ -11,6 +11,7 @@ from atrcnas.data.loading import validation_loader
 from atrcnas.engine.checkpoints import Checkpoints
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.listener import Listener, Listeners
+from atrcnas.engine.logging import Loggers
 from atrcnas.engine.loop import train
 from atrcnas.engine.progress import Progress
 from atrcnas.engine.recording import MetricsRecorder
@@ -92,7 +93,8 @@ def begin(
     """
     fabric, clock = training.fabric, Clock()
     metrics = MetricsRecorder(folder.metrics(training.stage), fabric.is_global_zero)
-    listeners = Listeners([clock, metrics, *recorders])
+    loggers = [Loggers(experiment, folder)] if experiment.loggers and fabric.is_global_zero else []
+    listeners = Listeners([clock, metrics, *recorders, *loggers])
     checkpoints = Checkpoints(folder.checkpoints(training.stage), fabric.is_global_zero, keeps_best)
     state = checkpoints.load()
     fabric.barrier()

@@ -13,6 +13,7 @@ from typing import Any
 
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.gradient_search import search as search_by_gradient
+from atrcnas.engine.logging import open_clients, tell
 from atrcnas.engine.networks import context_config
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.ground.registry import resolve
@@ -71,6 +72,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
             seed = experiment.seed if options.seed is None else options.seed
             explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
             trials.finish()
+        tell(best.loggers, lambda logger: logger.close())
         return best.contexts()
 
 
@@ -110,7 +112,8 @@ def _maker(
         )
     steps = experiment.search.trials.steps
     every = {key: min(getattr(experiment.retrain, key), steps) for key in ("validate_every", "log_every")}
-    values = experiment.replace(retrain={"steps": steps, **every}).dump()
+    # Loggers show the search, not each of its trials.
+    values = {**experiment.replace(retrain={"steps": steps, **every}).dump(), "loggers": {}}
 
     def make(number: int, sample: Sample) -> Future[dict[str, Any]]:
         digest = hashlib.sha256(json.dumps(sorted(sample.items())).encode()).hexdigest()[:8]
@@ -127,6 +130,7 @@ class _Best:
         self.experiment, self.folder, (self.steps, self.seconds) = experiment, folder, cost
         self.budget = Budget(folder.budget, experiment.search.strategy)
         self.budget.table.begin()
+        self.loggers = open_clients(experiment, folder, "search")
         self.best: Trial | None = None
         self.num_trials = 0
 
@@ -137,6 +141,8 @@ class _Best:
             self.best = trial
             self.contexts()
         self.budget.add(self.num_trials, self.steps, trial.score, self.seconds)
+        scores = {"search/trial/score": trial.score, "search/trial/best": self.best.score}
+        tell(self.loggers, lambda logger: logger.scalars(scores, self.num_trials))
         progress(trial, self.best.score, self.experiment.search.trials.number)
 
     def contexts(self) -> ContextConfig:

@@ -18,7 +18,7 @@ from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
 # What may change within a run, and what only a stage that has begun depends on.
-FREE = ("plugins", "devices", "num_nodes", "launch")
+FREE = ("plugins", "devices", "num_nodes", "launch", "loggers")
 SECTIONS = {"search": ("search", "space"), "retrain": ("retrain",)}
 STAGES = tuple(SECTIONS)
 

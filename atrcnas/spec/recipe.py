@@ -54,11 +54,11 @@ class TrainSpec(Spec):
         for name, registry in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in registry:
                 raise ValueError(f"{name}: {registry.miss(getattr(self, name))}")
-        for name, check in (("optimizer", self.checked_optimizer_options), ("schedule", self.checked_schedule_options)):
-            try:
-                check()
-            except ConfigError as error:
-                raise ValueError(str(error).removeprefix(f"{name}_options: ")) from error
+        try:
+            self.checked_optimizer_options()
+            self.checked_schedule_options()
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
         if self.warm_up >= self.steps:
             raise ValueError(f"warm_up: expected fewer than the {self.steps} steps, got {self.warm_up}. Lower it.")
         return self
@@ -69,7 +69,7 @@ class TrainSpec(Spec):
         Raises:
             ConfigError: unknown key, wrong type or out of range.
         """
-        return validate(OPTIMIZERS[self.optimizer].options, self.optimizer_options, "optimizer_options")
+        return validate(OPTIMIZERS[self.optimizer].options, self.optimizer_options, "", "optimizer_options")
 
     def checked_schedule_options(self) -> Spec:
         """``schedule_options`` by the schedule's own model.
@@ -77,7 +77,7 @@ class TrainSpec(Spec):
         Raises:
             ConfigError: unknown key, wrong type or out of range.
         """
-        return validate(SCHEDULES[self.schedule].options, self.schedule_options, "schedule_options")
+        return validate(SCHEDULES[self.schedule].options, self.schedule_options, "", "schedule_options")
 
 
 class TrialsSpec(Spec):

@@ -16,7 +16,7 @@ FLOORS = [
     {"ground"},
     {"spec"},
     {"runs"},
-    {"nn", "data", "objectives", "plots"},
+    {"nn", "data", "objectives", "plots", "loggers"},
     {"sampling"},
     {"engine"},
     {"deploy", "launch"},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import timm.models._registry as timm_registry
 import yaml
@@ -23,9 +24,11 @@ from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.labels import LABEL_ENCODERS
+from atrcnas.spec.loggers import LOGGERS
 from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.metrics import METRICS
-from atrcnas.spec.strategies import STRATEGIES
+from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
+from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 from atrcnas.spec.tasks import TASKS
 
 # What the plugin adds to each registry.
@@ -38,6 +41,10 @@ DOORS: dict[str, Registry[Any]] = {
     "softplus": DECODERS,
     "stripes": DATASETS,
     "in-order": STRATEGIES,
+    "even": ESTIMATORS,
+    "sign": OPTIMIZERS,
+    "stair": SCHEDULES,
+    "notes": LOGGERS,
     ".toy": DEPLOY_FORMATS,
 }
 TOYS: dict[str, Any] = {
@@ -50,8 +57,20 @@ TOYS: dict[str, Any] = {
     "backbone": {"name": "toy_resnet"},
     "model": {"width": 8},
     "space": {"schema": 1, "pairs": {"default": ["mean", "tlabel"], "semseg<-disparity": ["mean"]}},
-    "search": {"strategy": "in-order", "batch_size": 2, "trials": {"number": 2, "steps": 2}},
-    "retrain": {"steps": 2, "batch_size": 2, "validate_every": 2, "log_every": 1},
+    "loggers": {"notes": {"file": "my_notes.txt"}},
+    "search": {
+        "strategy": "in-order",
+        "trials": {"number": 2, "steps": 2},
+        "estimator": "even",
+        **{"steps": 2, "batch_size": 2, "validate_every": 1, "log_every": 1},
+    },
+    "retrain": {
+        "optimizer": "sign",
+        "optimizer_options": {"shrink": 0.01},
+        "schedule": "stair",
+        "schedule_options": {"stairs": 4},
+        **{"steps": 4, "batch_size": 2, "validate_every": 2, "log_every": 1, "learning_rate": 0.001},
+    },
 }
 
 
@@ -84,6 +103,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def do_the_whole_job() -> None:
     Path("toys.yaml").write_text(yaml.safe_dump(TOYS))
     Image.fromarray(np.full((32, 64, 3), 200, np.uint8)).save("photo.png")
+    atrcnas("search", "toys.yaml", "--run", "by_gradient", "search.strategy=gumbel")
     atrcnas("search", "toys.yaml", "--run", "run")
     atrcnas("export", "run", "--out", "exported.yaml")
     atrcnas("retrain", "toys.yaml", "--contexts", "exported.yaml", "--run", "run")
@@ -105,6 +125,20 @@ def test_the_whole_job_runs_with_everything_a_plugin_adds(folder: Path) -> None:
     predicted = np.load(folder / "predictions/photo.npz")["disparity"]
     assert predicted.shape == (32, 64)
     assert (predicted > 0).all()  # as the decoder has it
+    rates = pd.read_csv(folder / "run/retrain/metrics.csv").query("name == 'learning_rate'")["value"]
+    assert rates.tolist() == [0.001, 0.00075, 0.0005, 0.00025]
+
+
+def test_a_search_by_gradient_draws_as_the_plugin_says_and_is_shown_in_its_logger(folder: Path) -> None:
+    notes = [line.split() for line in (folder / "by_gradient/my_notes.txt").read_text().splitlines()]
+    assert [step for step, name, _ in notes if name == "search/train/disparity/loss"] == ["1", "2"]
+    assert [value for _, name, value in notes if name == "search/contexts"] == ["contexts.png"] * 2
+    logged = {(step, name): float(value) for step, name, value in notes if name != "search/contexts"}
+    assert logged["2", "search/train/committed_share"] == 0
+    assert 0 <= logged["2", "search/val/disparity/outliers"] <= 1
+    trials = (folder / "run/my_notes.txt").read_text()
+    assert "2 search/trial/best" in trials
+    assert "4 retrain/train/semseg/loss" in trials
 
 
 @pytest.mark.parametrize("name", DOORS)
@@ -131,14 +165,22 @@ def test_a_backbone_that_no_plugin_adds_is_named(monkeypatch: pytest.MonkeyPatch
         ("disparity", {"beta": "much"}, "task_options.disparity.beta: expected a number, got 'much'"),
         ("disparity", {"limti": 1.0}, "task_options.disparity.limti: unknown key. Did you mean 'limit'?"),
         ("semseg", {"beta": 0.1}, "task_options.semseg.beta: unknown key"),
+        ("optimizer", {"shrink": 1}, "retrain: optimizer_options.shrink: expected less than 1, got 1"),
+        ("schedule", {"stiars": 2}, "retrain: schedule_options.stiars: unknown key. Did you mean 'stairs'?"),
+        ("loggers", {"fiel": "x"}, "loggers.notes.fiel: unknown key. Did you mean 'file'?"),
         ("data", {"num_samples": "4"}, "data.options.num_samples: expected an integer, got '4'"),
         ("data", {"num_smaples": 4}, "data.options.num_smaples: unknown key. Did you mean 'num_samples'?"),
     ],
 )
 def test_options_that_a_plugin_declares_are_checked(section: str, options: dict[str, Any], message: str) -> None:
-    own = {"data": {**TOYS["data"], "options": options}} if section == "data" else {"task_options": {section: options}}
+    own = {
+        "data": {"data": {**TOYS["data"], "options": options}},
+        "loggers": {"loggers": {"notes": options}},
+        "optimizer": {"retrain": {**TOYS["retrain"], "optimizer_options": options}},
+        "schedule": {"retrain": {**TOYS["retrain"], "schedule_options": options}},
+    }
     with pytest.raises(ConfigError) as caught:
-        Experiment.load({**TOYS, **own})
+        Experiment.load({**TOYS, **own.get(section, {"task_options": {section: options}})})
     assert message in str(caught.value)
 
 

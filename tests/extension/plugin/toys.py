@@ -18,14 +18,18 @@ from atrcnas.deploy.formats import DEPLOY_FORMATS, DeployFormat
 from atrcnas.deploy.loading import ExportedNet
 from atrcnas.deploy.metadata import Metadata
 from atrcnas.nn.contexts.base import Context
+from atrcnas.sampling.estimators import Estimator
 from atrcnas.spec.datasets import DATASETS, DataSet
 from atrcnas.spec.decoders import DECODERS, Decoder
 from atrcnas.spec.kinds import KINDS, Kind
 from atrcnas.spec.labels import LABEL_ENCODERS, LabelEncoder
+from atrcnas.spec.loggers import LOGGERS, Logger
 from atrcnas.spec.losses import LOSSES, Loss
 from atrcnas.spec.metrics import METRICS, MetricEntry
+from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
 from atrcnas.spec.schema import Float, Int, Spec
-from atrcnas.spec.strategies import STRATEGIES, Strategy
+from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES, Strategy
+from atrcnas.spec.strategies import Estimator as EstimatorRecord
 from atrcnas.spec.tasks import TASKS, Task
 
 
@@ -177,6 +181,78 @@ def in_order(pools, trials, options, seed):
 
 
 STRATEGIES.register(Strategy("in-order", "trials of every pair's first kind, then of its second", explore=in_order))
+
+
+class Even(Estimator):
+    """Mixtures in which all candidates weigh the same, whatever the logits; nothing ever commits."""
+
+    def draw(self, step, tau):
+        return (self.sampler.draw(step, 1e6),)
+
+    def after_step(self, step):
+        pass
+
+
+ESTIMATORS.register(EstimatorRecord("even", "all candidates alike", Even))
+
+
+class SignOptions(Spec):
+    shrink: Float = Field(default=0.0, ge=0, lt=1, description="share of each weight that a step takes away")
+
+
+class Sign(torch.optim.Optimizer):
+    """Every weight moves by the rate, in the direction of its gradient's sign."""
+
+    def __init__(self, groups, shrink):
+        super().__init__(groups, {"shrink": shrink})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["shrink"]).sub_(group["lr"] * parameter.grad.sign())
+
+
+OPTIMIZERS.register(
+    Optimizer("sign", "sign of the gradient", lambda groups, recipe, options: Sign(groups, options.shrink), SignOptions)
+)
+
+
+class StairOptions(Spec):
+    stairs: Int = Field(default=2, ge=1, description="equal falls of the rate")
+
+
+def stair(share, recipe, options):
+    return 1 - int(share * options.stairs) / options.stairs
+
+
+SCHEDULES.register(Schedule("stair", "falls in equal stairs", stair, StairOptions))
+
+
+class NotesOptions(Spec):
+    file: str = Field(default="notes.txt", description="in the run folder")
+
+
+class Notes:
+    """Lines in a file."""
+
+    id = None
+
+    def __init__(self, place, options):
+        self.stream = (place.run / options.file).open("a")
+
+    def scalars(self, values, step):
+        self.stream.writelines(f"{step} {name} {value}\n" for name, value in values.items())
+
+    def figure(self, name, path, step):
+        self.stream.write(f"{step} {name} {path.name}\n")
+
+    def close(self):
+        self.stream.close()
+
+
+LOGGERS.register(Logger("notes", "lines in a file", Notes, NotesOptions))
 
 
 @register_model
