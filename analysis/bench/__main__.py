@@ -17,13 +17,13 @@ from typing import Any
 os.environ.setdefault("KINETO_LOG_LEVEL", "9")
 
 import torch
-from atrcnas.runs.environment import commit
 
 from analysis.bench.heads import Setup
 from analysis.bench.rows import ROWS, Row
 from analysis.bench.table import cell
 from atrcnas.engine.devices import keep_freed_memory
 from atrcnas.ground.files import write_json
+from atrcnas.runs.environment import commit
 
 SETUPS = {"cpu": Setup(), "cuda": Setup(device="cuda", batch=8, image_size=(425, 560))}
 QUICK_REPEATS, REPEATS = 7, 25

@@ -19,20 +19,20 @@ class Tensorboard:
     id = None
 
     def __init__(self, place: Place, options: Spec) -> None:
-        self._writer = SummaryWriter(  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(
             place.run / "tensorboard" / place.part, purge_step=place.step + 1 if place.step else None
         )
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Log figures by name."""
         for name, value in values.items():
-            self._writer.add_scalar(name, value, step)  # type: ignore[no-untyped-call]
+            self._writer.add_scalar(name, value, step)
 
     def figure(self, name: str, path: Path, step: int) -> None:
         """Log a picture."""
         with Image.open(path) as image:
-            self._writer.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")  # type: ignore[no-untyped-call]
+            self._writer.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is buffered."""
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()

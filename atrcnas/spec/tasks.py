@@ -92,9 +92,15 @@ class Task:
         parts = (LOSSES[self.loss], LOSSES[self.label_loss], METRICS[self.metric])
         _ = LABEL_ENCODERS[self.label_encoder], DECODERS[self.decode]
         declared = dict.fromkeys(part.options for part in parts if part.options is not Spec)
-        model = create_model(f"options of {self.name}", __base__=(*declared, TaskOptions))
+        bases: tuple[Any, ...] = (*declared, TaskOptions)
         own = {"weight": self.weight, **self.loss_options, **self.metric_options}
-        return validate(model, {**own, **given}, "", key=f"task_options.{self.name}")
+        checked: TaskOptions = validate(
+            create_model(f"options of {self.name}", __base__=bases),
+            {**own, **given},
+            "",
+            key=f"task_options.{self.name}",
+        )
+        return checked
 
     def with_options(self, num_classes: int | None = None, options: Mapping[str, Any] | None = None) -> Task:
         """This task for one experiment.
