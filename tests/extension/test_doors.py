@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,17 +77,23 @@ TOYS: dict[str, Any] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def plugin() -> Iterator[None]:
-    """Import it as an experiment does; afterwards the registries are as they were."""
-    kept = {name: dict(registry._records) for name, registry in DOORS.items()}
+    """Let it be found by name, as PYTHONPATH would; afterwards the registries are as they were."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent / "plugin")
-        load_plugins(TOYS["plugins"])
         yield
+    forget_plugin()
+
+
+def forget_plugin() -> None:
     for name, registry in DOORS.items():
-        registry._records = kept[name]
+        registry._records.pop(name, None)
+    timm_registry._model_entrypoints.pop("toy_resnet", None)
+    sys.modules.pop("toys", None)
 
 
 def atrcnas(*arguments: str) -> None:
+    """Run a command as in a process of its own, which has to import the plugin itself."""
+    forget_plugin()
     app(list(arguments), standalone_mode=False)
 
 
@@ -111,6 +118,8 @@ def do_the_whole_job() -> None:
     atrcnas("evaluate", "run")
     atrcnas("plot", "run")
     atrcnas("deploy", "run", "--out", "net.toy")
+    atrcnas("compare", "run", "--out", "table.csv")
+    atrcnas("predict", "run", "photo.png", "--out", "of_the_run")
     atrcnas("predict", "net.toy", "photo.png", "--out", "predictions", "--plugin", "toys")
 
 
@@ -125,6 +134,8 @@ def test_the_whole_job_runs_with_everything_a_plugin_adds(folder: Path) -> None:
         assert (folder / "run/plots" / made).stat().st_size > 0, made
     predicted = np.load(folder / "predictions/photo.npz")["disparity"]
     assert predicted.shape == (32, 64)
+    np.testing.assert_allclose(predicted, np.load(folder / "of_the_run/photo.npz")["disparity"], rtol=1e-4)
+    assert "outliers" in (folder / "table.csv").read_text()
     assert (predicted > 0).all()  # as the decoder has it
     rates = pd.read_csv(folder / "run/retrain/metrics.csv").query("name == 'learning_rate'")["value"]
     assert rates.tolist() == [0.001, 0.00075, 0.0005, 0.00025]
@@ -153,6 +164,7 @@ def test_what_no_plugin_adds_is_named(name: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_backbone_that_no_plugin_adds_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    load_plugins(["toys"])
     assert list(Backbone("toy_resnet").widths.values()) == [8, 8, 16, 16]
     monkeypatch.delitem(timm_registry._model_entrypoints, "toy_resnet")
     with pytest.raises(ConfigError, match="no model 'toy_resnet'"):
