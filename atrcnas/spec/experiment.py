@@ -110,10 +110,14 @@ class Experiment(Spec):
         """The options of the data set, validated by its own model.
 
         Raises:
-            ConfigError: unknown key, wrong type or out of range.
+            ConfigError: unknown key, wrong type or out of range; or a model that would let unknown keys pass.
         """
-        source = resolve(DATASETS[self.data.name].source)
-        options: type[BaseModel] = source.Options
+        options: type[BaseModel] = resolve(DATASETS[self.data.name].source).Options
+        if options.model_config.get("extra") != "forbid":
+            raise ConfigError(
+                f"{self._where}: data.name: the options of '{self.data.name}' let unknown keys pass. "
+                "Derive its Options from atrcnas.spec.schema.Spec."
+            )
         return validate(options, self.data.options, self._where, key="data.options")
 
     def logger_options(self) -> dict[str, Spec]:

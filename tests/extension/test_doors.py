@@ -14,6 +14,7 @@ import pytest
 import timm.models._registry as timm_registry
 import yaml
 from PIL import Image
+from pydantic import BaseModel
 
 from atrcnas.cli import app
 from atrcnas.deploy.formats import DEPLOY_FORMATS, format_of
@@ -150,6 +151,7 @@ def test_a_search_by_gradient_draws_as_the_plugin_says_and_is_shown_in_its_logge
     assert 0 <= logged["2", "search/val/disparity/outliers"] <= 1
     trials = (folder / "run/my_notes.txt").read_text()
     assert "2 search/trial/best" in trials
+    assert not list(folder.glob("run/search/trials/*/my_notes.txt"))
     assert "4 retrain/train/semseg/loss" in trials
 
 
@@ -195,6 +197,16 @@ def test_options_that_a_plugin_declares_are_checked(section: str, options: dict[
     with pytest.raises(ConfigError) as caught:
         Experiment.load({**TOYS, **own.get(section, {"task_options": {section: options}})})
     assert message in str(caught.value)
+
+
+def test_options_of_a_data_set_that_let_unknown_keys_pass_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loose(BaseModel):
+        num_samples: int = 4
+
+    Experiment.load(TOYS)
+    monkeypatch.setattr(DATASETS["stripes"].source, "Options", Loose)
+    with pytest.raises(ConfigError, match="the options of 'stripes' let unknown keys pass"):
+        Experiment.load(TOYS)
 
 
 def test_options_of_a_task_reach_its_loss_and_metric() -> None:
