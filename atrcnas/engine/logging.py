@@ -14,7 +14,6 @@ from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_json
 from atrcnas.ground.registry import resolve
 from atrcnas.loggers.client import Client, Place
-from atrcnas.plots import plot_contexts
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.loggers import LOGGERS
@@ -50,6 +49,8 @@ class Loggers(Listener):
         scores = {f"{task}/{name}": x for task, figures in training.scores.items() for name, x in figures.items()}
         self._scalars(f"{training.stage}/val", {"selection": training.selection, **scores}, training.step)
         if self.clients and training.choice is not None:
+            from atrcnas.plots import plot_contexts  # Matplotlib, which a run without loggers does without
+
             picture = plot_contexts(self.folder.contexts, self.folder.plots / "contexts.png")
             tell(self.clients, lambda client: client.figure(f"{training.stage}/contexts", picture, training.step))
 

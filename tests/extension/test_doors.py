@@ -21,6 +21,7 @@ from atrcnas.deploy.formats import DEPLOY_FORMATS, format_of
 from atrcnas.ground.errors import AtrcnasError, ConfigError
 from atrcnas.ground.registry import Registry, load_plugins
 from atrcnas.nn.backbone import Backbone
+from atrcnas.plots import PLOTS
 from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.experiment import Experiment
@@ -48,6 +49,7 @@ DOORS: dict[str, Registry[Any]] = {
     "stair": SCHEDULES,
     "notes": LOGGERS,
     ".toy": DEPLOY_FORMATS,
+    "rates": PLOTS,
 }
 TOYS: dict[str, Any] = {
     "schema": 1,
@@ -131,7 +133,7 @@ def test_the_whole_job_runs_with_everything_a_plugin_adds(folder: Path) -> None:
     results = json.loads((folder / "run/results.json").read_text())
     assert results["scores"]["disparity"].keys() == {"outliers"}
     assert set(results["costs"]["latency_ms_deployed"]) == {"toy runtime"}
-    for made in ("contexts.png", "scores.png", "gallery.png"):
+    for made in ("contexts.png", "scores.png", "gallery.png", "rates.png"):
         assert (folder / "run/plots" / made).stat().st_size > 0, made
     predicted = np.load(folder / "predictions/photo.npz")["disparity"]
     assert predicted.shape == (32, 64)
@@ -155,7 +157,7 @@ def test_a_search_by_gradient_draws_as_the_plugin_says_and_is_shown_in_its_logge
     assert "4 retrain/train/semseg/loss" in trials
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", [name for name, registry in DOORS.items() if registry is not PLOTS])
 def test_what_no_plugin_adds_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Experiment.load(TOYS)
     registry = DOORS[name]

@@ -6,7 +6,9 @@ import io
 import zipfile
 
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from pydantic import Field
 from timm.models import build_model_with_cfg, register_model
 from timm.models.resnet import BasicBlock, ResNet
@@ -18,6 +20,7 @@ from atrcnas.deploy.formats import DEPLOY_FORMATS, DeployFormat
 from atrcnas.deploy.loading import ExportedNet
 from atrcnas.deploy.metadata import Metadata
 from atrcnas.nn.contexts.base import Context
+from atrcnas.plots import PLOTS, Plot
 from atrcnas.sampling.estimators import Estimator
 from atrcnas.spec.datasets import DATASETS, DataSet
 from atrcnas.spec.decoders import DECODERS, Decoder
@@ -253,6 +256,16 @@ class Notes:
 
 
 LOGGERS.register(Logger("notes", "lines in a file", Notes, NotesOptions))
+
+
+def draw_rates(run_dir):
+    rates = pd.read_csv(run_dir / "retrain/metrics.csv").query("name == 'learning_rate'")
+    figure = Figure()
+    figure.subplots().plot(rates["step"], rates["value"])
+    return figure
+
+
+PLOTS.register(Plot("rates", draw_rates, "retrain/metrics.csv"))
 
 
 @register_model
