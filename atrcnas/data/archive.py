@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from atrcnas.data import nyud, pascal
-from atrcnas.data.listed import SPLITS, Listed, Split
+from atrcnas.data.id_lists import SPLITS, Listed, Split
 from atrcnas.data.unpack import DamagedArchive, unpack
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.files import write_json

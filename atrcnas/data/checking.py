@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atrcnas.data.layout import Entry
+from atrcnas.data.folder_files import Entry
 from atrcnas.data.reading import read_image
 from atrcnas.data.targets import TargetReader
 from atrcnas.ground.errors import DataError

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from atrcnas.data.checking import ValueReport, check_values
-from atrcnas.data.layout import find_entries
+from atrcnas.data.folder_files import find_entries
 from atrcnas.data.rasters import MAX_PIXELS
 from atrcnas.data.reading import read_image
 from atrcnas.data.resizing import resize_sample

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from atrcnas.data.listed import Labels, Layout, Listed, Split
+from atrcnas.data.id_lists import Labels, Layout, Listed, Split
 from atrcnas.data.reading import read_classes, read_scalar, read_vector
 
 NUM_SAMPLES = {"train": 795, "val": 654}

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from atrcnas.data.listed import Labels, Layout, Listed, Split
+from atrcnas.data.id_lists import Labels, Layout, Listed, Split
 from atrcnas.data.pascal_context import boundaries, has_normals, read_label_map
 from atrcnas.data.pascal_parts import GROUPS, read_parts
 from atrcnas.data.rasters import read_array

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from analysis.dataset_files import write_nyud
 from atrcnas.data import archive as archives
 from atrcnas.data.nyud import Nyud
 from atrcnas.data.rooms import Rooms
-from atrcnas.data.writing import write_nyud
 from tests.e2e.test_command_line import atrcnas, refused
 
 COUNTS = {"train": 3, "val": 2}

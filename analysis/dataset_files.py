@@ -16,8 +16,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from atrcnas.data import nyud, pascal
-from atrcnas.data.layout import IMAGE_FOLDER
-from atrcnas.data.listed import Layout, is_id
+from atrcnas.data.folder_files import IMAGE_FOLDER
+from atrcnas.data.id_lists import Layout, is_id
 from atrcnas.data.pascal_context import NORMALS_CLASSES, UNKNOWN
 from atrcnas.data.pascal_parts import GROUPS, PERSON
 from atrcnas.data.sample import Sample, Samples
