@@ -84,7 +84,7 @@ def prepare(
     except DamagedArchive:
         journal.unlink(missing_ok=True)
         raise
-    splits = {split: _open(name, root, split) for split in SPLITS}
+    splits: dict[str, Listed] = {split: _open(name, root, split) for split in SPLITS}
     sizes = _try_splits(name, archive, splits, _EXPECTED[name] if expected is None else expected)
     train, num_samples = splits["train"], {split: len(samples) for split, samples in splits.items()}
     return PrepareReport(
@@ -110,10 +110,10 @@ def _open(name: str, root: Path, split: Split) -> Listed:
 
 
 def _try_splits(
-    name: str, archive: Path, splits: Mapping[Split, Listed], expected: Mapping[str, int]
+    name: str, archive: Path, splits: Mapping[str, Listed], expected: Mapping[str, int]
 ) -> tuple[tuple[int, int], ...]:
     """Count the samples and read the first and the last of each split; return the sizes of their images, each once."""
-    counts = {str(split): len(samples) for split, samples in splits.items()}
+    counts = {split: len(samples) for split, samples in splits.items()}
     if counts != dict(expected):
         raise DataError(
             f"{archive}: expected {_told(expected)} samples, got {_told(counts)}. Take the published archive of '{name}'."

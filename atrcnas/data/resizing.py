@@ -39,7 +39,8 @@ def floor_indices(source: int, target: int) -> npt.NDArray[np.int64]:
 
     Source: cv2.resize with INTER_NEAREST, in its own double arithmetic.
     """
-    return np.minimum(np.floor(np.arange(target) * (1.0 / (target / source))).astype(np.int64), source - 1)
+    numbers = np.floor(np.arange(target) * (1.0 / (target / source))).astype(np.int64)
+    return numbers.clip(max=source - 1)
 
 
 def take_pixels(
