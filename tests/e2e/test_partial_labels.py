@@ -12,8 +12,8 @@ from analysis.dataset_files import write_folder
 from atrcnas import ContextConfig, Experiment, retrain
 from atrcnas.data.loading import open_source
 from atrcnas.data.rooms import Rooms
-from atrcnas.engine.finished import read_results
 from atrcnas.engine.label_states import label_states
+from atrcnas.runs.results import read_results
 
 STEPS = 8
 
@@ -36,7 +36,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
     return Experiment.load(
         {
             "tasks": list(tasks),
-            "data": {"name": "folder", "options": options, "augment": None, "labelled_batches": False},
+            "data": {"name": "folder", "options": options, "augment": None, "labelled_batches": False, "selection": 0},
             "backbone": {"name": "mobilenetv3_small_050"},
             "model": {"width": 16},
             "retrain": recipe,
