@@ -20,14 +20,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.dataset_files import write_nyud, write_pascal
 from analysis.pages import PRESETS, write
 from analysis.presets_parity import PROOFS, Trial, parity, prove
 from atrcnas import ContextConfig, Experiment, retrain, search
-from atrcnas.data.listed import Listed
+from atrcnas.data.id_lists import Listed
 from atrcnas.data.nyud import Nyud
 from atrcnas.data.pascal import Pascal
 from atrcnas.data.rooms import Rooms, RoomsOptions
-from atrcnas.data.writing import write_nyud, write_pascal
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.ground.files import write_json
 from atrcnas.pipeline import deploy_run

@@ -240,7 +240,7 @@ def compare(
 @data_app.command()
 def prepare(
     name: Annotated[Published, typer.Argument(help="The data set.")],
-    archive: Annotated[Path, typer.Option(help="NYUD_MT or PASCAL_MT as .tgz, .tar or .zip.")],
+    archive: Annotated[Path, typer.Option(help="NYUD_MT, NYUDv2, PASCAL_MT or PASCALContext as .tgz, .tar or .zip.")],
     root: Annotated[Path, typer.Option(help="Folder to unpack into.")],
 ) -> None:
     """Unpack the archive of a published data set safely, and try its first and last samples."""

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from atrcnas.data.archive import Name, prepare
-from atrcnas.data.checking import ValueReport
 from atrcnas.data.sample import Source
 from atrcnas.data.survey import survey
+from atrcnas.data.tally import SplitReport
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.datasets import DATASETS
@@ -75,6 +75,11 @@ def prepare_lines(name: Name, archive: Path, root: Path) -> Iterator[str]:
         done = prepare(name, archive, root, lambda _, share: shown.update(int(100 * share), 100))
     yield f"{name}: {done.num_files} files, {done.num_bytes / _MIB:.1f} MiB ({done.num_kept} were there already)"
     yield "samples: " + ", ".join(f"{count} {split}" for split, count in done.num_samples.items())
+    yield f"layout: {done.stored}"
+    yield f"images: {', '.join(f'{height} x {width}' for height, width in done.image_sizes)}"
+    if done.published_size is not None and set(done.image_sizes) != {done.published_size}:
+        height, width = done.published_size
+        yield f"warning: published figures are for images of {height} x {width} and not comparable with those of other copies"
     yield f"data: {{name: {name}, options: {{root: {done.root}}}}}"
 
 
@@ -102,6 +107,7 @@ def check_lines(experiment: Experiment) -> Iterator[str]:
             continue
         problems += [f"{split}: {problem}" for problem in found.problems]
         yield f"{split}: {found.num_samples} samples, {len(found.problems)} problems"
+        yield f"  images: {_sizes(found)}" + (f", layout: {found.stored}" if found.stored else "")
         for task in tasks:
             yield from (f"  {line}" for line in _task_lines(task, found, names.get(task.name)))
     if problems:
@@ -120,11 +126,13 @@ def _class_names(experiment: Experiment) -> dict[str, Sequence[str]]:
     return dict(getattr(source, "class_names", {}))
 
 
-def _task_lines(task: Task, found: ValueReport, names: Sequence[str] | None) -> Iterator[str]:
+def _task_lines(task: Task, found: SplitReport, names: Sequence[str] | None) -> Iterator[str]:
     if task.name not in found.missing_shares:
         yield f"{task.name}: nothing could be read"
         return
     line = f"{task.name}: missing {found.missing_shares[task.name]:.2%}"
+    if found.labelled_shares[task.name] < 1:
+        line += f", labelled images {found.labelled_shares[task.name]:.2%}"
     if task.name in found.ranges:
         low, high = found.ranges[task.name]
         line += f", {low:.4g} to {high:.4g} {task.unit}".rstrip()
@@ -137,6 +145,14 @@ def _task_lines(task: Task, found: ValueReport, names: Sequence[str] | None) -> 
     absent = [name for name, share in zip(called, shares, strict=True) if share == 0]
     if absent:
         yield f"warning: {task.name}: never occurs here: {', '.join(absent)}"
+
+
+def _sizes(found: SplitReport) -> str:
+    if not found.image_sizes:
+        return "none could be read"
+    height, width = max(found.image_sizes, key=lambda size: found.image_sizes[size])
+    others = len(found.image_sizes) - 1
+    return f"{height} x {width}" + (f" most often, {others} other sizes" if others else "")
 
 
 def _shares(shares: Sequence[float], called: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from atrcnas.data import nyud, pascal
-from atrcnas.data.listed import SPLITS, Listed, Split
+from atrcnas.data.id_lists import SPLITS, Listed, Split
 from atrcnas.data.unpack import DamagedArchive, unpack
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.files import write_json
@@ -28,6 +28,9 @@ class PrepareReport:
         num_kept: of these, there already from an earlier attempt.
         num_bytes: size of all files together.
         num_samples: split -> samples.
+        stored: the layout that was found, see :attr:`Listed.stored`.
+        image_sizes: (height, width) of the images that were tried, each once.
+        published_size: of the images that published figures are for; None: of several sizes.
     """
 
     name: str
@@ -36,6 +39,9 @@ class PrepareReport:
     num_kept: int
     num_bytes: int
     num_samples: dict[str, int]
+    stored: str
+    image_sizes: tuple[tuple[int, int], ...]
+    published_size: tuple[int, int] | None
 
 
 def prepare(
@@ -54,7 +60,7 @@ def prepare(
 
     Args:
         name: of the data set.
-        archive: NYUD_MT or PASCAL_MT as .tgz, .tar or .zip.
+        archive: NYUD_MT, NYUDv2, PASCAL_MT or PASCALContext as .tgz, .tar or .zip.
         root: folder to unpack into, created if missing.
         on_member: called after each file with its name and the share in [0, 1] of the archive that is done; what it
             raises ends the call.
@@ -78,8 +84,20 @@ def prepare(
     except DamagedArchive:
         journal.unlink(missing_ok=True)
         raise
-    num_samples = _try_splits(name, archive, root, _EXPECTED[name] if expected is None else expected)
-    return PrepareReport(name, root, done.num_files, done.num_kept, done.num_bytes, num_samples)
+    splits: dict[str, Listed] = {split: _open(name, root, split) for split in SPLITS}
+    sizes = _try_splits(name, archive, splits, _EXPECTED[name] if expected is None else expected)
+    train, num_samples = splits["train"], {split: len(samples) for split, samples in splits.items()}
+    return PrepareReport(
+        name=name,
+        root=root,
+        num_files=done.num_files,
+        num_kept=done.num_kept,
+        num_bytes=done.num_bytes,
+        num_samples=num_samples,
+        stored=train.stored,
+        image_sizes=sizes,
+        published_size=train.layout.image_size,
+    )
 
 
 _EXPECTED: Mapping[str, Mapping[str, int]] = {"nyud": nyud.NUM_SAMPLES, "pascal": pascal.NUM_SAMPLES}
@@ -91,17 +109,17 @@ def _open(name: str, root: Path, split: Split) -> Listed:
     return pascal.Pascal(pascal.PascalOptions(root=root), split, pascal.Pascal.layout.tasks)
 
 
-def _try_splits(name: str, archive: Path, root: Path, expected: Mapping[str, int]) -> dict[str, int]:
-    splits: dict[str, Listed] = {split: _open(name, root, split) for split in SPLITS}
+def _try_splits(
+    name: str, archive: Path, splits: Mapping[str, Listed], expected: Mapping[str, int]
+) -> tuple[tuple[int, int], ...]:
+    """Count the samples and read the first and the last of each split; return the sizes of their images, each once."""
     counts = {split: len(samples) for split, samples in splits.items()}
     if counts != dict(expected):
         raise DataError(
             f"{archive}: expected {_told(expected)} samples, got {_told(counts)}. Take the published archive of '{name}'."
         )
-    for samples in splits.values():
-        for index in (0, len(samples) - 1):
-            samples[index]
-    return counts
+    tried = [samples[index].image.shape for samples in splits.values() for index in (0, len(samples) - 1)]
+    return tuple(dict.fromkeys((height, width) for height, width, _ in tried))
 
 
 def _told(counts: Mapping[str, int]) -> str:

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from atrcnas.data.checking import ValueReport, check_values
-from atrcnas.data.layout import find_entries
+from atrcnas.data.folder_files import find_entries
 from atrcnas.data.rasters import MAX_PIXELS
 from atrcnas.data.reading import read_image
 from atrcnas.data.resizing import resize_sample
 from atrcnas.data.sample import Sample
 from atrcnas.data.targets import TargetReader, ValueRule
 from atrcnas.ground.errors import ConfigError, DataError
+from atrcnas.spec.schema import Bool, Int, Spec
 from atrcnas.spec.tasks import TASKS
 
-Side = Annotated[int, Field(ge=1, le=16384)]
-ClassCount = Annotated[int, Field(ge=2, le=65535)]
+Side = Annotated[Int, Field(ge=1, le=16384)]
+ClassCount = Annotated[Int, Field(ge=2, le=65535)]
 SplitFolder = Annotated[str, Field(min_length=1, max_length=255)]
 
 
-class FolderOptions(BaseModel):
+class FolderOptions(Spec):
     """Where a folder data set is and how its files are to be understood."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     root: Path = Field(description="folder that holds one folder per split")
     image_size: tuple[Side, Side] | None = Field(
@@ -39,11 +37,14 @@ class FolderOptions(BaseModel):
         default={}, description="names of each class task in class order; imply the count"
     )
     values: dict[str, ValueRule] = Field(default={}, description="how the files of each task store values")
+    partial: Bool | tuple[str, ...] = Field(
+        default=False, description="true, or a list of the tasks, where images may lack their ground-truth file"
+    )
     train_split: SplitFolder = Field(default="train", description="folder of the training split")
     val_split: SplitFolder = Field(default="val", description="folder of the validation split")
     test_split: SplitFolder | None = Field(default=None, description="folder of the test split, if there is one")
     # Pillow itself warns above this bound and refuses twice as many.
-    max_pixels: int = Field(default=MAX_PIXELS, ge=1, le=89_478_485, description="files with more pixels are refused")
+    max_pixels: Int = Field(default=MAX_PIXELS, ge=1, le=89_478_485, description="files with more pixels are refused")
 
     @model_validator(mode="after")
     def _names_fit_counts(self) -> FolderOptions:
@@ -92,7 +93,8 @@ class Folder:
             raise DataError(
                 f"{options.root}: expected a {split} split, got none declared. Set data.options.{split}_split."
             )
-        self._entries = find_entries(options.root, folder, list(tasks), options.max_pixels)
+        partial = tasks if options.partial is True else options.partial or ()
+        self._entries = find_entries(options.root, folder, list(tasks), options.max_pixels, partial)
         self.class_names = {name: tuple(options.class_names[name]) for name in tasks if name in options.class_names}
 
     def __len__(self) -> int:
@@ -108,7 +110,10 @@ class Folder:
         image = read_image(entry.image, self._options.max_pixels)
         targets, valid = {}, {}
         for name, reader in self._readers.items():
-            path = entry.targets[name]
+            path = entry.targets.get(name)
+            if path is None:
+                targets[name], valid[name] = reader.nothing((image.shape[0], image.shape[1]))
+                continue
             targets[name], valid[name] = reader.read(path)
             if valid[name].shape != image.shape[:2]:
                 raise DataError(
@@ -117,6 +122,10 @@ class Folder:
                 )
         sample = Sample(entry.name, image, targets, valid)
         return sample if self._options.image_size is None else resize_sample(sample, self._options.image_size)
+
+    def labelled(self, task: str) -> list[int]:
+        """The samples that have a ground-truth file of ``task``."""
+        return [index for index, entry in enumerate(self._entries) if task in entry.targets]
 
     @classmethod
     def num_classes(cls, options: FolderOptions) -> dict[str, int]:
@@ -139,8 +148,7 @@ class Folder:
         for name in options.values:
             if name not in TASKS:
                 raise ConfigError(f"data.options.values.{name}: {TASKS.miss(name)}")
+        for name in options.partial if isinstance(options.partial, tuple) else ():
+            if name not in TASKS:
+                raise ConfigError(f"data.options.partial: {TASKS.miss(name)}")
         return counts
-
-    def check_values(self, on_sample: Callable[[int], None] | None = None) -> ValueReport:
-        """Read every file of the split; ``on_sample`` is told how many samples are done."""
-        return check_values(self._entries, self._readers, self._options.max_pixels, on_sample)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from atrcnas.data.caching import Cached
-from atrcnas.data.sample import Sample, Source
-from atrcnas.data.transforms import Augmented, augment
+from atrcnas.data.sample import Sample, Source, labelled_indices
+from atrcnas.data.transforms import Augmented, augment, place_centred
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.data import AugmentSpec
@@ -37,6 +37,7 @@ class Batch:
         valid: task -> [B, H, W] bool.
         names: B sample names.
         sizes: B pairs (height, width) before padding.
+        corners: B pairs (top, left) of the image on its padded canvas; empty if all are (0, 0).
     """
 
     image: Tensor
@@ -45,20 +46,26 @@ class Batch:
     valid: dict[str, Tensor]
     names: list[str]
     sizes: list[tuple[int, int]]
+    corners: list[tuple[int, int]] = field(default_factory=list)
+
+    def window(self, index: int) -> tuple[slice, slice]:
+        """Rows and columns of one image without its padding."""
+        (top, left), (height, width) = self.corners[index] if self.corners else (0, 0), self.sizes[index]
+        return slice(top, top + height), slice(left, left + width)
 
     def to(self, device: torch.device) -> Batch:
         """Move to ``device`` without waiting."""
         moved = {name: x.to(device, non_blocking=True) for name, x in self.targets.items()}
         valid = {name: x.to(device, non_blocking=True) for name, x in self.valid.items()}
         mask = None if self.image_valid is None else self.image_valid.to(device, non_blocking=True)
-        return Batch(self.image.to(device, non_blocking=True), mask, moved, valid, self.names, self.sizes)
+        return Batch(self.image.to(device, non_blocking=True), mask, moved, valid, self.names, self.sizes, self.corners)
 
     def pin_memory(self) -> Batch:
         """Copy into page-locked memory."""
         mask = None if self.image_valid is None else self.image_valid.pin_memory()
         targets = {name: x.pin_memory() for name, x in self.targets.items()}
         valid = {name: x.pin_memory() for name, x in self.valid.items()}
-        return Batch(self.image.pin_memory(), mask, targets, valid, self.names, self.sizes)
+        return Batch(self.image.pin_memory(), mask, targets, valid, self.names, self.sizes, self.corners)
 
 
 def open_source(experiment: Experiment, split: str) -> Source:
@@ -76,18 +83,24 @@ def open_source(experiment: Experiment, split: str) -> Source:
 
 
 class _Prepared(Dataset[Any]):
-    """Augmented samples, addressed by (index, seed of the augmentation)."""
+    """Augmented samples, addressed by (index, seed of the augmentation); without augmentation at least ``pad_to`` large."""
 
     def __init__(
-        self, source: Source, tasks: Mapping[str, Task], options: AugmentSpec | None, skip_corrupt: bool = False
+        self,
+        source: Source,
+        tasks: Mapping[str, Task],
+        options: AugmentSpec | None,
+        skip_corrupt: bool = False,
+        pad_to: tuple[int, int] | None = None,
     ) -> None:
         self.source, self.tasks, self.options, self.skip_corrupt = source, tasks, options, skip_corrupt
+        self.pad_to = pad_to or (1, 1)
 
     def __getitem__(self, key: tuple[int, tuple[int, ...]]) -> Augmented:
         index, seed = key
         sample = self._readable(index) if self.skip_corrupt else self.source[index]
         if self.options is None:
-            return Augmented(sample, np.ones(sample.image.shape[:2], dtype=bool))
+            return place_centred(sample, self.pad_to)
         return augment(sample, self.options, self.tasks, np.random.default_rng(seed))
 
     def _readable(self, index: int) -> Sample:
@@ -109,6 +122,8 @@ class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
     """The batches of steps ``first .. steps - 1``, a pure function of (seed, step).
 
     Samples are shuffled anew in each pass over ``indices``; a batch may span two passes, so that all have one size.
+    Where some images are not labelled for every task, single images give way so that each task has a labelled one in
+    each batch, as far as there is room.
 
     Args:
         indices: samples to draw from.
@@ -118,6 +133,8 @@ class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
         seed: of order and augmentation.
         rank: of this process.
         world: number of processes.
+        drop_last: leave out what does not fill a batch at the end of a pass; without effect on less than a batch.
+        labelled: one entry per partly labelled task, the indices that are labelled.
     """
 
     def __init__(
@@ -130,8 +147,13 @@ class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
         first: int = 0,
         rank: int = 0,
         world: int = 1,
+        drop_last: bool = False,
+        labelled: Sequence[Collection[int]] = (),
     ) -> None:
         self.indices = np.asarray(indices)
+        rest = len(indices) % batch_size if drop_last and len(indices) > batch_size else 0
+        self.pass_length = len(indices) - rest
+        self.labelled = [found for task in labelled if (found := set(task).intersection(self.indices.tolist()))]
         self.batch_size, self.steps, self.first = batch_size, steps, first
         self.seed, self.rank, self.world = seed, rank, world
 
@@ -140,26 +162,45 @@ class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
 
     def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
         for step in range(self.first, self.steps):
-            slots = range(step * self.batch_size + self.rank, (step + 1) * self.batch_size, self.world)
-            yield [(self._sample(slot), (self.seed, slot)) for slot in slots]
+            slots = range(step * self.batch_size, (step + 1) * self.batch_size)
+            chosen = [self._sample(slot) for slot in slots]
+            self._cover(chosen, step)
+            yield [(chosen[k], (self.seed, slots[k])) for k in range(self.rank, self.batch_size, self.world)]
 
     def _sample(self, slot: int) -> int:
-        turn, position = divmod(slot, len(self.indices))
+        turn, position = divmod(slot, self.pass_length)
         if getattr(self, "_turn", None) != turn:
             self._turn, self._order = turn, np.random.default_rng((self.seed, turn)).permutation(self.indices)
         return int(self._order[position])
+
+    def _cover(self, chosen: list[int], step: int) -> None:
+        """Give each task without a labelled image in the batch the place of one that the other tasks can spare."""
+        for task, pool in enumerate(self.labelled):
+            if not pool.isdisjoint(chosen):
+                continue
+            rng = np.random.default_rng((self.seed, step, task))
+            for place in rng.permutation(len(chosen)):
+                others = chosen[:place] + chosen[place + 1 :]
+                if all(other.isdisjoint(chosen) or not other.isdisjoint(others) for other in self.labelled):
+                    chosen[place] = int(rng.choice(sorted(pool)))
+                    break
 
 
 def training_loader(
     experiment: Experiment, source: Source, indices: Sequence[int], batch_size: int, steps: int, **order: int
 ) -> DataLoader[Batch]:
     """Loader of augmented training batches; ``order`` as in :class:`StepBatches`."""
-    tasks = experiment.resolved_tasks()
-    batches = StepBatches(indices, batch_size, steps, seed=experiment.seed, **order)
-    share = experiment.data.cache_mib * 2**20 // max(experiment.data.workers, 1)
+    tasks, data = experiment.resolved_tasks(), experiment.data
+    partly = {name: labelled_indices(source, name) for name in tasks} if data.labelled_batches else {}
+    labelled = [found for found in partly.values() if len(found) < len(source)]
+    batches = StepBatches(
+        indices, batch_size, steps, seed=experiment.seed, drop_last=data.drop_last, labelled=labelled, **order
+    )
+    share = data.cache_mib * 2**20 // max(data.workers, 1)
     kept = Cached(source, share) if share else source
-    skip = experiment.data.on_corrupt == "skip"
-    return _loader(experiment, _Prepared(kept, tasks, experiment.data.augment, skip), tasks, batch_sampler=batches)
+    return _loader(
+        experiment, _Prepared(kept, tasks, data.augment, data.on_corrupt == "skip"), tasks, batch_sampler=batches
+    )
 
 
 def validation_loader(
@@ -185,7 +226,8 @@ def validation_loader(
     batches = [
         [(index, (0,)) for index in indices[first : first + batch_size]] for first in range(0, len(indices), batch_size)
     ]
-    return _loader(experiment, _Prepared(source, tasks, None), tasks, batch_sampler=batches)
+    prepared = _Prepared(source, tasks, None, pad_to=experiment.data.pad_to)
+    return _loader(experiment, prepared, tasks, batch_sampler=batches)
 
 
 def _loader(
@@ -218,8 +260,8 @@ class _Collate:
 
 def collate(items: Sequence[Augmented], tasks: Mapping[str, Task]) -> Batch:
     """Stack samples, padding the smaller ones on the right and at the bottom."""
-    sizes = [(int(item.image_valid.shape[0]), int(item.image_valid.shape[1])) for item in items]
-    size = (max(height for height, _ in sizes), max(width for _, width in sizes))
+    canvases = [item.image_valid.shape for item in items]
+    size = (max(height for height, _ in canvases), max(width for _, width in canvases))
     mask = np.stack([_pad(item.image_valid, size) for item in items])
     image = np.stack([_pad(item.sample.image, size) for item in items])
     targets, valid = {}, {}
@@ -236,7 +278,8 @@ def collate(items: Sequence[Augmented], tasks: Mapping[str, Task]) -> Batch:
         targets=targets,
         valid=valid,
         names=[item.sample.name for item in items],
-        sizes=sizes,
+        sizes=[item.size for item in items],
+        corners=[item.corner for item in items],
     )
 
 

@@ -1,4 +1,7 @@
-"""NYUD-v2 in the layout of the multi-task benchmark (NYUD_MT): 795 training and 654 validation images of rooms."""
+"""NYUD-v2 in both layouts of the multi-task benchmark: 795 training and 654 validation images of rooms.
+
+NYUD_MT has JPEG images and .npy edges and normals; NYUDv2, its older form, has PNG for all but depth.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from atrcnas.data.listed import Labels, Layout, Listed, Split
+from atrcnas.data.id_lists import Labels, Layout, Listed, ListedOptions
 from atrcnas.data.reading import read_classes, read_scalar, read_vector
 
 NUM_SAMPLES = {"train": 795, "val": 654}
@@ -22,12 +25,10 @@ CLASSES = tuple(_CLASSES.split())
 _WAY_OUT = "Replace the file by that of the published archive."
 
 
-class NyudOptions(BaseModel):
+class NyudOptions(ListedOptions):
     """Where NYUD-v2 is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    root: Path = Field(description="folder NYUD_MT (with gt_sets, images, ...), or the folder it was unpacked into")
+    root: Path = Field(description="folder NYUD_MT or NYUDv2 (with gt_sets, images, ...), or what it was unpacked into")
 
 
 class Nyud(Listed):
@@ -35,7 +36,7 @@ class Nyud(Listed):
 
     Every sentinel of the files becomes a valid mask: semseg stores 0 for background, which has no ground truth, and
     1..40 for the classes 0..39; depth is in metres with 0 where the sensor saw nothing; normals are float vectors, zero
-    where unknown, brought to unit length; edge is 0 or 1.
+    where unknown, or colours p of the vector 2p/255 - 1; edge is 0 or 1 in .npy, 0 or 255 in PNG.
 
     Attributes:
         class_names: task -> names in class order.
@@ -47,18 +48,15 @@ class Nyud(Listed):
         name="nyud",
         folders=("NYUD_MT", "NYUDv2"),
         lists="gt_sets",
-        image="images/{id}.jpg",
+        image=("images/{id}.jpg", "images/{id}.png"),
         files={
             "semseg": (("segmentation/{id}.png",),),
             "depth": (("depth/{id}.npy",),),
-            "normals": (("normals/{id}.npy",),),
-            "edge": (("edge/{id}.npy",),),
+            "normals": (("normals/{id}.npy", "normals/{id}.png"),),
+            "edge": (("edge/{id}.npy", "edge/{id}.png"),),
         },
+        image_size=(425, 560),
     )
-
-    def __init__(self, options: NyudOptions, split: Split, tasks: Sequence[str]) -> None:
-        """Read the split's list and check that its files are there; see :class:`Listed`."""
-        super().__init__(options.root, split, tasks)
 
     @classmethod
     def num_classes(cls, options: NyudOptions) -> dict[str, int]:
@@ -70,7 +68,9 @@ class Nyud(Listed):
         if task == "depth":
             return read_scalar(path, positive=True)
         if task == "normals":
-            return read_vector(path)
+            return read_vector(path, unit=self._unit_normals)
+        if task == "edge" and path.suffix == ".png":
+            return read_classes(path, num_classes=2, missing=-1, scale=1 / 255, way_out=_WAY_OUT)
         if task == "edge":
             return read_classes(path, num_classes=2, way_out=_WAY_OUT)
         return read_classes(path, num_classes=len(CLASSES), missing=0, shift=-1, way_out=_WAY_OUT)

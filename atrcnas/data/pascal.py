@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from atrcnas.data.listed import Labels, Layout, Listed, Split
+from atrcnas.data.id_lists import Labels, Layout, Listed, ListedOptions, Split
 from atrcnas.data.pascal_context import boundaries, has_normals, read_label_map
 from atrcnas.data.pascal_parts import GROUPS, read_parts
 from atrcnas.data.rasters import read_array
@@ -27,10 +27,8 @@ _WAY_OUT = "Replace the file by that of the published archive."
 _LABEL_MAP = "pascal-context/trainval/{id}.mat"
 
 
-class PascalOptions(BaseModel):
+class PascalOptions(ListedOptions):
     """Where PASCAL-Context is, and how finely people are divided."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     root: Path = Field(description="folder PASCAL_MT (with ImageSets, ...), or the folder it was unpacked into")
     part_grouping: Literal["six", "none"] = Field(
@@ -55,7 +53,7 @@ class Pascal(Listed):
         name="pascal",
         folders=("PASCAL_MT", "PASCALContext"),
         lists="ImageSets/Context",
-        image="JPEGImages/{id}.jpg",
+        image=("JPEGImages/{id}.jpg",),
         files={
             "semseg": (("semseg/VOC12/{id}.png", "semseg/pascal-context/{id}.png"),),
             "human_parts": (("human_parts/{id}.mat",),),
@@ -67,7 +65,7 @@ class Pascal(Listed):
 
     def __init__(self, options: PascalOptions, split: Split, tasks: Sequence[str]) -> None:
         """Read the split's list and check that its files are there; see :class:`Listed`."""
-        super().__init__(options.root, split, tasks)
+        super().__init__(options, split, tasks)
         self._grouping = options.part_grouping
         self.class_names: Mapping[str, Sequence[str]] = {
             "semseg": CLASSES,
@@ -89,7 +87,7 @@ class Pascal(Listed):
             edges = boundaries(read_label_map(path))
             return edges.astype(np.int64), np.ones(edges.shape, np.bool_)
         if task == "normals":
-            return _read_normals(path, self._path(task, name, part=1))
+            return _read_normals(path, self._path(task, name, part=1), self._unit_normals)
         return read_classes(path, num_classes=len(CLASSES), way_out=_WAY_OUT)
 
 
@@ -100,8 +98,8 @@ def _read_saliency(path: Path) -> Labels:
     return (raw > 127).astype(np.int64), np.ones(raw.shape, np.bool_)
 
 
-def _read_normals(path: Path, label_map: Path) -> Labels:
-    normals, valid = decode_vector(read_array(path), path)
+def _read_normals(path: Path, label_map: Path, unit: bool) -> Labels:
+    normals, valid = decode_vector(read_array(path), path, unit=unit)
     counted = has_normals(read_label_map(label_map))
     if counted.shape != valid.shape:
         raise DataError(

@@ -1,4 +1,7 @@
-"""Random changes of colour that leave the geometry alone, in the manner of the SSD detector's augmentation."""
+"""Random changes of colour that leave the geometry alone, in the manner of the SSD detector's augmentation.
+
+Not torchvision's functions: its saturation mixes with grey, where the published augmentation scales the S of HSV.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy.typing as npt
 MAX_BRIGHTNESS = 32.0
 CONTRAST = (0.5, 1.5)
 SATURATION = (0.5, 1.5)
-MAX_HUE_DEG = 18.0
+MAX_HUE_DEG = 36.0
 
 Planes = npt.NDArray[np.float32]
 
@@ -17,7 +20,7 @@ def distort_colours(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> n
     """Change brightness, contrast, saturation and hue, each with probability one half.
 
     Brightness adds up to +-32; contrast multiplies by 0.5 .. 1.5, before or after the colour changes with equal
-    probability; saturation multiplies by 0.5 .. 1.5; hue turns by up to +-18 degrees.
+    probability; saturation multiplies by 0.5 .. 1.5; hue turns by up to +-36 degrees. Each change ends within 0 .. 255.
 
     Args:
         image: [H, W, 3] uint8 RGB.
@@ -25,6 +28,9 @@ def distort_colours(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> n
 
     Returns:
         [H, W, 3] uint8 RGB.
+
+    Source: the published training code, whose hue is +-18 in OpenCV's units of 2 degrees. Differs: rounded once at the
+    end, not truncated after every change; the hue turns by any angle, not by steps of 2 degrees.
     """
     brightness = rng.uniform(-MAX_BRIGHTNESS, MAX_BRIGHTNESS) if rng.random() < 0.5 else 0.0
     contrast = rng.uniform(*CONTRAST) if rng.random() < 0.5 else 1.0
@@ -34,9 +40,10 @@ def distort_colours(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> n
 
     planes = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
     planes += brightness
+    np.clip(planes, 0.0, 255.0, out=planes)
     if contrast_first:
         planes *= contrast
-    np.clip(planes, 0.0, 255.0, out=planes)
+        np.clip(planes, 0.0, 255.0, out=planes)
     if saturation != 1.0 or hue_deg != 0.0:
         planes = shift_hsv(planes, saturation, hue_deg)
     if not contrast_first:

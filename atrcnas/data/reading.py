@@ -60,10 +60,10 @@ def read_scalar(
 
 
 def read_vector(
-    path: Path, *, missing: float = 0.0, max_pixels: int = MAX_PIXELS
+    path: Path, *, missing: float = 0.0, unit: bool = True, max_pixels: int = MAX_PIXELS
 ) -> tuple[npt.NDArray[np.float32], Mask]:
     """Read a map of unit vectors; :func:`read_array` followed by :func:`decode_vector`, whose arguments these are."""
-    return decode_vector(read_array(path, max_pixels), path, missing=missing)
+    return decode_vector(read_array(path, max_pixels), path, missing=missing, unit=unit)
 
 
 def decode_classes(
@@ -153,7 +153,9 @@ def decode_scalar(
     return values, valid
 
 
-def decode_vector(raw: npt.NDArray[Any], where: Path, *, missing: float = 0.0) -> tuple[npt.NDArray[np.float32], Mask]:
+def decode_vector(
+    raw: npt.NDArray[Any], where: Path, *, missing: float = 0.0, unit: bool = True
+) -> tuple[npt.NDArray[np.float32], Mask]:
     """Turn stored numbers into unit vectors.
 
     Args:
@@ -161,9 +163,10 @@ def decode_vector(raw: npt.NDArray[Any], where: Path, *, missing: float = 0.0) -
         where: file, for messages.
         missing: a pixel whose three stored numbers all equal this has no ground truth; neither have the zero vector
             and non-finite vectors.
+        unit: bring the vectors to unit length; otherwise they keep their own, which 8-bit rounding changes by up to 1 %.
 
     Returns:
-        [H, W, 3] float32 of unit length, 0 where missing; [H, W] bool, True where ground truth exists.
+        [H, W, 3] float32 of unit length (or their own), 0 where missing; [H, W] bool, True where ground truth exists.
 
     Raises:
         DataError: not [H, W, 3], or neither uint8 nor float.
@@ -185,7 +188,8 @@ def decode_vector(raw: npt.NDArray[Any], where: Path, *, missing: float = 0.0) -
         length = np.sqrt(np.einsum("hwc,hwc->hw", values, values))
     valid &= np.isfinite(length) & (length > (_MIN_LENGTH_8BIT if coded else _MIN_LENGTH))
     values[~valid] = 0.0
-    values /= np.where(valid, length, 1.0)[..., None]
+    if unit:
+        values /= np.where(valid, length, 1.0)[..., None]
     return values, valid
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,3 +38,12 @@ class Source(Samples, Protocol):
     """One split of a data set."""
 
     class_names: Mapping[str, Sequence[str]]
+
+
+def labelled_indices(source: Samples, task: str) -> Sequence[int]:
+    """The samples that have ground truth for ``task``, as far as is known without reading them.
+
+    A source that is partly labelled says so by a method ``labelled(task)``; of any other, all samples count.
+    """
+    known: Callable[[str], Sequence[int]] | None = getattr(source, "labelled", None)
+    return range(len(source)) if known is None else known(task)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from atrcnas.data.checking import Tally, ValueReport, report
 from atrcnas.data.loading import open_source
 from atrcnas.data.sample import Sample, Source
+from atrcnas.data.tally import SplitReport, Tally, sum_up
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.datasets import DATASETS
@@ -22,10 +23,8 @@ Progress = Callable[[int, int], None]
 _LENGTH_TOLERANCE = 1e-2
 
 
-def survey(experiment: Experiment, split: str, on_sample: Progress | None = None) -> ValueReport:
+def survey(experiment: Experiment, split: str, on_sample: Progress | None = None) -> SplitReport:
     """Read every sample of a split with all tasks of the experiment.
-
-    A data set that can check its own files does so (``check_values``); any other is judged by the samples it gives.
 
     Args:
         experiment: whose data set.
@@ -45,9 +44,6 @@ def survey(experiment: Experiment, split: str, on_sample: Progress | None = None
         if on_sample is not None:
             on_sample(number, total)
 
-    check: Callable[[Callable[[int], None]], ValueReport] | None = getattr(source, "check_values", None)
-    if check is not None:
-        return check(done)
     tasks = experiment.resolved_tasks()
     return survey_samples(source, tasks, lambda task: open_task(experiment, split, task), done)
 
@@ -63,11 +59,11 @@ def survey_samples(
     tasks: Mapping[str, Task],
     open_one: Callable[[str], Source],
     on_sample: Callable[[int], None] = lambda _: None,
-) -> ValueReport:
+) -> SplitReport:
     """Read every sample of ``source``.
 
-    A sample that cannot be read is read again task by task, so that each of its faults is told and its sound
-    tasks still count.
+    A sample that cannot be read is read again task by task, so that every fault is reported and its sound tasks still
+    count.
 
     Args:
         source: gives samples with all of ``tasks``.
@@ -77,21 +73,24 @@ def survey_samples(
     """
     tallies = {name: Tally(task) for name, task in tasks.items()}
     problems: list[str] = []
+    sizes: Counter[tuple[int, int]] = Counter()
     alone: dict[str, Source] = {}
     for index in range(len(source)):
-        found = _read(source, index, list(tasks), tallies)
+        found = _read(source, index, list(tasks), tallies, sizes)
         if found and len(tasks) > 1:
             alone = alone or {name: open_one(name) for name in tasks}
-            each = [line for name in tasks for line in _read(alone[name], index, [name], tallies)]
+            each = [line for name in tasks for line in _read(alone[name], index, [name], tallies, Counter())]
             found = list(dict.fromkeys(each)) or found
         problems += found
         on_sample(index + 1)
     empty = [name for name, tally in tallies.items() if tally.num_pixels and not tally.num_valid]
     problems += [f"{name}: expected ground truth somewhere in the split, got none in any sample." for name in empty]
-    return report(len(source), problems, tallies)
+    return sum_up(tallies, len(source), problems, sizes, getattr(source, "stored", ""))
 
 
-def _read(source: Source, index: int, names: list[str], tallies: Mapping[str, Tally]) -> list[str]:
+def _read(
+    source: Source, index: int, names: list[str], tallies: Mapping[str, Tally], sizes: Counter[tuple[int, int]]
+) -> list[str]:
     """Faults of one sample; without any, it is counted."""
     try:
         sample = source[index]
@@ -101,6 +100,7 @@ def _read(source: Source, index: int, names: list[str], tallies: Mapping[str, Ta
         return [f"sample {index}: cannot be read ({type(error).__name__}: {error}). Correct the sample or its reader."]
     faults = [line for name in names for line in _faults(sample, tallies[name].task)]
     if not faults:
+        sizes[(sample.image.shape[0], sample.image.shape[1])] += 1
         for name in names:
             tallies[name].add(sample.targets[name], sample.valid[name])
     return faults

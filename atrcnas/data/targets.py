@@ -8,33 +8,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from atrcnas.data.rasters import MAX_PIXELS, read_array
 from atrcnas.data.reading import decode_classes, decode_scalar, decode_vector
 from atrcnas.ground.errors import ConfigError
+from atrcnas.spec.schema import Float, Int, Spec
 from atrcnas.spec.tasks import Task
 
 
-class ValueRule(BaseModel):
+class ValueRule(Spec):
     """From the numbers in a task's files to values."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    scale: float = Field(
-        default=1.0, gt=0, le=1e9, allow_inf_nan=False, description="number * scale = value; 0.001 for millimetres"
+    scale: Float = Field(default=1.0, gt=0, le=1e9, description="number * scale = value; 0.001 for millimetres")
+    offset: Float = Field(default=0.0, ge=-1e9, le=1e9, description="added after scaling; not for classes")
+    missing: Float | None = Field(
+        default=None, ge=-1e9, le=1e9, description="number that marks missing truth; None: the task's own"
     )
-    offset: float = Field(
-        default=0.0, ge=-1e9, le=1e9, allow_inf_nan=False, description="added after scaling; not for classes"
-    )
-    missing: float | None = Field(
-        default=None,
-        ge=-1e9,
-        le=1e9,
-        allow_inf_nan=False,
-        description="number that marks missing truth; None: the task's own",
-    )
-    shift: int = Field(
+    shift: Int = Field(
         default=0, ge=-65535, le=65535, description="added to class numbers after missing ones are taken out"
     )
 
@@ -78,6 +69,12 @@ class TargetReader:
             DataError: the file cannot be read, has the wrong layout, or holds a class out of range.
         """
         return self.decode(self.read_raw(path), path)
+
+    def nothing(self, shape: tuple[int, int]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+        """What :meth:`read` would give for a file in which all is missing, of ``shape`` = (height, width)."""
+        full = (*shape, 3) if self.task.target == "vector" else shape
+        dtype = np.int64 if self.task.target == "classes" else np.float32
+        return np.zeros(full, dtype), np.zeros(shape, np.bool_)
 
     def read_raw(self, path: Path) -> npt.NDArray[Any]:
         """The numbers as stored, see :func:`atrcnas.data.rasters.read_array`."""

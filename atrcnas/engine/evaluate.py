@@ -139,11 +139,12 @@ def _run_through(
 
 
 def _save_sample(path: Path, batch: Batch, decoded: Mapping[str, torch.Tensor]) -> None:
-    arrays: dict[str, Any] = {"image": batch.image[0].permute(1, 2, 0).cpu().numpy()}
+    inside = batch.window(0)
+    arrays: dict[str, Any] = {"image": batch.image[0].permute(1, 2, 0).cpu().numpy()[inside]}
     for name in decoded:
-        arrays[f"prediction.{name}"] = as_map(decoded[name])
-        arrays[f"target.{name}"] = as_map(batch.targets[name])
-        arrays[f"valid.{name}"] = batch.valid[name][0].cpu().numpy()
+        arrays[f"prediction.{name}"] = as_map(decoded[name])[inside]
+        arrays[f"target.{name}"] = as_map(batch.targets[name])[inside]
+        arrays[f"valid.{name}"] = batch.valid[name][0].cpu().numpy()[inside]
     write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
 
 

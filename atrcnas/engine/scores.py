@@ -48,11 +48,11 @@ class Scores:
     def add(self, name: str, decoded: Tensor, batch: Batch) -> None:
         """Add decoded predictions of one task, each image at its own size: a metric may depend on it."""
         metric, target, valid = self._metrics[name], batch.targets[name], batch.valid[name]
-        if len(set(batch.sizes)) == 1:
+        if all(size == target.shape[-2:] for size in batch.sizes):
             metric.update(decoded, target, valid)
             return
-        for i, (height, width) in enumerate(batch.sizes):
-            cut = (slice(i, i + 1), ..., slice(height), slice(width))
+        for i in range(len(batch.sizes)):
+            cut = (slice(i, i + 1), ..., *batch.window(i))
             metric.update(decoded[cut], target[cut], valid[cut])
 
     def compute(self) -> Figures:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 
 def linear(ends: tuple[float, float], step: int, steps: int) -> float:
-    """From ``ends[0]`` at step 0 to ``ends[1]`` at step ``steps - 1``, linearly."""
-    share = step / max(steps - 1, 1)
-    return ends[0] + (ends[1] - ends[0]) * share
+    """From ``ends[0]`` at step 0 linearly towards ``ends[1]``, which step ``steps`` (the first not taken) would have."""
+    return ends[0] + (ends[1] - ends[0]) * (step / steps)
 
 
 def poly(first: float, power: float, step: int, steps: int) -> float:

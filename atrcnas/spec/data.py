@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from atrcnas.spec.schema import Bool, Float, Int, Spec
+from atrcnas.spec.tasks import TASKS
 
 Share = Annotated[Float, Field(ge=0, le=1)]
 Factor = Annotated[Float, Field(ge=0.05, le=20.0)]
@@ -28,6 +29,26 @@ class AugmentSpec(Spec):
         le=1.0,
         description="redraw a crop in which one class has more of the labelled pixels than this",
     )
+    interpolation: Literal["antialiased", "opencv"] = Field(
+        default="antialiased",
+        description="opencv: images linear without antialiasing, labels by OpenCV's nearest rule, sizes truncated",
+    )
+    pad: Literal["end", "centred"] = Field(
+        default="end", description="where padding goes: right and bottom, or on all sides alike"
+    )
+    require_foreground: tuple[str, ...] = Field(
+        default=(), description="class tasks of which a crop that shows class 0 alone counts as not labelled"
+    )
+
+    @field_validator("require_foreground")
+    @classmethod
+    def _class_tasks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in TASKS:
+                raise ValueError(TASKS.miss(name))
+            if TASKS[name].target != "classes":
+                raise ValueError(f"task '{name}' has no classes. Remove it.")
+        return names
 
     @model_validator(mode="after")
     def _scale_ascends(self) -> AugmentSpec:
@@ -48,6 +69,20 @@ class DataSpec(Spec):
         lt=1,
         description="share of the training samples that nothing is trained on, for choosing states and configs; 0: the "
         "validation split chooses too",
+    )
+    pad_to: tuple[Side, Side] | None = Field(
+        default=None, description="height, width to which smaller validation images are padded, on all sides alike"
+    )
+    centroids: Literal["fitted", "published"] = Field(
+        default="fitted",
+        description="directions that surface normals are grouped by: of the training samples, or given",
+    )
+    drop_last: Bool = Field(
+        default=False,
+        description="leave out what does not fill a batch at the end of a pass; false: batches span passes",
+    )
+    labelled_batches: Bool = Field(
+        default=True, description="partly labelled data: every task has a labelled image in each batch, if it can"
     )
     on_corrupt: Literal["stop", "skip"] = Field(
         default="stop", description="a training sample that cannot be read: stop, or take the next one instead"

@@ -112,10 +112,10 @@ class SearchSpec(TrainSpec):
     )
     draws: Int = Field(default=2, ge=2, le=64, description="paired: configs computed on each batch")
     tau: tuple[Annotated[Float, Field(gt=0)], Annotated[Float, Field(gt=0)]] = Field(
-        default=(1.0, 0.05), description="temperature, first and last step, linear"
+        default=(1.0, 0.05), description="temperature, at the first step and at the end, linear"
     )
     entropy_weight: tuple[Float, Float] = Field(
-        default=(-0.02, 0.06), description="of the mean entropy, first and last step, linear"
+        default=(-0.02, 0.06), description="of the mean entropy, at the first step and at the end, linear"
     )
     commit_gap: Float = Field(
         default=0.3,

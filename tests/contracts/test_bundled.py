@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
+from atrcnas.cli import app
 from atrcnas.ground.files import read_yaml
 from atrcnas.spec.bundled import names, shelf_dir
 from atrcnas.spec.context_config import ContextConfig
@@ -54,3 +58,28 @@ BUNDLED = sorted(path for shelf in ("search_spaces", "experiments") for path in 
 @pytest.mark.parametrize("path", BUNDLED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_yaml_is_plain_and_without_duplicate_keys(path: Path) -> None:
     read_yaml(path)
+
+
+COMMENTED = [
+    pytest.param(command, path, id=f"{path.stem}: {command}")
+    for path in BUNDLED
+    # What follows three spaces is a remark.
+    for command in re.findall(r"^#.*?\batrcnas ((?:(?!   ).)+)", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize(("command", "path"), COMMENTED)
+def test_a_command_in_a_comment_is_complete_and_names_what_there_is(command: str, path: Path) -> None:
+    """Parsed as the command line does, which refuses unknown words and missing options; not run."""
+    group, words = typer.main.get_command(app), shlex.split(command)
+    while hasattr(group, "commands"):
+        assert words[0] in group.commands, command
+        group = group.commands[words.pop(0)]
+    given = group.make_context("atrcnas", words).params
+    if "experiment" in given:
+        assert Experiment.load(given["experiment"]).name == path.stem
+    if given.get("contexts"):
+        assert str(given["contexts"]) in names("search_spaces/presets")
+    if "archive" in given:
+        described = Experiment.load(path.stem).data
+        assert (given["name"], given["root"]) == (described.name, Path(described.options["root"]))

@@ -38,6 +38,7 @@ def test_a_wheel_holds_every_yaml_file_and_the_mark_of_a_typed_package(monkeypat
     shelves = [path for shelf in ("experiments", "search_spaces") for path in (ROOT / shelf).rglob("*.yaml")]
     assert packed == {
         ("atrcnas", "py.typed"),
+        ("atrcnas.data", "normals_centroids.yaml"),
         *((".".join(("atrcnas", *path.relative_to(ROOT).parent.parts)), path.name) for path in shelves),
     }
 

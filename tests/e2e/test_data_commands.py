@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from analysis.dataset_files import write_folder, write_nyud
 from atrcnas.data import archive as archives
 from atrcnas.data.nyud import Nyud
 from atrcnas.data.rooms import Rooms
-from atrcnas.data.writing import write_nyud
+from atrcnas.spec.bundled import find
 from tests.e2e.test_command_line import atrcnas, refused
 
 COUNTS = {"train": 3, "val": 2}
@@ -39,11 +40,14 @@ def test_prepare_then_check(home: Path) -> None:
     done = atrcnas(home, *command[1].replace("FILE", "NYUD_MT.tgz").split())
     assert done.returncode == 0, done.stderr
     assert "samples: 3 train, 2 val" in done.stdout
+    layout = "NYUD_MT: images/*.jpg, segmentation/*.png, depth/*.npy, normals/*.npy, edge/*.npy"
+    assert f"layout: {layout}\nimages: 32 x 40\n" in done.stdout
+    assert "warning: published figures are for images of 425 x 560" in done.stdout
     written = yaml.safe_load(done.stdout.splitlines()[-1])
     assert written == {"data": {"name": "nyud", "options": {"root": "data/nyud"}}}
     checked = atrcnas(home, "data", "check", "nyud.yaml")
     assert checked.returncode == 0, checked.stderr
-    assert "train: 3 samples, 0 problems" in checked.stdout
+    assert f"train: 3 samples, 0 problems\n  images: 32 x 40, layout: {layout}\n" in checked.stdout
     assert re.search(r"depth: missing 0\.00%, [\d.]+ to [\d.]+ m\n", checked.stdout)
     assert "normals: missing 0.00%, lengths 1.0000 to 1.0000" in checked.stdout
     assert re.search(r"warning: semseg: never occurs here: .*39 other_prop", checked.stdout)
@@ -61,6 +65,38 @@ def test_check_names_every_damaged_file_of_both_splits_and_ends_with_status_2(ho
     assert message.startswith("error: data 'nyud': 3 problems")
     for name in damaged:
         assert message.count(name) == 1
+
+
+def test_the_older_archive_is_prepared_by_the_recipes_own_command_and_named(home: Path) -> None:
+    options = Rooms.Options(image_size=(32, 40), train_size=COUNTS["train"], val_size=COUNTS["val"])
+    for split in ("train", "val"):
+        write_nyud(Rooms(options, split, Nyud.layout.tasks), home / "older", split, older=True)  # type: ignore[arg-type]
+    recipe = find("nyud-hrnet18", "experiments", "experiment").read_text(encoding="utf-8")
+    command = re.search(r"# atrcnas (data prepare nyud --archive (\S+) --root \S+)", recipe)
+    assert command is not None
+    with tarfile.open(home / command[2], "w:gz") as content:
+        content.add(home / "older/NYUDv2", "NYUDv2")
+    done = atrcnas(home, *command[1].split())
+    assert done.returncode == 0, done.stderr
+    assert "layout: NYUDv2: images/*.png, segmentation/*.png, depth/*.npy, normals/*.png, edge/*.png" in done.stdout
+    checked = atrcnas(home, "data", "check", "nyud-hrnet18")
+    assert checked.returncode == 0, checked.stderr
+    assert "layout: NYUDv2" in checked.stdout
+
+
+def test_check_tells_the_labelled_share_of_partly_labelled_data(home: Path) -> None:
+    options = Rooms.Options(image_size=(32, 40), train_size=4, val_size=2)
+    for split in ("train", "val"):
+        write_folder(Rooms(options, split, ("semseg", "depth")), home / "own", split)  # type: ignore[arg-type]
+    sorted((home / "own/train/depth").iterdir())[0].unlink()
+    data = {"name": "folder", "options": {"root": "own", "classes": {"semseg": 15}}}
+    (home / "own.yaml").write_text(yaml.safe_dump({"tasks": ["semseg", "depth"], "data": data}))
+    assert "train/depth: expected a file for each of 4 images" in refused(home, "data", "check", "own.yaml")
+    done = atrcnas(home, "data", "check", "own.yaml", "data.options.partial=[depth]")
+    assert done.returncode == 0, done.stderr
+    train = done.stdout.partition("val: ")[0]
+    assert re.search(r"depth: missing 25\.00%, labelled images 75\.00%, ", train)
+    assert done.stdout.count("labelled images") == 1
 
 
 def test_check_reads_rooms_and_takes_overrides(tiny_experiment: Path) -> None:

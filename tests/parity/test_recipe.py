@@ -29,6 +29,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "nyud": {
         "tasks": ("semseg", "depth", "normals", "edge"),
         "crop": (425, 560),
+        "foreground": (),
+        "validate_every": 990,
         "rate": 0.01,
         "edge": (0.8, 0.011),
         "classes": 40,
@@ -36,6 +38,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "pascal": {
         "tasks": ("semseg", "human_parts", "sal", "normals", "edge"),
         "crop": (512, 512),
+        "foreground": ("human_parts",),
+        "validate_every": 1872,
         "rate": 0.005,
         "edge": (0.95, 0.0075),
         "classes": 21,
@@ -53,13 +57,20 @@ SEARCH = {
     "estimator": "soft",
     "held_out": 0,
 }
-AUGMENT = {"scale": (0.5, 2.0), "flip": 0.5, "photometric": True, "crop_max_share": 0.75}
+AUGMENT = {
+    "scale": (0.5, 2.0),
+    "flip": 0.5,
+    "photometric": True,
+    "crop_max_share": 0.75,
+    "interpolation": "opencv",
+    "pad": "centred",
+}
 MODEL = {"neck": "concat", "task_features": "conv3", "width": None, "fuse": "concat", "refine": True, "head": "conv1"}
 
 
 def sections(data: str, backbone: str) -> dict[str, dict[str, Any]]:
     """Section -> what it has to hold."""
-    rate = {"learning_rate": PUBLISHED[data]["rate"]}
+    rate = {"learning_rate": PUBLISHED[data]["rate"], "validate_every": PUBLISHED[data]["validate_every"]}
     return {
         "backbone": {"name": BACKBONES[backbone], "weights": "hub", "upsample": "bilinear"},
         "model": MODEL | {"dropout": 0.05},
@@ -70,6 +81,14 @@ def sections(data: str, backbone: str) -> dict[str, dict[str, Any]]:
 
 def plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def augmentation(data: str) -> dict[str, Any]:
+    return AUGMENT | {"crop_size": PUBLISHED[data]["crop"], "require_foreground": PUBLISHED[data]["foreground"]}
+
+
+def loading(data: str) -> dict[str, Any]:
+    return {"pad_to": PUBLISHED[data]["crop"], "centroids": "published", "drop_last": True}
 
 
 files = pytest.mark.parametrize("backbone", BACKBONES)
@@ -86,7 +105,10 @@ def test_a_bundled_experiment_is_the_published_recipe(data: str, backbone: str) 
     for name, expected in sections(data, backbone).items():
         assert {key: loaded[name][key] for key in expected} == expected, name
     assert experiment.data.augment is not None
-    assert experiment.data.augment.model_dump() == AUGMENT | {"crop_size": published["crop"]}
+    assert experiment.data.augment.model_dump() == augmentation(data)
+    assert {key: getattr(experiment.data, key) for key in loading(data)} == loading(data)
+    assert experiment.data.options["unit_normals"] is False
+    assert experiment.sync_batchnorm
     tasks = experiment.resolved_tasks()
     assert {name: task.weight for name, task in tasks.items()} == {name: WEIGHTS[name] for name in tasks}
     assert {name: task.num_labels for name, task in tasks.items()} == {
@@ -104,8 +126,9 @@ def test_a_bundled_experiment_leaves_no_number_to_a_default(data: str, backbone:
     written = read_yaml(find(f"{data}-{backbone}", "experiments", "experiment"), "experiment")
     for name, expected in sections(data, backbone).items():
         assert {key: plain(value) for key, value in written[name].items()} == expected, name
-    augmentation = {key: plain(value) for key, value in written["data"]["augment"].items()}
-    assert augmentation == AUGMENT | {"crop_size": PUBLISHED[data]["crop"]}
+    assert {key: plain(value) for key, value in written["data"]["augment"].items()} == augmentation(data)
+    assert {key: plain(written["data"][key]) for key in loading(data)} == loading(data)
+    assert written["sync_batchnorm"] is True
     options = written["task_options"]
     assert {name: value["weight"] for name, value in options.items()} == {name: WEIGHTS[name] for name in options}
     assert tuple(options) == PUBLISHED[data]["tasks"]

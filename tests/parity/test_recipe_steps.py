@@ -133,7 +133,7 @@ def joint_recipe(recorder: Recorder, pool: npt.NDArray[np.bool_], rate: float, c
 
 def progress(step: int, steps: int) -> float:
     """Share of the way from the first to the last value of a linear schedule."""
-    return step / (steps - 1)
+    return step / steps
 
 
 @pytest.mark.parametrize("data", RATES)

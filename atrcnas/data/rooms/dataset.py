@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from atrcnas.data.rooms.classes import HumanPart, Semseg
 from atrcnas.data.rooms.corruption import corrupt_semseg, missing_depth
@@ -13,32 +13,31 @@ from atrcnas.data.rooms.raycast import Surface
 from atrcnas.data.rooms.render import expose, render
 from atrcnas.data.rooms.scene import Scene, build_scene
 from atrcnas.data.sample import Sample
+from atrcnas.spec.schema import Float, Int, Spec
 
 # Each split owns a range of scene numbers this long, so that no setting of the sizes can make them meet.
 _SPLIT_RANGE = 10**9
 _SPLITS = ("train", "val", "test")
 
 
-class RoomsOptions(BaseModel):
+class RoomsOptions(Spec):
     """Options of the rooms; ``seed`` selects one of many disjointly drawn data sets."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seed: int = Field(0, ge=0, description="Seed of the data set; a scene depends on it and on its own number alone.")
-    image_size: tuple[int, int] = Field((96, 128), description="Height and width in pixels, each 32 to 1024.")
-    train_size: int = Field(2000, ge=1, le=_SPLIT_RANGE, description="Number of training images.")
-    val_size: int = Field(200, ge=1, le=_SPLIT_RANGE, description="Number of validation images.")
-    test_size: int = Field(200, ge=1, le=_SPLIT_RANGE, description="Number of test images.")
-    label_noise: float = Field(
+    seed: Int = Field(0, ge=0, description="Seed of the data set; a scene depends on it and on its own number alone.")
+    image_size: tuple[Int, Int] = Field((96, 128), description="Height and width in pixels, each 32 to 1024.")
+    train_size: Int = Field(2000, ge=1, le=_SPLIT_RANGE, description="Number of training images.")
+    val_size: Int = Field(200, ge=1, le=_SPLIT_RANGE, description="Number of validation images.")
+    test_size: Int = Field(200, ge=1, le=_SPLIT_RANGE, description="Number of test images.")
+    label_noise: Float = Field(
         0.0,
         ge=0.0,
         le=0.5,
         description="Share of things with a confused class and of outlines moved by 2 px, in semseg.",
     )
-    missing_depth: float = Field(
+    missing_depth: Float = Field(
         0.0, ge=0.0, le=0.9, description="Share of pixels without depth: blobs, far and grazing surfaces first."
     )
-    sensor_noise: float = Field(
+    sensor_noise: Float = Field(
         0.02, ge=0.0, le=0.5, description="Standard deviation of the image noise, on a scale where white is 1."
     )
 

@@ -8,8 +8,8 @@ import numpy as np
 from atrcnas.data.rooms.camera import Camera
 from atrcnas.data.rooms.classes import Semseg
 from atrcnas.data.rooms.decor import picture, rug
+from atrcnas.data.rooms.floor_plan import FloorPlan, Rectangle
 from atrcnas.data.rooms.kinds import KINDS
-from atrcnas.data.rooms.layout import FloorPlan, Rectangle
 from atrcnas.data.rooms.lights import Light, draw_lights
 from atrcnas.data.rooms.openings import ceiling_lamp, door, window
 from atrcnas.data.rooms.parts import Anchor, Compound, Material

@@ -6,7 +6,7 @@ import numpy as np
 
 from atrcnas.data.rooms.camera import Camera
 from atrcnas.data.rooms.classes import Semseg
-from atrcnas.data.rooms.layout import FloorPlan
+from atrcnas.data.rooms.floor_plan import FloorPlan
 from atrcnas.data.rooms.primitives import Primitives
 
 _TRIES = 40

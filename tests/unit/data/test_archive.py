@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.dataset_files import write_nyud, write_pascal
 from atrcnas.data import unpack as unpacking
 from atrcnas.data.archive import prepare
 from atrcnas.data.rooms import Rooms
 from atrcnas.data.unpack import DamagedArchive, unpack
-from atrcnas.data.writing import write_nyud, write_pascal
 from atrcnas.ground.errors import ConfigError, DataError
 
 TASKS = {"nyud": ("semseg", "depth", "normals", "edge"), "pascal": ("semseg", "human_parts", "sal", "normals", "edge")}

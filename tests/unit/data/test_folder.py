@@ -11,7 +11,10 @@ from PIL import Image
 from pydantic import ValidationError
 
 from atrcnas.data.folder import Folder, FolderOptions
+from atrcnas.data.survey import survey
+from atrcnas.data.tally import SplitReport
 from atrcnas.ground.errors import ConfigError
+from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import TASKS
 from tests.unit.data.files import expect_error, save
 
@@ -173,34 +176,93 @@ def test_class_names_imply_the_count_and_must_agree_with_it(root: Path) -> None:
         FolderOptions(root=root, classes={"semseg": 4}, class_names={"semseg": names})
 
 
-def test_check_values_finds_each_fault_inside_files(root: Path) -> None:
+def surveyed(root: Path, *tasks: str, **options: Any) -> SplitReport:
+    data = {"name": "folder", "options": {"root": str(root), "classes": {"semseg": 5}, **options}}
+    return survey(Experiment.load({"tasks": list(tasks or TASKS.names), "data": data}), "train")
+
+
+def test_a_survey_finds_each_fault_inside_files(root: Path) -> None:
     save(root / "train/semseg/a.png", np.full(SHAPE, 77, np.uint8))
     save(root / "train/edge/b.png", np.full(SHAPE, 255, np.uint8))
-    save(root / "train/depth/c.d.npy", np.where(LABELS == 1, np.nan, 3.0))
     damaged = root / "train/image/b.png"
     damaged.write_bytes(damaged.read_bytes()[:45])
-    done: list[int] = []
-    report = open_folder(root).check_values(done.append)
-    assert done == [1, 2, 3]
+    report = surveyed(root)
     assert report.num_samples == 3
-    assert len(report.problems) == 4
-    for expected in (
-        "semseg/a.png: expected class numbers 0..4, got 77",
-        "edge/b.png: expected ground truth somewhere",
-        "depth/c.d.npy: expected finite numbers, got 39 that are not",
-        "image/b.png: expected a readable image",
-    ):
+    assert len(report.problems) == 2
+    for expected in ("semseg/a.png: expected class numbers 0..4, got 77", "image/b.png: expected a readable image"):
         assert any(expected in problem for problem in report.problems), expected
 
 
-def test_check_values_counts_classes_missing_pixels_and_ranges(root: Path) -> None:
+def test_a_survey_counts_classes_missing_pixels_ranges_and_labelled_images(root: Path) -> None:
     save(root / "train/depth/a.npy", np.linspace(0, 9, LABELS.size).reshape(SHAPE))
     save(root / "train/edge/a.png", np.where(LABELS == 0, 255, 1).astype(np.uint8))
-    report = open_folder(root, "depth", "edge", "normals").check_values()
+    save(root / "train/normals/c.d.npy", np.zeros((*SHAPE, 3), np.float32))
+    report = surveyed(root, "depth", "edge", "normals")
     assert report.problems == []
+    assert report.image_sizes == {SHAPE: 3}
     assert report.ranges["depth"] == pytest.approx((9 / (LABELS.size - 1), 9))
     assert report.missing_shares["depth"] == pytest.approx(1 / (3 * LABELS.size))
-    assert report.missing_shares["normals"] == 0
+    assert report.missing_shares["normals"] == pytest.approx(1 / 3)
+    assert report.labelled_shares == pytest.approx({"depth": 1, "edge": 1, "normals": 2 / 3})
     assert sum(report.class_shares["edge"]) == pytest.approx(1)
     ones = (LABELS != 0).sum() + 2 * (LABELS % 2).sum()
     assert report.class_shares["edge"][1] == pytest.approx(ones / (3 * LABELS.size - (LABELS == 0).sum()))
+
+
+@pytest.mark.parametrize("partial", [True, ["depth", "normals", "semseg"]])
+@pytest.mark.parametrize("image_size", [None, (9, 11)])
+def test_a_file_that_is_missing_where_it_may_be_counts_as_nothing_labelled(
+    root: Path, partial: Any, image_size: Any
+) -> None:
+    for name in ("depth/a.npy", "normals/a.npy", "semseg/a.png", "semseg/b.png"):
+        (root / "train" / name).unlink()
+    folder = open_folder(root, partial=partial, image_size=image_size)
+    found = {task: [bool(folder[index].valid[task].any()) for index in range(3)] for task in TASKS.names}
+    assert found == dict.fromkeys(TASKS.names, [True] * 3) | {
+        "depth": [False, True, True],
+        "normals": [False, True, True],
+        "semseg": [False, False, True],
+    }
+    assert {task: folder.labelled(task) for task in ("depth", "semseg", "sal")} == {
+        "depth": [1, 2],
+        "semseg": [2],
+        "sal": [0, 1, 2],
+    }
+    labelled, not_labelled = folder[2], folder[0]
+    for task in TASKS.names:
+        assert not_labelled.targets[task].shape == labelled.targets[task].shape
+        assert not_labelled.targets[task].dtype == labelled.targets[task].dtype
+        assert not_labelled.valid[task].shape == labelled.valid[task].shape
+
+
+def test_missing_files_stay_problems_of_tasks_that_are_to_be_labelled(root: Path) -> None:
+    (root / "train/depth/a.npy").unlink()
+    for partial in (False, [], ["semseg"]):
+        expect_error(
+            "train/depth: expected a file for each of 3 images", lambda p=partial: open_folder(root, partial=p)
+        )
+    with pytest.raises(ConfigError, match=r"data\.options\.partial: .*Did you mean 'depth'"):
+        open_folder(root, partial=["dept"])
+
+
+def test_a_misspelt_file_does_not_pass_for_a_missing_label(root: Path) -> None:
+    (root / "train/depth/a.npy").rename(root / "train/depth/A.npy")
+    expect_error(r"train/depth: expected files named after images, got A\.npy", lambda: open_folder(root, partial=True))
+    for path in (root / "train/sal").iterdir():
+        path.unlink()
+    expect_error("train/sal: expected .* files, got no files", lambda: open_folder(root, "sal", partial=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"max_pixels": "1000"}, r"max_pixels: expected an integer, got '1000'"),
+        ({"classes": {"semseg": True}}, r"classes\.semseg: expected an integer, got True"),
+        ({"image_size": ["9", 9]}, r"image_size.0: expected an integer, got '9'"),
+        ({"partial": "yes"}, r"partial: expected true, or a list of the tasks"),
+        ({"values": {"depth": {"scale": "0.1"}}}, r"scale: expected a number, got '0\.1'"),
+    ],
+)
+def test_options_are_not_converted_from_text(root: Path, options: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        surveyed(root, "depth", **options)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydantic import ValidationError
 
 from atrcnas.data.nyud import CLASSES, Nyud, NyudOptions
@@ -109,6 +110,57 @@ def test_edges_of_any_number_type_are_classes(root: Path, dtype: Any) -> None:
     assert sample.valid["edge"].all()
 
 
+@pytest.fixture
+def older(root: Path) -> Path:
+    """The same files in the layout of NYUDv2: PNG images, edges of 0 and 255, normals as colours."""
+    home = (root / "NYUD_MT").rename(root / "NYUDv2")
+    for names in IDS.values():
+        for name in names:
+            with Image.open(home / f"images/{name}.jpg") as image:
+                save(home / f"images/{name}.png", np.array(image))
+            edge = np.zeros(SHAPE, np.uint8)
+            edge[1] = 255
+            save(home / f"edge/{name}.png", edge)
+            # 255 is 1, 0 is -1; the last column is mid grey, the nearest to a vector of no length.
+            normals = np.broadcast_to(np.array([127, 204, 26], np.uint8), (*SHAPE, 3)).copy()
+            normals[:, -1] = 128
+            save(home / f"normals/{name}.png", normals)
+            for other in (f"images/{name}.jpg", f"edge/{name}.npy", f"normals/{name}.npy"):
+                (home / other).unlink()
+    return root
+
+
+def test_the_older_layout_is_read_and_named(older: Path) -> None:
+    nyud = open_nyud(older)
+    sample = nyud[0]
+    assert [nyud[index].name for index in range(3)] == IDS["train"]
+    assert sample.targets["edge"].tolist() == [[int(row == 1)] * SHAPE[1] for row in range(SHAPE[0])]
+    assert sample.valid["edge"].all()
+    assert (sample.valid["normals"] == (np.arange(SHAPE[1]) < SHAPE[1] - 1)).all()
+    # 2p/255 - 1 is (-0.0039, 0.6, -0.7961), 0.9969 long.
+    assert sample.targets["normals"][0, 0] == pytest.approx([-0.003934, 0.601889, -0.798574], abs=1e-5)
+    assert float(sample.targets["depth"][0, 0]) == 0.5
+    assert nyud.stored == "NYUDv2: images/*.png, segmentation/*.png, depth/*.npy, normals/*.png, edge/*.png"
+
+
+def test_normals_keep_their_stored_length_where_asked(older: Path) -> None:
+    sample = Nyud(NyudOptions(root=older, unit_normals=False), "train", TASKS)[0]
+    assert sample.targets["normals"][0, 0] == pytest.approx([-1 / 255, 0.6, 26 * 2 / 255 - 1], abs=1e-6)
+    assert not sample.valid["normals"][0, -1]
+
+
+def test_the_newer_layout_names_itself(root: Path) -> None:
+    expected = "NYUD_MT: images/*.jpg, segmentation/*.png, depth/*.npy, normals/*.npy, edge/*.npy"
+    assert open_nyud(root).stored == expected
+
+
+def test_edges_of_either_layout_are_read_by_its_own_numbers(older: Path) -> None:
+    save(older / "NYUDv2/edge/0500.png", np.full(SHAPE, 2, np.uint16))
+    assert not open_nyud(older, "edge")[0].targets["edge"].any(), "2 of 255 is no edge"
+    save(older / "NYUDv2/edge/0500.npy", np.full(SHAPE, 255, np.uint8))
+    assert not open_nyud(older, "edge")[0].valid["edge"].any(), "255 in .npy is missing"
+
+
 def test_root_may_be_the_data_sets_own_folder(root: Path) -> None:
     assert len(open_nyud(root / "NYUD_MT")) == 3
     (root / "NYUD_MT").rename(root / "NYUDv2")
@@ -140,7 +192,7 @@ def test_missing_files_are_counted_and_the_first_five_named_per_folder(root: Pat
     for name in names[:8]:
         save(root / f"NYUD_MT/images/{name}.jpg", np.zeros((*SHAPE, 3), np.uint8))
     lines = expect_error("expected", lambda: open_nyud(root, "depth")).splitlines()
-    assert "images/ID.jpg for each of 10 ids, got none for 1: n8." in lines[0]
+    assert "images/ID.jpg or images/ID.png for each of 10 ids, got none for 1: n8." in lines[0]
     assert "depth/ID.npy for each of 10 ids, got none for 9: n0, n1, n2, n3, n4 and 4 more." in lines[1]
     assert "atrcnas data prepare nyud" in lines[2]
     assert len(lines) == 3
@@ -201,6 +253,6 @@ def test_an_experiment_finds_it_and_learns_the_class_count(root: Path) -> None:
 
 
 def test_reading_needs_no_torch() -> None:
-    modules = ("nyud", "pascal", "archive", "writing")
+    modules = ("nyud", "pascal", "archive")
     code = f"import {', '.join(f'atrcnas.data.{name}' for name in modules)}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -256,6 +256,8 @@ def test_unknown_settings_are_refused() -> None:
         {"missing_depth": 1.0},
         {"seed": -1},
         {"colour": True},
+        {"train_size": "7"},
+        {"val_size": True},
     ):
         with pytest.raises(ValidationError):
             RoomsOptions(**wrong)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.dataset_files import write_folder, write_nyud, write_pascal
 from atrcnas import Experiment
 from atrcnas.data.nyud import Nyud
 from atrcnas.data.pascal import Pascal
 from atrcnas.data.rooms import Rooms
 from atrcnas.data.sample import Sample
 from atrcnas.data.survey import survey, survey_samples
-from atrcnas.data.writing import write_folder, write_nyud, write_pascal
 from atrcnas.ground.errors import DataError
 from atrcnas.spec.tasks import TASKS
 

@@ -9,12 +9,14 @@ from atrcnas.sampling.schedules import linear, poly
 
 @pytest.mark.parametrize("ends", [(1.0, 0.05), (-0.02, 0.06), (2.0, 2.0)])
 @pytest.mark.parametrize("steps", [2, 7, 40_000])
-def test_linear_meets_both_ends_and_the_middle(ends: tuple[float, float], steps: int) -> None:
+def test_linear_begins_at_one_end_and_would_meet_the_other_a_step_after_the_last(
+    ends: tuple[float, float], steps: int
+) -> None:
     assert linear(ends, 0, steps) == ends[0]
-    assert linear(ends, steps - 1, steps) == pytest.approx(ends[1], abs=1e-12)
+    assert linear(ends, steps, steps) == pytest.approx(ends[1], abs=1e-12)
     differences = {round(linear(ends, s + 1, steps) - linear(ends, s, steps), 12) for s in range(min(steps - 1, 50))}
     assert max(differences) - min(differences) < 1e-11
-    assert linear(ends, 1, steps) == pytest.approx(ends[0] + (ends[1] - ends[0]) / (steps - 1))
+    assert linear(ends, 1, steps) == pytest.approx(ends[0] + (ends[1] - ends[0]) / steps)
 
 
 def test_linear_over_one_step_is_its_first_value() -> None:

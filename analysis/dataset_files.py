@@ -16,8 +16,8 @@ from PIL import Image
 from scipy.io import savemat
 
 from atrcnas.data import nyud, pascal
-from atrcnas.data.layout import IMAGE_FOLDER
-from atrcnas.data.listed import Layout, is_id
+from atrcnas.data.folder_files import IMAGE_FOLDER
+from atrcnas.data.id_lists import Layout, is_id
 from atrcnas.data.pascal_context import NORMALS_CLASSES, UNKNOWN
 from atrcnas.data.pascal_parts import GROUPS, PERSON
 from atrcnas.data.sample import Sample, Samples
@@ -55,13 +55,14 @@ def write_folder(source: Samples, root: Path, split: str) -> int:
     return len(source)
 
 
-def write_nyud(source: Samples, root: Path, split: str) -> int:
+def write_nyud(source: Samples, root: Path, split: str, *, older: bool = False) -> int:
     """Write a split of ``root/NYUD_MT``; class k of semseg becomes k + 1, the images become JPEG.
 
     Args:
         source: tasks among semseg, depth, normals and edge.
         root: folder that gets the folder NYUD_MT.
         split: ``train`` or ``val``.
+        older: write ``root/NYUDv2`` instead, where images, normals and edges are PNG.
 
     Returns:
         Number of samples written.
@@ -74,10 +75,16 @@ def write_nyud(source: Samples, root: Path, split: str) -> int:
             path, _classes(sample, "semseg", len(nyud.CLASSES), shift=1, missing=0)
         ),
         "depth": lambda path, sample: _write_npy(path, _numbers(sample, "depth")),
-        "normals": lambda path, sample: _write_npy(path, _numbers(sample, "normals")),
-        "edge": lambda path, sample: _write_npy(path, _classes(sample, "edge", 2)),
+        "normals": lambda path, sample: (
+            _write_normals(path, sample) if older else _write_npy(path, _numbers(sample, "normals"))
+        ),
+        "edge": lambda path, sample: (
+            _write_png(path, _whole(sample, "edge", 2).astype(np.uint8) * np.uint8(255))
+            if older
+            else _write_npy(path, _classes(sample, "edge", 2))
+        ),
     }
-    return _write_listed(source, nyud.Nyud.layout, root, split, writers)
+    return _write_listed(source, nyud.Nyud.layout, root, split, writers, int(older))
 
 
 def write_pascal(source: Samples, root: Path, split: str) -> int:
@@ -110,15 +117,20 @@ def write_pascal(source: Samples, root: Path, split: str) -> int:
 _Writer = Callable[[Path, Sample], None]
 
 
-def _write_listed(source: Samples, layout: Layout, root: Path, split: str, writers: Mapping[str, _Writer]) -> int:
-    home = root / layout.folders[0]
+def _write_listed(
+    source: Samples, layout: Layout, root: Path, split: str, writers: Mapping[str, _Writer], form: int = 0
+) -> int:
+    """``form`` is the number of the folder and of the alternative of each file that has several."""
+    home = root / layout.folders[form]
     names = []
     for sample in _all(source):
-        _write_image(home / layout.image.format(id=sample.name), sample.image)
+        _write_image(home / layout.image[form].format(id=sample.name), sample.image)
         for task in sample.targets:
             if task not in writers:
                 raise DataError(f"{sample.name}: the layout of '{layout.name}' has no '{task}'. Leave the task out.")
-            writers[task](home / layout.files[task][0][0].format(id=sample.name), sample)
+            patterns = layout.files[task][0]
+            pattern = patterns[form] if form < len(patterns) else patterns[0]
+            writers[task](home / pattern.format(id=sample.name), sample)
             # A second file, where a task has one, is the label map.
             for (pattern,) in layout.files[task][1:]:
                 _write_label_map(home / pattern.format(id=sample.name), sample)
@@ -139,7 +151,10 @@ def _all(source: Samples) -> Iterator[Sample]:
 
 
 def _write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    write_atomically(path, partial(Image.fromarray(image).save, format="JPEG", quality=_JPEG_QUALITY))
+    if path.suffix == ".png":
+        _write_png(path, image)
+    else:
+        write_atomically(path, partial(Image.fromarray(image).save, format="JPEG", quality=_JPEG_QUALITY))
 
 
 def _write_png(path: Path, array: npt.NDArray[np.uint8]) -> None:
@@ -155,8 +170,8 @@ def _write_mat(path: Path, **variables: Any) -> None:
 
 
 def _write_normals(path: Path, sample: Sample) -> None:
-    """Normals [H, W, 3] in [-1, 1] as colours p = (v + 1) * 255 / 2."""
-    colours = np.rint((sample.targets["normals"] + 1.0) * 127.5)
+    """Normals [H, W, 3] in [-1, 1] as colours p = (v + 1) * 255 / 2; mid grey where there is no ground truth."""
+    colours = np.rint((_numbers(sample, "normals") + 1.0) * 127.5)
     _write_png(path, np.clip(colours, 0, 255).astype(np.uint8))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ class Entry:
     Attributes:
         name: file name without suffix.
         image: the photograph.
-        targets: task -> ground-truth file.
+        targets: task -> ground-truth file; without a partly labelled task the image has none for.
     """
 
     name: str
@@ -28,7 +28,9 @@ class Entry:
     targets: dict[str, Path]
 
 
-def find_entries(root: Path, split: str, tasks: Sequence[str], max_pixels: int) -> list[Entry]:
+def find_entries(
+    root: Path, split: str, tasks: Sequence[str], max_pixels: int, partial: Collection[str] = ()
+) -> list[Entry]:
     """List ``root/split/{image,TASK,...}/NAME.*``, sorted by name.
 
     Args:
@@ -36,12 +38,14 @@ def find_entries(root: Path, split: str, tasks: Sequence[str], max_pixels: int) 
         split: name of the split's folder.
         tasks: names of the task folders that are needed.
         max_pixels: larger files are refused.
+        partial: tasks of which images may lack the file; then a file without an image is a problem instead, since a
+            misspelt name would pass for a missing label.
 
     Raises:
         DataError: a folder or file is missing, names are ambiguous, or sizes differ; one line per problem, all at once.
     """
     try:
-        return _find_entries(_find_split(root, split), tasks, max_pixels)
+        return _find_entries(_find_split(root, split), tasks, max_pixels, partial)
     except OSError as error:
         raise DataError(
             f"{error.filename or root}: expected a readable folder, got an error ({error.strerror}). "
@@ -49,13 +53,13 @@ def find_entries(root: Path, split: str, tasks: Sequence[str], max_pixels: int) 
         ) from error
 
 
-def _find_entries(home: Path, tasks: Sequence[str], max_pixels: int) -> list[Entry]:
+def _find_entries(home: Path, tasks: Sequence[str], max_pixels: int, partial: Collection[str]) -> list[Entry]:
     problems: list[str] = []
     images = _list_folder(home / IMAGE_FOLDER, IMAGE_SUFFIXES, problems)
     targets = {task: _list_folder(home / task, TARGET_SUFFIXES, problems) for task in tasks}
     for task, files in targets.items():
         if files is not None and images:
-            problems += _missing_files(home / task, images, files)
+            problems += (_strangers if task in partial else _missing_files)(home / task, images, files)
     entries = [
         Entry(
             name, image, {task: files[name] for task, files in targets.items() if files is not None and name in files}
@@ -116,6 +120,13 @@ def _missing_files(folder: Path, images: dict[str, Path], files: dict[str, Path]
         f"{folder}: expected a file for each of {len(images)} images, got none for {len(missing)}: {_listed(missing)}."
         f"{seen} Add them under the image's name, or remove those images."
     ]
+
+
+def _strangers(folder: Path, images: dict[str, Path], files: dict[str, Path]) -> list[str]:
+    strangers = [path.name for name, path in sorted(files.items()) if name not in images]
+    if not strangers:
+        return []
+    return [f"{folder}: expected files named after images, got {_listed(strangers)}. Rename or remove them."]
 
 
 def _size_problems(entries: Iterable[Entry], max_pixels: int) -> list[str]:

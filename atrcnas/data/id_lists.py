@@ -11,10 +11,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
+from atrcnas.data.normals_centroids import published_centroids
 from atrcnas.data.reading import read_image
 from atrcnas.data.sample import Sample
 from atrcnas.ground.errors import ConfigError, DataError
+from atrcnas.spec.schema import Bool, Spec
 
 Labels = tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]
 Split = Literal["train", "val", "test"]
@@ -33,15 +36,17 @@ class Layout:
         name: the word in ``data.name``.
         folders: what its archives call its own folder.
         lists: folder of the id lists, one ``SPLIT.txt`` each.
-        image: path of a photograph, ``{id}`` for the id.
+        image: path of a photograph, ``{id}`` for the id, with its alternatives.
         files: task -> paths that are all needed; each with its alternatives, of which the first that exists is read.
+        image_size: (height, width) of the images that published figures are for; None: of several sizes.
     """
 
     name: str
     folders: tuple[str, ...]
     lists: str
-    image: str
+    image: tuple[str, ...]
     files: Mapping[str, tuple[tuple[str, ...], ...]]
+    image_size: tuple[int, int] | None = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -69,6 +74,15 @@ class Layout:
         )
 
 
+class ListedOptions(Spec):
+    """What all data sets of this kind ask for."""
+
+    root: Path = Field(description="the data set's own folder, or the folder its archive was unpacked into")
+    unit_normals: Bool = Field(
+        default=True, description="bring normals to unit length; false: as stored, with the rounding of 8-bit files"
+    )
+
+
 class Listed:
     """One split of a data set whose samples are listed by id, in the list's order.
 
@@ -77,11 +91,11 @@ class Listed:
 
     layout: ClassVar[Layout]
 
-    def __init__(self, root: Path, split: Split, tasks: Sequence[str]) -> None:
+    def __init__(self, options: ListedOptions, split: Split, tasks: Sequence[str]) -> None:
         """Read the split's list and check, by name alone, that all files are there.
 
         Args:
-            root: the data set's folder, or the folder that holds it.
+            options: of the data set.
             split: ``train`` or ``val``; the published data sets have no test split.
             tasks: names of tasks, each in ``layout.tasks``.
 
@@ -89,13 +103,13 @@ class Listed:
             ConfigError: a task without ground truth here.
             DataError: no such split, or folders or files are missing; one line per folder, all at once.
         """
-        layout = self.layout
+        layout, root = self.layout, options.root
         for task in tasks:
             if task not in layout.files:
                 raise ConfigError(f"tasks: '{layout.name}' has no '{task}'. Its tasks: {', '.join(layout.tasks)}.")
         if split not in SPLITS:
             raise DataError(f"data: '{layout.name}' has no {split} split. Use {' or '.join(SPLITS)}.")
-        self._tasks = tuple(tasks)
+        self._tasks, self._unit_normals = tuple(tasks), options.unit_normals
         self._home = layout.find_home(root)
         listing = self._home / layout.lists / f"{split}.txt"
         self._ids = read_ids(listing, layout.way_out(root))
@@ -113,7 +127,7 @@ class Listed:
             DataError: a file is damaged, holds values out of range, or differs from the image in size.
         """
         name = self._ids[index]
-        image = read_image(self._home / self.layout.image.format(id=name))
+        image = read_image(self._find(self.layout.image, name))
         shape = (image.shape[0], image.shape[1])
         targets, valid = {}, {}
         for task in self._tasks:
@@ -126,13 +140,28 @@ class Listed:
                 )
         return Sample(name, image, targets, valid)
 
+    @property
+    def stored(self) -> str:
+        """The files as they were found, of the layouts in use; those of the first sample stand for all."""
+        patterns = [self.layout.image, *(paths for task in self._tasks for paths in self.layout.files[task])]
+        files = dict.fromkeys(self._find(paths, self._ids[0]) for paths in patterns)
+        return f"{self._home.name}: " + ", ".join(f"{path.parent.name}/*{path.suffix}" for path in files)
+
+    @property
+    def centroids(self) -> Mapping[str, npt.NDArray[np.float32]]:
+        """Task -> [40, 3] unit vectors, the published directions its vectors are grouped by."""
+        return {"normals": published_centroids(self.layout.name)}
+
     def _read(self, task: str, name: str, shape: tuple[int, int]) -> Labels:
         """Values and valid mask of one task; ``shape`` is the image's (height, width)."""
         raise NotImplementedError
 
     def _path(self, task: str, name: str, part: int = 0) -> Path:
         """The file of ``task``: of the alternatives for its ``part``, the first that exists."""
-        paths = [self._home / pattern.format(id=name) for pattern in self.layout.files[task][part]]
+        return self._find(self.layout.files[task][part], name)
+
+    def _find(self, patterns: Sequence[str], name: str) -> Path:
+        paths = [self._home / pattern.format(id=name) for pattern in patterns]
         return next((path for path in paths[:-1] if path.is_file()), paths[-1])
 
 
@@ -176,7 +205,7 @@ def is_id(name: str) -> bool:
 
 def _missing_files(home: Path, layout: Layout, ids: Sequence[str], tasks: Sequence[str]) -> list[str]:
     """One line per folder that lacks files of the split."""
-    needed = [(layout.image,), *dict.fromkeys(paths for task in tasks for paths in layout.files[task])]
+    needed = [layout.image, *dict.fromkeys(paths for task in tasks for paths in layout.files[task])]
     problems = []
     for patterns in needed:
         has = [_lister(home, pattern) for pattern in patterns]

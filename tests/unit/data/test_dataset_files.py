@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from analysis.dataset_files import write_folder, write_nyud, write_pascal
 from atrcnas.data.folder import Folder, FolderOptions
-from atrcnas.data.listed import Listed
+from atrcnas.data.id_lists import Listed
 from atrcnas.data.nyud import Nyud, NyudOptions
 from atrcnas.data.pascal import Pascal, PascalOptions
 from atrcnas.data.pascal_context import NORMALS_CLASSES, boundaries
 from atrcnas.data.rooms import Rooms
 from atrcnas.data.sample import Sample
-from atrcnas.data.writing import write_folder, write_nyud, write_pascal
 from atrcnas.ground.errors import DataError
 
 NYUD_TASKS = ("semseg", "depth", "normals", "edge")
