@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -83,35 +84,39 @@ def open_source(experiment: Experiment, split: str) -> Source:
 
 
 class _Prepared(Dataset[Any]):
-    """Augmented samples, addressed by (index, seed of the augmentation); without augmentation at least ``pad_to`` large."""
+    """Augmented samples, addressed by (index, seed of the augmentation); without augmentation at least ``pad_to`` large.
+
+    One of ``stand_ins`` (sorted) takes the place of a sample that cannot be read; without any, such a sample stops the run.
+    """
 
     def __init__(
         self,
         source: Source,
         tasks: Mapping[str, Task],
         options: AugmentSpec | None,
-        skip_corrupt: bool = False,
+        stand_ins: Sequence[int] | None = None,
         pad_to: tuple[int, int] | None = None,
     ) -> None:
-        self.source, self.tasks, self.options, self.skip_corrupt = source, tasks, options, skip_corrupt
+        self.source, self.tasks, self.options, self.stand_ins = source, tasks, options, stand_ins
         self.pad_to = pad_to or (1, 1)
 
     def __getitem__(self, key: tuple[int, tuple[int, ...]]) -> Augmented:
         index, seed = key
-        sample = self._readable(index) if self.skip_corrupt else self.source[index]
+        sample = self.source[index] if self.stand_ins is None else self._readable(index, self.stand_ins)
         if self.options is None:
             return place_centred(sample, self.pad_to)
         return augment(sample, self.options, self.tasks, np.random.default_rng(seed))
 
-    def _readable(self, index: int) -> Sample:
-        """The sample, or the first readable one after it, so that a resumed run takes the same.
+    def _readable(self, index: int, stand_ins: Sequence[int]) -> Sample:
+        """The sample, or the first readable one after it that may be trained on; a resumed run takes the same.
 
         Raises:
             DataError: several in a row cannot be read.
         """
+        place = bisect.bisect_left(stand_ins, index)
         for attempt in range(MAX_CORRUPT):
             try:
-                return self.source[(index + attempt) % len(self.source)]
+                return self.source[stand_ins[(place + attempt) % len(stand_ins)]]
             except DataError as error:
                 print(f"skipped: {error}", file=sys.stderr)
                 last = error
@@ -198,9 +203,8 @@ def training_loader(
     )
     share = data.cache_mib * 2**20 // max(data.workers, 1)
     kept = Cached(source, share) if share else source
-    return _loader(
-        experiment, _Prepared(kept, tasks, data.augment, data.on_corrupt == "skip"), tasks, batch_sampler=batches
-    )
+    stand_ins = sorted(indices) if data.on_corrupt == "skip" else None
+    return _loader(experiment, _Prepared(kept, tasks, data.augment, stand_ins), tasks, batch_sampler=batches)
 
 
 def validation_loader(

@@ -40,7 +40,8 @@ def floor_indices(source: int, target: int) -> npt.NDArray[np.int64]:
     Source: cv2.resize with INTER_NEAREST, in its own double arithmetic.
     """
     numbers = np.floor(np.arange(target) * (1.0 / (target / source))).astype(np.int64)
-    return numbers.clip(max=source - 1)
+    last: npt.NDArray[np.int64] = np.minimum(numbers, source - 1)
+    return last
 
 
 def take_pixels(

@@ -13,9 +13,9 @@ from atrcnas.data.loading import collate
 from atrcnas.data.sample import Sample, Source, labelled_indices
 from atrcnas.data.transforms import place_centred
 from atrcnas.ground.errors import ConfigError, DataError
-from atrcnas.objectives.labels import LABEL_ENCODERS
 from atrcnas.objectives.objective import fit_label_states
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.labels import LABEL_ENCODERS
 
 NUM_SAMPLES = 64
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from atrcnas.data.loading import open_source
-from atrcnas.data.sample import Source
+from atrcnas.data.sample import Source, labelled_indices
 from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.experiment import Experiment
 
@@ -56,10 +56,18 @@ def open_splits(experiment: Experiment, held_out: float = 0.0) -> Splits:
     order = np.random.default_rng((experiment.seed, len(train))).permutation(len(train)).tolist()
     # One sample at least, where a selection is asked for: the default share has to do for a handful of images too.
     share = max(experiment.data.selection, 1 / len(order)) if experiment.data.selection else 0.0
+    order = _labelled_first(order, [labelled_indices(train, task) for task in experiment.all_tasks])
     selection = _cut(order, share, "data.selection", "choice and training")
     rest = order[len(selection) :]
     logits = _cut(rest, held_out, "search.held_out", "the logits and the weights")
     return Splits(train, val, rest[len(logits) :], logits, selection)
+
+
+def _labelled_first(order: Sequence[int], labelled: Sequence[Sequence[int]]) -> list[int]:
+    """``order`` begun with a labelled sample of each task that has several, so that each can be scored."""
+    known = [set(found) for found in labelled]
+    first = [next(index for index in order if index in found) for found in known if len(found) > 1]
+    return list(dict.fromkeys([*first, *order]))
 
 
 def _cut(samples: Sequence[int], share: float, key: str, who: str) -> list[int]:

@@ -10,8 +10,8 @@ import pytest
 
 from atrcnas import KINDS, TASKS
 from atrcnas.objectives.losses import LOSSES
-from atrcnas.objectives.metrics import METRICS
 from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.strategies import STRATEGIES
 from tests.docs.pages import blocks
 

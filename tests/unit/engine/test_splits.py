@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from atrcnas import ContextConfig, Experiment, retrain, search
+from atrcnas.data.loading import training_loader
 from atrcnas.data.rooms.dataset import Rooms
 from atrcnas.engine.splits import open_splits
-from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.errors import ConfigError, DataError
 from tests.conftest import TINY
 
 BASELINE = ContextConfig.load("baseline")
@@ -97,3 +98,34 @@ def test_a_run_that_chooses_on_the_reported_split_says_so(tmp_path: Path) -> Non
     assert results["selected_on"]["split"] == "val"
     assert results["selected_on"]["scores"] == results["scores"]
     assert set(results["seconds"]) == {"retrain", "evaluate"}
+
+
+def test_a_sample_that_cannot_be_read_is_replaced_by_one_that_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = Experiment.load(TINY, ["data.on_corrupt=skip", "data.selection=0.5", "tasks=[semseg, depth]"])
+    splits = open_splits(experiment)
+    broken = set(splits.weights[::3])
+    whole = Rooms.__getitem__
+
+    def damaged(rooms: Rooms, index: int) -> Any:
+        if rooms.split == "train" and int(index) in broken:
+            raise DataError(f"{index}: damaged")
+        return whole(rooms, index)
+
+    monkeypatch.setattr(Rooms, "__getitem__", damaged)
+    reads = Reads(monkeypatch)
+    loader = training_loader(experiment, splits.train, splits.weights, 4, 20)
+    names = {name for batch in loader for name in batch.names}
+    used = {int(name.split("_")[1]) for name in names}
+    assert used == set(splits.weights) - broken
+    assert not reads.of("train") & set(splits.selection)
+
+
+def test_the_selection_has_a_labelled_sample_of_each_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a data set of which few images are labelled for depth."""
+    monkeypatch.setattr(Rooms, "labelled", lambda rooms, task: [5, 17] if task == "depth" else range(40), raising=False)
+    for seed in range(5):
+        splits = open_splits(Experiment.load(TINY, [f"seed={seed}"]))
+        assert len({5, 17} & set(splits.selection)) == 1
+        assert len({5, 17} & set(splits.weights)) == 1
