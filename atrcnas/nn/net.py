@@ -7,7 +7,7 @@ image -> backbone -> neck -> task features F_t (and label logits A_t)          p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -21,7 +21,7 @@ from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.propagate import Propagate
 from atrcnas.nn.relations import ContextRefiner, label_tasks
 from atrcnas.spec.model import BackboneSpec, ModelSpec
-from atrcnas.spec.pairs import BASE_LEVEL, LEVELS, Pair
+from atrcnas.spec.pairs import BASE_LEVEL, Pair
 from atrcnas.spec.tasks import Task
 
 STRIDE = 32
@@ -72,7 +72,7 @@ class MultiTaskNet(nn.Module):
         self.tasks, self.all_tasks, self.model = tuple(tasks), tuple(everyone), model
         self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
-        self.backbone = Backbone(backbone.name, backbone.weights, backbone.freeze, backbone.upsample)
+        self.backbone = Backbone(**backbone.model_dump())
         concat = model.neck == "concat"
         inputs = {BASE_LEVEL: sum(self.backbone.widths.values())} if concat else self.backbone.widths
         base = model.width or max(inputs[BASE_LEVEL] // 4, 1)
@@ -83,18 +83,27 @@ class MultiTaskNet(nn.Module):
         self.initial = nn.ModuleDict()
         self.propagate = nn.ModuleDict()
         self.refiners = nn.ModuleDict()
+        self._check_levels(candidates, backbone.name)
         for level in self.levels:
             self._build_level(level, inputs[level], everyone, candidates)
         self.heads = nn.ModuleDict(
             {name: Head(model.head, self.widths, task.num_channels) for name, task in tasks.items()}
         )
 
+    def _check_levels(self, candidates: Iterable[Pair], backbone: str) -> None:
+        missing = sorted({pair.level for pair in candidates} - set(self.levels))
+        if missing:
+            raise ConfigError(
+                f"levels {missing}: expected some of {list(self.levels)}, which neck: {self.model.neck} has with backbone "
+                f"'{backbone}'. Leave the others out, or choose another backbone."
+            )
+
     def _build_level(
         self, level: int, in_width: int, tasks: Mapping[str, Task], candidates: Mapping[Pair, Sequence[str]]
     ) -> None:
         model, width, key = self.model, self.widths[level], str(level)
-        finest_to_come = self.model.propagate and level != self.levels[-1]
-        carried = self.widths[level * 2] if finest_to_come else 0
+        coarser = [self.widths[other] for other in self.levels if other > level]
+        carried = coarser[0] if model.propagate and coarser else 0
         if model.task_features != "none":
             self.stems[key] = TaskFeatures(model.task_features, tasks, in_width + carried, width)
         if model.deep_supervision:
@@ -176,7 +185,7 @@ class MultiTaskNet(nn.Module):
         if self.model.neck == "pyramid":
             return maps
         size = maps[BASE_LEVEL].shape[-2:]
-        return {BASE_LEVEL: torch.cat([resize(maps[level], size) for level in LEVELS], dim=1)}
+        return {BASE_LEVEL: torch.cat([resize(maps[level], size) for level in maps], dim=1)}
 
     def _task_features(
         self, level: int, features: Tensor, carried: dict[str, Tensor] | None, outputs: Outputs

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from atrcnas.spec.schema import Bool, Float, Int, Spec
+
+# Keyword arguments to timm that no experiment may set.
+_DECIDED_HERE = (
+    *("model_name", "features_only", "out_indices", "feature_cls", "feature_cfg", "scriptable", "exportable", "no_jit"),
+    *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict", "checkpoint_path", "cache_dir"),
+    *("in_chans", "num_classes", "global_pool"),
+)
 
 
 class BackboneSpec(Spec):
@@ -18,6 +25,19 @@ class BackboneSpec(Spec):
     upsample: Literal["nearest", "bilinear"] = Field(
         default="nearest", description="how HRNet enlarges its coarser branches: as timm does, or as the ATRC reference"
     )
+    options: dict[str, Any] = Field(
+        default={}, description="further settings of that timm model: drop_path_rate, img_size, ..."
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_free(cls, options: dict[str, Any]) -> dict[str, Any]:
+        taken = [key for key in options if key in _DECIDED_HERE]
+        if taken:
+            raise ValueError(
+                f"{', '.join(taken)}: decided by the network itself, or by backbone.weights. Remove it from the options."
+            )
+        return options
 
 
 class ModelSpec(Spec):

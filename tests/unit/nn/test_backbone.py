@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from atrcnas.ground.errors import CheckpointError, ConfigError
 from atrcnas.nn.backbone import Backbone
+from atrcnas.spec.model import BackboneSpec
 from atrcnas.spec.pairs import LEVELS
+from atrcnas.spec.schema import validate
 
 TINY = "mobilenetv3_small_050"
 WIDTHS = {
@@ -61,9 +63,68 @@ def test_maps_of_transformers_of_one_size_or_of_channels_last_are_brought_into_f
     assert tuple(maps[4].shape) == (1, width, 16, 32)
 
 
-def test_a_backbone_of_one_image_size_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'beit_base_patch16_224' does not take images of any size"):
-        Backbone("beit_base_patch16_224")
+def test_a_backbone_of_one_image_size_is_refused_unless_that_size_is_set() -> None:
+    name = "beit_base_patch16_224"
+    with torch.no_grad():
+        with pytest.raises(ConfigError, match=f"'{name}' does not take images of any size.*img_size"):
+            Backbone(name)
+        backbone = Backbone(name, options={"img_size": [32, 48]}).eval()
+        assert backbone(torch.rand(1, 3, 32, 48))[4].shape[-2:] == (8, 12)
+        with pytest.raises(ConfigError, match=r"\(32, 48\) alone, got \(64, 48\)"):
+            backbone(torch.rand(1, 3, 64, 48))
+
+
+def test_our_small_backbone_has_one_level_and_sees_seven_pixels() -> None:
+    backbone = Backbone("atrcnas_small").eval()
+    assert backbone.widths == {4: 32}
+    image = torch.rand(1, 3, 40, 40, requires_grad=True)
+    maps = backbone(image)
+    assert {level: tuple(x.shape) for level, x in maps.items()} == {4: (1, 32, 10, 10)}
+    maps[4][0, :, 5, 5].sum().backward()
+    seen = image.grad[0].abs().sum(0).nonzero()
+    assert seen.min(0).values.tolist() == [17, 17]
+    assert seen.max(0).values.tolist() == [23, 23]
+
+
+def test_a_backbone_has_the_levels_its_model_has() -> None:
+    backbone = Backbone("resnet18", options={"output_stride": 16}).eval()
+    assert backbone.widths == {4: 64, 8: 128, 16: 512}
+    with torch.no_grad():
+        assert {k: tuple(x.shape[2:]) for k, x in backbone(torch.rand(1, 3, 64, 32)).items()} == {
+            4: (16, 8),
+            8: (8, 4),
+            16: (4, 2),
+        }
+    with pytest.raises(ConfigError, match=r"strides \[16, 32, 64\], expected 4 among them"):
+        Backbone("levit_128s")
+
+
+def test_options_reach_the_model() -> None:
+    rates = [
+        module.drop_prob
+        for module in Backbone("convnext_atto", options={"drop_path_rate": 0.5}).modules()
+        if type(module).__name__ == "DropPath"
+    ]
+    assert max(rates) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("bogus", 1, "unexpected keyword argument 'bogus'"),
+        ("drop_path_rate", "much", "unsupported operand"),
+        ("output_stride", 7, "AssertionError"),
+    ],
+)
+def test_an_option_that_the_model_does_not_take_is_named(key: str, value: object, reason: str) -> None:
+    with pytest.raises(ConfigError, match=rf"backbone\.options\.{key}: 'resnet18' does not take {key}: .*{reason}"):
+        Backbone("resnet18", options={"zero_init_last": False, key: value})
+
+
+@pytest.mark.parametrize("key", ["pretrained", "features_only", "out_indices", "num_classes", "checkpoint_path"])
+def test_options_that_the_network_decides_itself_are_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"x\.yaml: options: {key}: decided by the network"):
+        validate(BackboneSpec, {"name": TINY, "options": {"drop_path_rate": 0.1, key: 1}}, "x.yaml")
 
 
 def test_weights_that_cannot_be_downloaded_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:

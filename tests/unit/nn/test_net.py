@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet, Outputs
 from atrcnas.sampling.sampler import Sampler
@@ -42,11 +43,16 @@ def distilling(targets: Sequence[str], levels: Sequence[int], sources: Sequence[
 
 
 def build(
-    targets: Sequence[str], candidates: dict[Pair, tuple[str, ...]], auxiliary: Sequence[str] = (), **model: Any
+    targets: Sequence[str],
+    candidates: dict[Pair, tuple[str, ...]],
+    auxiliary: Sequence[str] = (),
+    backbone: BackboneSpec | None = None,
+    **model: Any,
 ) -> MultiTaskNet:
     torch.manual_seed(0)
     model.setdefault("width", None if model.get("neck") == "pyramid" else 8)
-    return MultiTaskNet(records(targets), candidates, BackboneSpec(name=TINY), ModelSpec(**model), records(auxiliary))
+    backbone = backbone or BackboneSpec(name=TINY)
+    return MultiTaskNet(records(targets), candidates, backbone, ModelSpec(**model), records(auxiliary))
 
 
 def image(height: int = 64, width: int = 64, batch: int = 2) -> Tensor:
@@ -154,6 +160,33 @@ def test_point_of_the_space_builds_runs_and_learns(point: str) -> None:
         if needs
     }
     assert set(out.labels) == needed, "label branches follow from what the kinds need"
+
+
+THREE_LEVELS = BackboneSpec(name="resnet10t", options={"output_stride": 16})
+
+
+def test_a_backbone_of_one_level_is_enough_for_the_concat_neck() -> None:
+    check_step(build(TWO, pools(TWO, KINDS.names), backbone=BackboneSpec(name="atrcnas_small")))
+
+
+def test_a_pyramid_has_the_levels_of_its_backbone() -> None:
+    settings = {**POINTS["MTI-Net"], "candidates": distilling(TWO, (4, 16), TWO)}
+    net = build(TWO, backbone=THREE_LEVELS, **settings)
+    assert net.levels == (4, 8, 16)
+    check_step(net)
+
+
+def test_contexts_at_a_level_the_backbone_lacks_are_refused() -> None:
+    for backbone, settings, levels in (
+        (
+            BackboneSpec(name="atrcnas_small"),
+            {"width": 8},
+            r"\[8\]: expected some of \[4\].*neck: concat.*atrcnas_small",
+        ),
+        (THREE_LEVELS, POINTS["MTI-Net"], r"\[32\]: expected some of \[4, 8, 16\].*neck: pyramid.*resnet10t"),
+    ):
+        with pytest.raises(ConfigError, match=f"levels {levels}"):
+            build(TWO, backbone=backbone, **{"candidates": pools(TWO, ("global",), (4, 8)), **settings})
 
 
 def test_single_task() -> None:
