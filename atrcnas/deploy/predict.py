@@ -19,7 +19,7 @@ from atrcnas.deploy.loading import load_exported
 from atrcnas.deploy.metadata import task_records
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.files import write_atomically
-from atrcnas.nn.heads import resize
+from atrcnas.nn.blocks import resize
 from atrcnas.objectives.decode import DECODERS
 from atrcnas.plots.colourise import colourise
 from atrcnas.runs.folder import RunFolder

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.ground.errors import ConfigError
-from atrcnas.nn import small_backbone, timm_model  # noqa: F401 - the first registers itself with timm
-from atrcnas.nn.heads import resize
+from atrcnas.nn import hrnet, small_backbone, timm_model  # noqa: F401 - the second registers itself with timm
+from atrcnas.nn.blocks import resize
 from atrcnas.spec.pairs import BASE_LEVEL, LEVELS
 
 # Settings timm needs to give the native scales, by prefix of the name.
@@ -20,12 +21,30 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "deit": {"dynamic_img_size": True, "dynamic_img_pad": True},
     "swin": {"strict_img_size": False},
 }
-# A size that is square in no way and fits no pretraining; the network pads images to multiples of 32.
-_PROBE = (64, 96)
+# Sizes to try a model with: one that no stride divides, and one that every stride up to 32 divides.
+_ODD, _EVEN = (65, 97), (96, 32)
+
+
+class _Manner(NamedTuple):
+    """How a model treats images.
+
+    Attributes:
+        channels_last: its maps come as [B, H, W, C].
+        pads: it needs images of a multiple of its coarsest stride.
+        only_size: the one (height, width) it takes; None if it takes any.
+    """
+
+    channels_last: bool
+    pads: bool
+    only_size: tuple[int, int] | None
 
 
 class Backbone(nn.Module):
     """A timm feature extractor.
+
+    Strides round up: an image of any size gives a map of ceil(size / level) at each level. Most convolutional models
+    do so themselves and see the image as it is. For the others (patches that must fit: ConvNeXt, transformers) it is
+    padded with zeros to a multiple of the coarsest stride, and the maps are cut.
 
     Plain transformers have one stride; four of their blocks, evenly spaced, are resized to the four strides. A model
     of your own joins by timm's registry: import a module that calls ``timm.models.register_model`` under ``plugins``
@@ -61,39 +80,42 @@ class Backbone(nn.Module):
         indices = _levels(name, settings, options)
         self.body = timm_model.create(name, weights, {**settings, **options, "out_indices": tuple(indices.values())})
         self.widths = dict(zip(indices, self.body.feature_info.channels(), strict=True))
+        hrnet.take_any_size(self.body)
         if upsample == "bilinear":
-            _enlarge_bilinearly(self.body, name)
-        self.channels_last, self.only_size = self._probe(name, _as_size(options.get("img_size")))
+            hrnet.enlarge_bilinearly(self.body, name)
+        self.manner = self._probe(name, _as_size(options.get("img_size")))
         self.freeze = freeze
         self.requires_grad_(not freeze)
 
     @torch.no_grad()
-    def _probe(self, name: str, size: tuple[int, int] | None) -> tuple[bool, tuple[int, int] | None]:
-        """Try one small image, and if that is refused, one of ``size``.
-
-        Returns:
-            Whether the maps come as [B, H, W, C], and the only size there is.
+    def _probe(self, name: str, size: tuple[int, int] | None) -> _Manner:
+        """Try small images until one is taken; the last of ``size``, if given.
 
         Raises:
-            ConfigError: the model takes neither, or its maps are not as declared.
+            ConfigError: none is taken, or the maps are not as declared.
         """
         self.body.eval()
-        for height, width in (_PROBE, size) if size else (_PROBE,):
+        reason = ""
+        for attempt in (_ODD, _EVEN, size) if size else (_ODD, _EVEN):
             try:
-                maps = self.body(torch.zeros(2, 3, height, width))
-                break
+                maps = self.body(torch.zeros(2, 3, *attempt))
             except (AssertionError, RuntimeError, ValueError) as error:
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        else:
-            raise ConfigError(
-                f"backbone.name: '{name}' does not take images of any size ({reason}). Set backbone.options.img_size to "
-                "the one size of all images, if the model has that option, or choose another."
-            )
-        only_size = None if (height, width) == _PROBE else size
+                continue
+            channels_last = self._channels_last(name, maps)
+            sizes = [tuple(x.shape[1:3] if channels_last else x.shape[2:]) for x in maps]
+            if attempt != _ODD or sizes == list(_sizes(attempt, self.widths).values()):
+                return _Manner(channels_last, attempt == _EVEN, attempt if attempt == size else None)
+        raise ConfigError(
+            f"backbone.name: '{name}' does not take images of any size ({reason}). Set backbone.options.img_size to "
+            "the one size of all images, if the model has that option, or choose another."
+        )
+
+    def _channels_last(self, name: str, maps: Sequence[Tensor]) -> bool:
         widths = list(self.widths.values())
         for channel_axis in (1, 3):
             if [x.shape[channel_axis] for x in maps if x.ndim == 4] == widths:
-                return channel_axis == 3, only_size
+                return channel_axis == 3
         shapes = [tuple(x.shape) for x in maps]
         raise ConfigError(f"backbone.name: '{name}' gives maps {shapes}, expected channels {widths}. Choose another.")
 
@@ -102,18 +124,30 @@ class Backbone(nn.Module):
         return super().train(mode and not self.freeze)
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
-        """Map [B, 3, H, W] (ImageNet-normalised; H and W multiples of 32) to level -> [B, C, H/level, W/level]."""
-        if self.only_size not in (None, tuple(image.shape[-2:])):
+        """Map [B, 3, H, W] (ImageNet-normalised) to level -> [B, C, ceil(H/level), ceil(W/level)]."""
+        given = image.shape[-2:]
+        if self.manner.only_size not in (None, tuple(given)):
             raise ConfigError(
-                f"backbone.options.img_size: the backbone takes images of {self.only_size} alone, got "
-                f"{tuple(image.shape[-2:])}. Set it to the images' size, or choose a backbone of any size."
+                f"backbone.options.img_size: the backbone takes images of {self.manner.only_size} alone, got "
+                f"{tuple(given)}. Set it to the images' size, or choose a backbone of any size."
             )
+        if self.manner.pads:
+            stride = max(self.widths)
+            image = F.pad(image, (0, -given[1] % stride, 0, -given[0] % stride))
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
             maps = self.body(image)
-        if self.channels_last:
+        if self.manner.channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
-        height, width = image.shape[-2:]
-        return {level: resize(x, (height // level, width // level)) for level, x in zip(self.widths, maps, strict=True)}
+        whole, kept = _sizes(image.shape[-2:], self.widths), _sizes(given, self.widths)
+        return {
+            level: resize(x, whole[level])[..., : kept[level][0], : kept[level][1]]
+            for level, x in zip(self.widths, maps, strict=True)
+        }
+
+
+def _sizes(size: Sequence[int], levels: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Level -> (height, width) of its map."""
+    return {level: (-(-size[0] // level), -(-size[1] // level)) for level in levels}
 
 
 def _as_size(option: Any) -> tuple[int, int] | None:
@@ -135,11 +169,3 @@ def _levels(name: str, settings: dict[str, Any], options: Mapping[str, Any]) -> 
     raise ConfigError(
         f"backbone.name: '{name}' has strides {reductions}, expected {BASE_LEVEL} among them. Choose another."
     )
-
-
-def _enlarge_bilinearly(body: nn.Module, name: str) -> None:
-    enlarging = [module for module in body.modules() if isinstance(module, nn.Upsample)]
-    if not enlarging:
-        raise ConfigError(f"backbone.upsample: '{name}' enlarges no branches; 'bilinear' is for HRNet. Remove it.")
-    for module in enlarging:
-        module.mode, module.align_corners = "bilinear", False

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
-from atrcnas.nn.heads import Head, LabelBranch, TaskFeatures, predictor, resize
+from atrcnas.nn.blocks import resize
+from atrcnas.nn.heads import Head, LabelBranch, TaskFeatures, predictor
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.propagate import Propagate
 from atrcnas.nn.relations import ContextRefiner, label_tasks
@@ -24,7 +24,6 @@ from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import BASE_LEVEL, Pair
 from atrcnas.spec.tasks import Task
 
-STRIDE = 32
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -73,6 +72,7 @@ class MultiTaskNet(nn.Module):
         self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.backbone = Backbone(**backbone.model_dump())
+        self.coarsest = max(self.backbone.widths)
         concat = model.neck == "concat"
         inputs = {BASE_LEVEL: sum(self.backbone.widths.values())} if concat else self.backbone.widths
         base = model.width or max(inputs[BASE_LEVEL] // 4, 1)
@@ -135,17 +135,12 @@ class MultiTaskNet(nn.Module):
         """Predict all tasks.
 
         Args:
-            image: [B, 3, H, W], RGB in [0, 1] (float) or [0, 255] (uint8); any size, padded inside to multiples of 32.
+            image: [B, 3, H, W], RGB in [0, 1] (float) or [0, 255] (uint8); any size.
             valid: [B, 1, H, W] bool, False where the image is padding; None if all is image.
             mixture: weights of the candidates; None for a fixed network.
         """
-        size = image.shape[-2:]
-        image, valid = self._prepare(image, valid)
-        if self.training and image.shape[0] * image.shape[2] * image.shape[3] == STRIDE**2:
-            raise ConfigError(
-                f"BatchNorm needs more than one value of a channel at stride {STRIDE}; got a batch of one image of at most "
-                f"{STRIDE}x{STRIDE} pixels. Train with a larger batch_size or crop_size."
-            )
+        self._check_statistics(image)
+        image = self._prepare(image, valid)
         features = self._neck(self.backbone(image))
         outputs = Outputs({})
         refined: dict[int, dict[str, Tensor]] = {}
@@ -163,23 +158,24 @@ class MultiTaskNet(nn.Module):
         mask = None if valid is None else valid[..., ::BASE_LEVEL, ::BASE_LEVEL]
         for task in self.tasks:
             prediction = self.heads[task]({level: refined[level][task] for level in self.levels}, mask)
-            full = resize(prediction, image.shape[-2:])
-            outputs.predictions[task] = full[..., : size[0], : size[1]]
+            outputs.predictions[task] = resize(prediction, image.shape[-2:])
         return outputs
 
-    def _prepare(self, image: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _check_statistics(self, image: Tensor) -> None:
+        stride, (batch, _, height, width) = self.coarsest, image.shape
+        if self.training and batch == 1 and max(height, width) <= stride:
+            raise ConfigError(
+                f"BatchNorm needs more than one value of a channel at stride {stride}; got a batch of one image of at most "
+                f"{stride}x{stride} pixels. Train with a larger batch_size or crop_size."
+            )
+
+    def _prepare(self, image: Tensor, valid: Tensor | None) -> Tensor:
         if not image.is_floating_point():
             image = image.to(self.image_mean.dtype) / 255
         image = (image - self.image_mean) / self.image_std
         if valid is not None:
             image = image * valid.to(image.dtype)
-        right, bottom = -image.shape[-1] % STRIDE, -image.shape[-2] % STRIDE
-        if right or bottom:
-            if valid is None:
-                valid = torch.ones_like(image[:, :1], dtype=torch.bool)
-            image = F.pad(image, (0, right, 0, bottom))
-            valid = F.pad(valid, (0, right, 0, bottom))
-        return image.contiguous(memory_format=torch.channels_last), valid
+        return image.contiguous(memory_format=torch.channels_last)
 
     def _neck(self, maps: dict[int, Tensor]) -> dict[int, Tensor]:
         if self.model.neck == "pyramid":

@@ -44,7 +44,8 @@ class Propagate(nn.Module):
         super().__init__()
         self.tasks, self.width = tuple(tasks), width
         total = len(self.tasks) * width
-        self.mask = nn.Sequential(basic_block(total, width), basic_block(width, width), nn.Conv2d(width, total, 1))
+        middle = max(total // 4, 1)
+        self.mask = nn.Sequential(basic_block(total, middle), basic_block(middle, middle), nn.Conv2d(middle, total, 1))
         self.reduce = basic_block(total, width)
         self.excite = nn.ModuleDict({task: SqueezeExcite(width) for task in self.tasks})
 

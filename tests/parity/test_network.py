@@ -12,9 +12,9 @@ from published import State, predict, randomise, state_of
 from safetensors.torch import load_file
 
 from atrcnas.ground.errors import CheckpointError
+from atrcnas.nn.atrc_weights import load_network
 from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.nn.reference import load_network
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import Pair, all_pairs

@@ -40,13 +40,42 @@ def test_backbone_has_four_levels_of_the_right_strides(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", [TINY, "hrnet_w18_small_v2", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "name",
+    [TINY, "hrnet_w18_small_v2", "resnet18", "vit_tiny_patch16_224", "convnext_atto", "swin_tiny_patch4_window7_224"],
+)
 def test_backbone_runs_on_images_of_other_sizes(name: str) -> None:
     backbone = Backbone(name).eval()
     with torch.no_grad():
-        for height, width in ((64, 96), (32, 32)):
+        for height, width in ((64, 96), (32, 32), (107, 140), (33, 47), (1, 7)):
             maps = backbone(torch.rand(1, 3, height, width))
-            assert all(x.shape[-2:] == (height // level, width // level) for level, x in maps.items())
+            assert all(x.shape[-2:] == (-(-height // level), -(-width // level)) for level, x in maps.items())
+
+
+def test_a_backbone_that_rounds_up_itself_sees_no_padding_and_another_is_cut() -> None:
+    """On 64x96 both are timm's own maps; what an image of 61x90 gives tells them apart."""
+    image = torch.rand(1, 3, 61, 90, dtype=torch.float64)
+    padded = torch.nn.functional.pad(image, (0, 6, 0, 3))
+    for name, pads in (("resnet18", False), ("convnext_atto", True)):
+        backbone = Backbone(name).double().eval()
+        with torch.no_grad():
+            ours, own = backbone(image), backbone.body(padded if pads else image)
+        for level, theirs in zip(LEVELS, own, strict=True):
+            assert torch.equal(ours[level], theirs[..., : -(-61 // level), : -(-90 // level)])
+            assert pads or ours[level].shape == theirs.shape
+
+
+@pytest.mark.parametrize("name", ["hrnet_w18_small_v2", "hrnet_w18"])
+def test_hrnet_is_timms_own_where_its_maps_fit(name: str) -> None:
+    backbone = Backbone(name).eval()
+    settings = {"features_only": True, "feature_location": "", "out_indices": (1, 2, 3, 4)}
+    own = timm.create_model(name, **settings).eval()
+    own.load_state_dict(backbone.body.state_dict())
+    image = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(backbone(image).values(), own(image), strict=True))
+        with pytest.raises(RuntimeError, match="must match the size"):
+            own(image[..., :61, :90])
 
 
 def test_published_backbone_has_its_number_of_parameters() -> None:

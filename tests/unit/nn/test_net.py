@@ -247,36 +247,37 @@ def test_any_image_size(point: str, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("point", ["supernet", "MTI-Net", "search on a pyramid", "ASPP heads"])
 def test_what_is_in_the_padding_does_not_matter(point: str) -> None:
     net = build(TWO, **POINTS[point]).double().eval()
-    small = image(33, 47).double()
-    valid = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
-    valid[..., :33, :47] = True
-    canvas = torch.where(valid, torch.nn.functional.pad(small, (0, 17, 0, 31)), image(64, 64).double() * 7)
+    valid = torch.zeros(2, 1, 61, 70, dtype=torch.bool)
+    valid[..., 3:36, 8:55] = True
+    small = torch.nn.functional.pad(image(33, 47).double(), (8, 15, 3, 25))
     mixture = draw(net)
     with torch.no_grad():
-        expected = net(small, mixture=mixture).predictions
-        out = net(canvas, valid, mixture).predictions
+        one, two = (net(small + (~valid) * x, valid, mixture).predictions for x in (7, image(61, 70).double()))
+        without = net(small + (~valid) * 7, None, mixture).predictions
     for task in TWO:
-        torch.testing.assert_close(out[task][..., :33, :47], expected[task], rtol=0, atol=1e-12)
+        assert torch.equal(one[task], two[task])
+        assert not torch.equal(one[task], without[task])
 
 
-def test_padding_reaches_the_contexts_as_a_mask() -> None:
+def test_padding_reaches_the_contexts_as_a_mask_of_their_size() -> None:
     """Without the mask, contexts would pool from the padding: the prediction must differ."""
-    net = build(TWO, pools(TWO, ("global",))).double().eval()
+    net = build(TWO, **POINTS["search on a pyramid"]).eval()
+    valid = torch.ones(2, 1, 33, 47, dtype=torch.bool)
+    valid[..., 20:, :] = valid[..., :, 40:] = False
+    seen: dict[str, tuple[Tensor | None, torch.Size]] = {}
+    for level, refiner in net.refiners.items():
+        refiner.register_forward_pre_hook(
+            lambda module, args, level=level: seen.update({level: (args[2], args[0]["depth"].shape)})
+        )
     with torch.no_grad():
-        for fuse in net.refiners["4"].fuse.values():
-            fuse.project.norm.weight.fill_(1.0)
-        prepared, valid = net._prepare(image(33, 47).double(), None)
-        own = net._task_features(4, net._neck(net.backbone(prepared))[4], None, Outputs({}))
-        masked = net.refiners["4"](own, {}, valid[..., ::4, ::4])
-        unmasked = net.refiners["4"](own, {}, None)
-    assert not torch.allclose(masked["depth"], unmasked["depth"])
-    seen: list[Tensor | None] = []
-    net.refiners["4"].register_forward_pre_hook(lambda module, args: seen.append(args[2]))
+        net(image(33, 47), valid, draw(net))
+    for level in LEVELS:
+        mask, shape = seen[str(level)]
+        assert mask.shape == (2, 1, *shape[-2:]) == (2, 1, -(-33 // level), -(-47 // level))
+        assert mask[0, 0].nonzero().max(0).values.tolist() == [19 // level, 39 // level]
     with torch.no_grad():
-        net(image(33, 47).double())
-        net(image(64, 64).double())
-    assert torch.equal(seen[0], valid[..., ::4, ::4])
-    assert seen[1] is None
+        net(image(33, 47), None, draw(net))
+    assert all(mask is None for mask, _ in seen.values()), "an image of any size is all image"
 
 
 def test_image_of_nothing_but_padding_is_finite() -> None:
