@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
-from atrcnas.nn.blocks import resize
+from atrcnas.nn.blocks import ConvBN, resize
 from atrcnas.nn.heads import Head, LabelBranch, TaskFeatures, predictor
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.propagate import Propagate
@@ -78,6 +78,7 @@ class MultiTaskNet(nn.Module):
         base = model.width or max(inputs[BASE_LEVEL] // 4, 1)
         self.widths = {BASE_LEVEL: base} if concat else dict(inputs)
         self.levels = tuple(self.widths)
+        self.neck_conv = ConvBN(inputs[BASE_LEVEL], inputs[BASE_LEVEL]) if model.neck_conv else nn.Identity()
         self.stems = nn.ModuleDict()
         self.labels = nn.ModuleDict()
         self.initial = nn.ModuleDict()
@@ -181,7 +182,7 @@ class MultiTaskNet(nn.Module):
         if self.model.neck == "pyramid":
             return maps
         size = maps[BASE_LEVEL].shape[-2:]
-        return {BASE_LEVEL: torch.cat([resize(maps[level], size) for level in maps], dim=1)}
+        return {BASE_LEVEL: self.neck_conv(torch.cat([resize(maps[level], size) for level in maps], dim=1))}
 
     def _task_features(
         self, level: int, features: Tensor, carried: dict[str, Tensor] | None, outputs: Outputs

@@ -44,6 +44,9 @@ class ModelSpec(Spec):
     """The point of the configuration space that is not the pairs (DESIGN: one space, one model)."""
 
     neck: Literal["concat", "pyramid"] = "concat"
+    neck_conv: Bool = Field(
+        default=False, description="with neck: concat, a 1x1 convolution over the joined maps for all tasks (PAD-Net)"
+    )
     task_features: Literal["none", "conv3", "bottleneck2", "basic2"] = "conv3"
     width: Int | None = Field(
         default=None, ge=4, le=4096, description="channels of task features; None: a quarter of the neck's"
@@ -71,6 +74,8 @@ class ModelSpec(Spec):
             )
         if self.neck == "concat" and self.task_features == "none":
             raise ValueError("model.task_features: 'none' needs neck: pyramid. Set task_features: conv3.")
+        if self.neck_conv and self.neck == "pyramid":
+            raise ValueError("model.neck_conv: with neck: pyramid no maps are joined. Remove model.neck_conv.")
         if self.width is not None and self.neck == "pyramid":
             raise ValueError(
                 "model.width: with neck: pyramid each level keeps the backbone's width. Remove model.width."
