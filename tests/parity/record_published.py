@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from cases import CASES, CHANNELS, FIXTURE, LABELS, Case, filled, image_of, sampled
@@ -96,7 +97,7 @@ def main(atrc: Path, mti: Path) -> None:
     """Write the fixture."""
     sys.path[:0] = [str(atrc / "src"), str(mti)]
     # Of what they use, what no network here needs and what libraries no longer have.
-    int = int
+    vars(np)["int"] = int
     sys.modules["termcolor"] = types.SimpleNamespace(colored=str)
     sys.modules["torchvision.models.utils"] = types.SimpleNamespace(load_state_dict_from_url=None)
     mean, std = (torch.tensor(values).double().view(3, 1, 1) for values in (MEAN, STD))  # rounded, as a network's are
