@@ -77,6 +77,7 @@ class ContextRefiner(nn.Module):
         for kind in dict.fromkeys(kind for kinds in self.candidates.values() for kind in kinds if kind != NONE):
             pairs = [pair for pair, kinds in self.candidates.items() if kind in kinds]
             module = resolve(KINDS[kind].module)
+            # A plugin may name its kind like an attribute of ModuleDict ("keys", "type"), which torch refuses as a name.
             self.contexts[f"{kind}_"] = module(pairs, width, self.hidden, self.searching)
         fuser = ConcatFuse if fuse == "concat" else SumFuse
         self.fuse = nn.ModuleDict(

@@ -14,6 +14,7 @@ from atrcnas.ground.errors import ConfigError
 from atrcnas.objectives.labels import LABEL_ENCODERS
 from atrcnas.objectives.losses import LOSSES
 from atrcnas.objectives.objective import Objective
+from atrcnas.spec.tasks import TASKS
 
 KINDS = ("loss", "label_loss")
 HOST_OPS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::is_nonzero", "aten::equal")
@@ -95,6 +96,16 @@ def test_sizes_that_would_broadcast_are_refused(example: Any) -> None:
     wrong = example.target[:, None] if example.target.ndim == 3 else example.target[:, 0]
     with pytest.raises(ValueError, match="Expected target"):
         LOSSES[task.loss].function(example.raw, wrong, example.valid, **task.loss_options)
+
+
+def test_coarse_logits_are_resized_straight_to_the_targets_size() -> None:
+    """Strides round up: an image of 21x30 has a map of 3x4 at level 8, which covers more than the image."""
+    raw, target = torch.rand(1, 1, 3, 4), torch.rand(1, 1, 21, 30)
+    valid = torch.ones(1, 21, 30, dtype=torch.bool)
+    task = replace(TASKS["depth"], weight=1.0)
+    total, _ = Objective({"depth": task})({}, {}, {("depth", 8): raw}, {"depth": target}, {"depth": valid})
+    enlarged = torch.nn.functional.interpolate(raw, (21, 30), mode="bilinear", align_corners=False)
+    assert total.item() == pytest.approx((enlarged - target).abs().mean().item(), rel=1e-6)
 
 
 def test_both_losses_take_the_options_of_the_task_table_and_no_other(example: Any) -> None:
