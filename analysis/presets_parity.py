@@ -15,6 +15,15 @@ from atrcnas.spec.model import ModelSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 _STEP = "tests/parity/test_contexts.py::test_training_step_equals_the_reference[{}]"
+_ATRC = "tests/parity/test_published_networks.py::test_network_of_atrc_predicts_what_the_published_one_does[{}]"
+_PRESET = "tests/parity/test_published_networks.py::test_preset_predicts_what_the_published_network_does[{}]"
+# Whole network of a preset -> the test that compares its predictions with the published code's, tasks and size in its id.
+_NETWORKS = {
+    "atrc": _ATRC.format("atrc-5-75x100"),
+    "baseline": _ATRC.format("baseline-3-33x47"),
+    "mti-net": _PRESET.format("mti-net-5-64x32"),
+    "pad-net": _PRESET.format("pad-net-5-32x64"),
+}
 # Part of a network or of a search -> the test that holds it to the reference's numbers.
 PROOFS = {
     **{kind: _STEP.format(kind) for kind in ("global", "local", "tlabel", "slabel")},
@@ -23,6 +32,19 @@ PROOFS = {
     "propagation": "tests/parity/test_mti.py::test_propagation_equals_the_reference",
     "mixture": "tests/parity/test_relations.py::test_supernet_under_a_given_mixture",
     "entropy": "tests/parity/test_relations.py::test_entropy_term",
+    "conv3-features": _NETWORKS["atrc"],
+    "bottleneck2-features": _NETWORKS["pad-net"],
+    "basic2-features": _NETWORKS["mti-net"],
+    "conv1-head": _NETWORKS["atrc"],
+    "bottleneck2-head": _NETWORKS["pad-net"],
+    "pyramid-head": _NETWORKS["mti-net"],
+    **{f"{name}-network": test for name, test in _NETWORKS.items()},
+}
+# The whole networks again, as points of the space; the kinds of `atrc` are those its test mixes.
+_FORMS = {
+    "atrc": ({"none", "global", "tlabel", "slabel"}, ModelSpec()),
+    "baseline": ({"none"}, ModelSpec(refine=False)),
+    **{name: ({"none", "mti"}, ModelSpec(**ContextConfig.load(name).model.given())) for name in ("mti-net", "pad-net")},
 }
 
 
@@ -59,7 +81,10 @@ def parts(trial: Trial) -> list[str]:
     has = [kind.name for kind in KINDS if kind.name in kinds and kind.name in PROOFS]
     has += ["relations"] if has and model.fuse == "concat" else []
     has += ["propagation"] if model.propagate else []
-    return has + (["mixture", "entropy"] if trial.space else [])
+    has += [part for part in (f"{model.task_features}-features", f"{model.head}-head") if part in PROOFS]
+    if trial.space:
+        return [*has, "mixture", "entropy"]
+    return has + [f"{name}-network" for name, (most, form) in _FORMS.items() if kinds <= most and model == form]
 
 
 def prove(work: Path) -> dict[str, bool]:

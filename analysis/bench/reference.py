@@ -1,7 +1,7 @@
 """The structure of the published code: one module for each pair and kind, one convolution for each projection.
 
 What the speed of `atrcnas.nn` is measured against; used nowhere else. Parameter names are the published ones, so that
-`atrcnas.nn.reference.load_refiner` reads its state, and :func:`copy_weights` is the way back.
+`atrcnas.nn.atrc_weights.load_refiner` reads its state, and :func:`copy_weights` is the way back.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def export(
 
     Args:
         net: fixed network on any device, in any mode; unchanged.
-        size: (height, width) of the images it will get, pixels; any, multiples of 32 waste nothing.
+        size: (height, width) of the images it will get, pixels.
         out: ends in the suffix of a deploy format, e.g. ``.onnx`` or ``.pt2``; the batch size stays free.
         example: [B, 3, H, W] float RGB in [0, 1] of ``size``, compared in addition.
         tolerance: largest allowed absolute difference, relative to the range of a task's output.

@@ -20,7 +20,7 @@ from atrcnas.deploy.metadata import task_records
 from atrcnas.ground.errors import DataError
 from atrcnas.ground.files import write_atomically
 from atrcnas.ground.registry import resolve
-from atrcnas.nn.heads import resize
+from atrcnas.nn.blocks import resize
 from atrcnas.plots.colourise import colourise
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.decoders import DECODERS

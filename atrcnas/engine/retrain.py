@@ -22,9 +22,9 @@ from atrcnas.engine.training import Training
 from atrcnas.engine.weights import Weights
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.ground.files import write_atomically
+from atrcnas.nn.atrc_weights import load_network
 from atrcnas.nn.inherit import inherit
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.nn.reference import load_network
 from atrcnas.objectives.objective import Objective
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig

@@ -1,78 +1,117 @@
-"""Any timm backbone as a feature pyramid with strides 4, 8, 16 and 32."""
+"""Any timm backbone as a feature pyramid: the maps it has of strides 4, 8, 16 and 32."""
 
 from __future__ import annotations
 
-import difflib
-import logging
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import timm
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atrcnas.ground.errors import CheckpointError, ConfigError
-from atrcnas.nn.heads import resize
-from atrcnas.spec.pairs import LEVELS
+from atrcnas.ground.errors import ConfigError
+from atrcnas.nn import hrnet, small_backbone, timm_model  # noqa: F401 - the second registers itself with timm
+from atrcnas.nn.blocks import resize
+from atrcnas.spec.pairs import BASE_LEVEL, LEVELS
 
-# Settings timm needs to give the four native scales, by prefix of the name.
+# Settings timm needs to give the native scales, by prefix of the name.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "hrnet": {"feature_location": ""},  # otherwise the wide classification features
     "vit": {"dynamic_img_size": True, "dynamic_img_pad": True},
     "deit": {"dynamic_img_size": True, "dynamic_img_pad": True},
     "swin": {"strict_img_size": False},
 }
-# A size that is square in no way and fits no pretraining; the network pads images to multiples of 32.
-_PROBE = (2, 3, 64, 96)
+# Sizes to try a model with: one that no stride divides, and one that every stride up to 32 divides.
+_ODD, _EVEN = (65, 97), (96, 32)
+
+
+class _Manner(NamedTuple):
+    """How a model treats images.
+
+    Attributes:
+        channels_last: its maps come as [B, H, W, C].
+        pads: it needs images of a multiple of its coarsest stride.
+        only_size: the one (height, width) it takes; None if it takes any.
+    """
+
+    channels_last: bool
+    pads: bool
+    only_size: tuple[int, int] | None
 
 
 class Backbone(nn.Module):
     """A timm feature extractor.
 
-    Plain transformers have one stride; four of their blocks, evenly spaced, are resized to the four strides.
+    Strides round up: an image of any size gives a map of ceil(size / level) at each level. Most convolutional models
+    do so themselves and see the image as it is. For the others (patches that must fit: ConvNeXt, transformers) it is
+    padded with zeros to a multiple of the coarsest stride, and the maps are cut.
+
+    Plain transformers have one stride; four of their blocks, evenly spaced, are resized to the four strides. A model
+    of your own joins by timm's registry: import a module that calls ``timm.models.register_model`` under ``plugins``
+    (``small_backbone.py`` is a complete one); it needs a map of stride 4, the other strides it may lack.
 
     Args:
         name: timm model name.
         weights: "none", "hub" (timm downloads) or a local ``.safetensors``/``.pth`` file under timm's names.
         freeze: keep weights and BatchNorm statistics.
         upsample: how HRNet enlarges its coarser branches: "nearest" (timm) or "bilinear" (the ATRC reference).
+        options: further keyword arguments of that timm model.
 
     Attributes:
-        widths: level -> channels.
+        widths: level -> channels, of the levels the model has.
 
     Raises:
-        ConfigError: timm does not know the model, it has no strides 4 to 32, takes images of one size only, or has no
-            branches to enlarge bilinearly.
+        ConfigError: timm does not know the model or one of its options, it has no map of stride 4, takes images of one
+            size only, or has no branches to enlarge bilinearly.
         CheckpointError: the weight file is missing, damaged or of another model, or cannot be downloaded.
     """
 
-    def __init__(self, name: str, weights: str = "none", freeze: bool = False, upsample: str = "nearest") -> None:
+    def __init__(
+        self,
+        name: str,
+        weights: str = "none",
+        freeze: bool = False,
+        upsample: str = "nearest",
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         settings = next((extra for prefix, extra in _SETTINGS.items() if name.startswith(prefix)), {})
-        indices = _level_indices(name, settings)
-        self.body = _create(name, weights, {**settings, "out_indices": indices})
-        self.widths = dict(zip(LEVELS, self.body.feature_info.channels(), strict=True))
+        options = options or {}
+        indices = _levels(name, settings, options)
+        self.body = timm_model.create(name, weights, {**settings, **options, "out_indices": tuple(indices.values())})
+        self.widths = dict(zip(indices, self.body.feature_info.channels(), strict=True))
+        hrnet.take_any_size(self.body)
         if upsample == "bilinear":
-            _enlarge_bilinearly(self.body, name)
-        self.channels_last = self._probe(name)
+            hrnet.enlarge_bilinearly(self.body, name)
+        self.manner = self._probe(name, _as_size(options.get("img_size")))
         self.freeze = freeze
         self.requires_grad_(not freeze)
 
     @torch.no_grad()
-    def _probe(self, name: str) -> bool:
-        """Try one small image; whether the maps come as [B, H, W, C].
+    def _probe(self, name: str, size: tuple[int, int] | None) -> _Manner:
+        """Try small images until one is taken; the last of ``size``, if given.
 
         Raises:
-            ConfigError: the model takes images of one size only, or its maps are not as declared.
+            ConfigError: none is taken, or the maps are not as declared.
         """
         self.body.eval()
-        try:
-            maps = self.body(torch.zeros(_PROBE))
-        except (AssertionError, RuntimeError, ValueError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ConfigError(
-                f"backbone.name: '{name}' does not take images of any size ({reason}). Choose another."
-            ) from error
+        reason = ""
+        for attempt in (_ODD, _EVEN, size) if size else (_ODD, _EVEN):
+            try:
+                maps = self.body(torch.zeros(2, 3, *attempt))
+            except (AssertionError, RuntimeError, ValueError) as error:
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                continue
+            channels_last = self._channels_last(name, maps)
+            sizes = [tuple(x.shape[1:3] if channels_last else x.shape[2:]) for x in maps]
+            if attempt != _ODD or sizes == list(_sizes(attempt, self.widths).values()):
+                return _Manner(channels_last, attempt == _EVEN, attempt if attempt == size else None)
+        raise ConfigError(
+            f"backbone.name: '{name}' does not take images of any size ({reason}). Set backbone.options.img_size to "
+            "the one size of all images, if the model has that option, or choose another."
+        )
+
+    def _channels_last(self, name: str, maps: Sequence[Tensor]) -> bool:
         widths = list(self.widths.values())
         for channel_axis in (1, 3):
             if [x.shape[channel_axis] for x in maps if x.ndim == 4] == widths:
@@ -85,88 +124,48 @@ class Backbone(nn.Module):
         return super().train(mode and not self.freeze)
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
-        """Map [B, 3, H, W] (ImageNet-normalised; H and W multiples of 32) to level -> [B, C, H/level, W/level]."""
+        """Map [B, 3, H, W] (ImageNet-normalised) to level -> [B, C, ceil(H/level), ceil(W/level)]."""
+        given = image.shape[-2:]
+        if self.manner.only_size not in (None, tuple(given)):
+            raise ConfigError(
+                f"backbone.options.img_size: the backbone takes images of {self.manner.only_size} alone, got "
+                f"{tuple(given)}. Set it to the images' size, or choose a backbone of any size."
+            )
+        if self.manner.pads:
+            stride = max(self.widths)
+            image = F.pad(image, (0, -given[1] % stride, 0, -given[0] % stride))
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
             maps = self.body(image)
-        if self.channels_last:
+        if self.manner.channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
-        height, width = image.shape[-2:]
-        return {level: resize(x, (height // level, width // level)) for level, x in zip(LEVELS, maps, strict=True)}
+        whole, kept = _sizes(image.shape[-2:], self.widths), _sizes(given, self.widths)
+        return {
+            level: resize(x, whole[level])[..., : kept[level][0], : kept[level][1]]
+            for level, x in zip(self.widths, maps, strict=True)
+        }
 
 
-def _level_indices(name: str, settings: dict[str, Any]) -> tuple[int, ...]:
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise ConfigError(f"backbone.name: timm {timm.__version__} has no model '{name}'.{hint}")
-    with torch.device("meta"):
-        try:
-            info = timm.create_model(name, features_only=True, **settings).feature_info
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise ConfigError(f"backbone.name: '{name}' cannot give feature maps ({error}). Choose another.") from error
-    reductions = info.reduction()
+def _sizes(size: Sequence[int], levels: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Level -> (height, width) of its map."""
+    return {level: (-(-size[0] // level), -(-size[1] // level)) for level in levels}
+
+
+def _as_size(option: Any) -> tuple[int, int] | None:
+    """Timm's ``img_size``, one number or two, as (height, width)."""
+    if option is None:
+        return None
+    return (option, option) if isinstance(option, int) else (option[0], option[1])
+
+
+def _levels(name: str, settings: dict[str, Any], options: Mapping[str, Any]) -> dict[int, int]:
+    """Level -> index among the model's maps."""
+    found = timm_model.features(name, settings, options)
+    reductions = found.reduction()
+    if BASE_LEVEL in reductions:
+        return {level: len(reductions) - 1 - reductions[::-1].index(level) for level in LEVELS if level in reductions}
     if len(set(reductions)) == 1:
-        depth = len(info.info)
-        return tuple(depth * (i + 1) // len(LEVELS) - 1 for i in range(len(LEVELS)))
-    if not set(LEVELS) <= set(reductions):
-        raise ConfigError(f"backbone.name: '{name}' has strides {reductions}, expected {list(LEVELS)}. Choose another.")
-    return tuple(len(reductions) - 1 - reductions[::-1].index(level) for level in LEVELS)
-
-
-def _create(name: str, weights: str, settings: dict[str, Any]) -> nn.Module:
-    # timm lists the classifier's tensors as unexpected; what matters, missing ones, is checked below.
-    logging.getLogger("timm.models._builder").setLevel(logging.ERROR)
-    if weights == "none":
-        return timm.create_model(name, features_only=True, **settings)
-    if weights == "hub":
-        return _download(name, settings)
-    if not Path(weights).is_file():
-        raise CheckpointError(
-            f"backbone.weights: expected 'none', 'hub' or a file, got '{weights}', which does not exist. Check the path."
-        )
-    try:
-        # Read before timm does, which in some versions would unpickle.
-        given = timm.models.load_state_dict(weights, weights_only=True)
-        body = timm.create_model(
-            name, pretrained=True, pretrained_cfg_overlay={"file": weights}, features_only=True, **settings
-        )
-        _check_complete(body, given)
-        return body
-    except Exception as error:  # a damaged or forged file can fail anywhere in the readers
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"backbone.weights: {weights} does not hold weights of '{name}' ({reason}). "
-            "Expected a file under timm's names for this model."
-        ) from error
-
-
-def _download(name: str, settings: dict[str, Any]) -> nn.Module:
-    try:
-        return timm.create_model(name, pretrained=True, features_only=True, **settings)
-    except Exception as error:  # what the download raises differs between versions of three libraries
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(
-            f"backbone.weights: cannot get the weights of '{name}' from timm's hub ({reason}). Check the connection, "
-            "or set backbone.weights to a local file or to none."
-        ) from error
-
-
-def _enlarge_bilinearly(body: nn.Module, name: str) -> None:
-    enlarging = [module for module in body.modules() if isinstance(module, nn.Upsample)]
-    if not enlarging:
-        raise ConfigError(f"backbone.upsample: '{name}' enlarges no branches; 'bilinear' is for HRNet. Remove it.")
-    for module in enlarging:
-        module.mode, module.align_corners = "bilinear", False
-
-
-def _check_complete(body: nn.Module, given: dict[str, Tensor]) -> None:
-    """Timm loads what it finds and leaves the rest random; a part of a network is refused here.
-
-    Raises:
-        KeyError: naming the first tensor that the file does not hold.
-    """
-    # timm's feature extractors may write "stages_0" for "stages.0".
-    known = {key.replace(".", "_") for key in given}
-    for key in body.state_dict():
-        if key.replace(".", "_") not in known and not key.endswith("num_batches_tracked"):
-            raise KeyError(f"'{key}' is missing")
+        depth = len(found.info)
+        return {level: depth * (i + 1) // len(LEVELS) - 1 for i, level in enumerate(LEVELS)}
+    raise ConfigError(
+        f"backbone.name: '{name}' has strides {reductions}, expected {BASE_LEVEL} among them. Choose another."
+    )

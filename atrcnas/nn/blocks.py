@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -59,6 +61,13 @@ def bottleneck_block(in_width: int, out_width: int) -> Residual:
     middle = max(out_width // 4, 1)
     body = nn.Sequential(ConvBN(in_width, middle), ConvBN(middle, middle, 3), ConvBN(middle, out_width, activate=False))
     return Residual(body, in_width, out_width)
+
+
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear resize of [B, C, H, W] to ``size``, corners not aligned; ``x`` itself if it has that size."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
 class PairConvBN(nn.Module):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.nn import winograd
-from atrcnas.nn.blocks import ConvBN, basic_block, bottleneck_block
+from atrcnas.nn.blocks import ConvBN, basic_block, bottleneck_block, resize
 
 
 def stem(name: str, in_width: int, out_width: int) -> nn.Module:
@@ -58,7 +57,7 @@ class LabelBranch(nn.Sequential):
     """
 
     def __init__(self, in_width: int, num_labels: int) -> None:
-        super().__init__(ConvBN(in_width, in_width), nn.Conv2d(in_width, num_labels, 1))
+        super().__init__(ConvBN(in_width, in_width), predictor(in_width, num_labels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, C_in, H, W] to logits [B, K, H, W]."""
@@ -134,10 +133,3 @@ class Head(nn.Module):
         resized = [resize(features[level], finest.shape[-2:]) for level in self.levels]
         joined = torch.cat(resized, dim=1) if len(resized) > 1 else finest
         return self.body(joined if self.aspp is None else self.aspp(joined, valid))
-
-
-def resize(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear resize of [B, C, H, W] to ``size``, corners not aligned; ``x`` itself if it has that size."""
-    if tuple(x.shape[-2:]) == tuple(size):
-        return x
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)

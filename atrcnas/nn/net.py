@@ -7,24 +7,23 @@ image -> backbone -> neck -> task features F_t (and label logits A_t)          p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
-from atrcnas.nn.heads import Head, LabelBranch, TaskFeatures, predictor, resize
+from atrcnas.nn.blocks import ConvBN, resize
+from atrcnas.nn.heads import Head, LabelBranch, TaskFeatures, predictor
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.propagate import Propagate
 from atrcnas.nn.relations import ContextRefiner, label_tasks
 from atrcnas.spec.model import BackboneSpec, ModelSpec
-from atrcnas.spec.pairs import BASE_LEVEL, LEVELS, Pair
+from atrcnas.spec.pairs import BASE_LEVEL, Pair
 from atrcnas.spec.tasks import Task
 
-STRIDE = 32
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -72,29 +71,40 @@ class MultiTaskNet(nn.Module):
         self.tasks, self.all_tasks, self.model = tuple(tasks), tuple(everyone), model
         self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
-        self.backbone = Backbone(backbone.name, backbone.weights, backbone.freeze, backbone.upsample)
+        self.backbone = Backbone(**backbone.model_dump())
+        self.coarsest = max(self.backbone.widths)
         concat = model.neck == "concat"
         inputs = {BASE_LEVEL: sum(self.backbone.widths.values())} if concat else self.backbone.widths
         base = model.width or max(inputs[BASE_LEVEL] // 4, 1)
         self.widths = {BASE_LEVEL: base} if concat else dict(inputs)
         self.levels = tuple(self.widths)
+        self.neck_conv = ConvBN(inputs[BASE_LEVEL], inputs[BASE_LEVEL]) if model.neck_conv else nn.Identity()
         self.stems = nn.ModuleDict()
         self.labels = nn.ModuleDict()
         self.initial = nn.ModuleDict()
         self.propagate = nn.ModuleDict()
         self.refiners = nn.ModuleDict()
+        self._check_levels(candidates, backbone.name)
         for level in self.levels:
             self._build_level(level, inputs[level], everyone, candidates)
         self.heads = nn.ModuleDict(
             {name: Head(model.head, self.widths, task.num_channels) for name, task in tasks.items()}
         )
 
+    def _check_levels(self, candidates: Iterable[Pair], backbone: str) -> None:
+        missing = sorted({pair.level for pair in candidates} - set(self.levels))
+        if missing:
+            raise ConfigError(
+                f"levels {missing}: expected some of {list(self.levels)}, which neck: {self.model.neck} has with backbone "
+                f"'{backbone}'. Leave the others out, or choose another backbone."
+            )
+
     def _build_level(
         self, level: int, in_width: int, tasks: Mapping[str, Task], candidates: Mapping[Pair, Sequence[str]]
     ) -> None:
         model, width, key = self.model, self.widths[level], str(level)
-        finest_to_come = self.model.propagate and level != self.levels[-1]
-        carried = self.widths[level * 2] if finest_to_come else 0
+        coarser = [self.widths[other] for other in self.levels if other > level]
+        carried = coarser[0] if model.propagate and coarser else 0
         if model.task_features != "none":
             self.stems[key] = TaskFeatures(model.task_features, tasks, in_width + carried, width)
         if model.deep_supervision:
@@ -126,17 +136,12 @@ class MultiTaskNet(nn.Module):
         """Predict all tasks.
 
         Args:
-            image: [B, 3, H, W], RGB in [0, 1] (float) or [0, 255] (uint8); any size, padded inside to multiples of 32.
+            image: [B, 3, H, W], RGB in [0, 1] (float) or [0, 255] (uint8); any size.
             valid: [B, 1, H, W] bool, False where the image is padding; None if all is image.
             mixture: weights of the candidates; None for a fixed network.
         """
-        size = image.shape[-2:]
-        image, valid = self._prepare(image, valid)
-        if self.training and image.shape[0] * image.shape[2] * image.shape[3] == STRIDE**2:
-            raise ConfigError(
-                f"BatchNorm needs more than one value of a channel at stride {STRIDE}; got a batch of one image of at most "
-                f"{STRIDE}x{STRIDE} pixels. Train with a larger batch_size or crop_size."
-            )
+        self._check_statistics(image)
+        image = self._prepare(image, valid)
         features = self._neck(self.backbone(image))
         outputs = Outputs({})
         refined: dict[int, dict[str, Tensor]] = {}
@@ -154,29 +159,30 @@ class MultiTaskNet(nn.Module):
         mask = None if valid is None else valid[..., ::BASE_LEVEL, ::BASE_LEVEL]
         for task in self.tasks:
             prediction = self.heads[task]({level: refined[level][task] for level in self.levels}, mask)
-            full = resize(prediction, image.shape[-2:])
-            outputs.predictions[task] = full[..., : size[0], : size[1]]
+            outputs.predictions[task] = resize(prediction, image.shape[-2:])
         return outputs
 
-    def _prepare(self, image: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _check_statistics(self, image: Tensor) -> None:
+        stride, (batch, _, height, width) = self.coarsest, image.shape
+        if self.training and batch == 1 and max(height, width) <= stride:
+            raise ConfigError(
+                f"BatchNorm needs more than one value of a channel at stride {stride}; got a batch of one image of at most "
+                f"{stride}x{stride} pixels. Train with a larger batch_size or crop_size."
+            )
+
+    def _prepare(self, image: Tensor, valid: Tensor | None) -> Tensor:
         if not image.is_floating_point():
             image = image.to(self.image_mean.dtype) / 255
         image = (image - self.image_mean) / self.image_std
         if valid is not None:
             image = image * valid.to(image.dtype)
-        right, bottom = -image.shape[-1] % STRIDE, -image.shape[-2] % STRIDE
-        if right or bottom:
-            if valid is None:
-                valid = torch.ones_like(image[:, :1], dtype=torch.bool)
-            image = F.pad(image, (0, right, 0, bottom))
-            valid = F.pad(valid, (0, right, 0, bottom))
-        return image.contiguous(memory_format=torch.channels_last), valid
+        return image.contiguous(memory_format=torch.channels_last)
 
     def _neck(self, maps: dict[int, Tensor]) -> dict[int, Tensor]:
         if self.model.neck == "pyramid":
             return maps
         size = maps[BASE_LEVEL].shape[-2:]
-        return {BASE_LEVEL: torch.cat([resize(maps[level], size) for level in LEVELS], dim=1)}
+        return {BASE_LEVEL: self.neck_conv(torch.cat([resize(maps[level], size) for level in maps], dim=1))}
 
     def _task_features(
         self, level: int, features: Tensor, carried: dict[str, Tensor] | None, outputs: Outputs

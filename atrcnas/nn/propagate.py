@@ -1,6 +1,6 @@
 """MTI-Net's feature propagation: what all tasks know at one scale, handed to the next finer one.
 
-Source: Vandenhende et al., ECCV 2020, section 3.3 and figure 4.
+Source: Vandenhende et al., ECCV 2020, section 3.3 and figure 4; widths as in its public code.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class Propagate(nn.Module):
         super().__init__()
         self.tasks, self.width = tuple(tasks), width
         total = len(self.tasks) * width
-        self.mask = nn.Sequential(basic_block(total, width), basic_block(width, width), nn.Conv2d(width, total, 1))
+        middle = max(total // 4, 1)
+        self.mask = nn.Sequential(basic_block(total, middle), basic_block(middle, middle), nn.Conv2d(middle, total, 1))
         self.reduce = basic_block(total, width)
         self.excite = nn.ModuleDict({task: SqueezeExcite(width) for task in self.tasks})
 

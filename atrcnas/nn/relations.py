@@ -77,6 +77,7 @@ class ContextRefiner(nn.Module):
         for kind in dict.fromkeys(kind for kinds in self.candidates.values() for kind in kinds if kind != NONE):
             pairs = [pair for pair, kinds in self.candidates.items() if kind in kinds]
             module = resolve(KINDS[kind].module)
+            # A plugin may name its kind like an attribute of ModuleDict ("keys", "type"), which torch refuses as a name.
             self.contexts[f"{kind}_"] = module(pairs, width, self.hidden, self.searching)
         fuser = ConcatFuse if fuse == "concat" else SumFuse
         self.fuse = nn.ModuleDict(
@@ -175,7 +176,6 @@ class ConcatFuse(nn.Module):
         self.pairs, self.hidden = pairs, hidden
         self.project = ConvBN(len(pairs) * hidden, width, activate=False) if pairs else None
         if self.project is not None:
-            nn.init.xavier_uniform_(self.project[0].weight)
             nn.init.zeros_(self.project.norm.weight)
         self.refine = _refine(2 * width if pairs else width, width, dropout) if refine else None
 
@@ -211,5 +211,4 @@ class SumFuse(nn.Module):
 
 def _refine(in_width: int, out_width: int, dropout: float) -> nn.Sequential:
     block = ConvBN(in_width, out_width)
-    nn.init.xavier_uniform_(block[0].weight)
     return nn.Sequential(block, nn.Dropout2d(dropout)) if dropout else nn.Sequential(block)

@@ -57,13 +57,13 @@ class Objective(nn.Module):
             size = valid[name].shape[-2:]
             losses = [self._final(task, predictions[name], targets[name], valid[name])] if name in predictions else []
             losses += [
-                self._final(task, _enlarge(raw, level, size), targets[name], valid[name])
-                for (owner, level), raw in initial.items()
+                self._final(task, _enlarge(raw, size), targets[name], valid[name])
+                for (owner, _), raw in initial.items()
                 if owner == name
             ]
             losses += [
-                self._label(task, _enlarge(logits, level, size), targets[name], valid[name])
-                for (owner, level), logits in labels.items()
+                self._label(task, _enlarge(logits, size), targets[name], valid[name])
+                for (owner, _), logits in labels.items()
                 if owner == name
             ]
             if losses:
@@ -103,8 +103,5 @@ def _apply(name: str, task: Task, raw: Tensor, target: Tensor, valid: Tensor) ->
     return value
 
 
-def _enlarge(x: Tensor, level: int, size: torch.Size) -> Tensor:
-    """Resize level features to the (padded) input's size and cut the padding off."""
-    height, width = x.shape[-2] * level, x.shape[-1] * level
-    full = F.interpolate(x, size=(height, width), mode="bilinear", align_corners=False)
-    return full[..., : size[0], : size[1]]
+def _enlarge(x: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

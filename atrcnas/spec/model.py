@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from atrcnas.spec.schema import Bool, Float, Int, Spec
+
+# Keyword arguments to timm that no experiment may set.
+_DECIDED_HERE = (
+    *("model_name", "features_only", "out_indices", "feature_cls", "feature_cfg", "scriptable", "exportable", "no_jit"),
+    *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict", "checkpoint_path", "cache_dir"),
+    *("in_chans", "num_classes", "global_pool"),
+)
 
 
 class BackboneSpec(Spec):
@@ -18,12 +25,28 @@ class BackboneSpec(Spec):
     upsample: Literal["nearest", "bilinear"] = Field(
         default="nearest", description="how HRNet enlarges its coarser branches: as timm does, or as the ATRC reference"
     )
+    options: dict[str, Any] = Field(
+        default={}, description="further settings of that timm model: drop_path_rate, img_size, ..."
+    )
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_free(cls, options: dict[str, Any]) -> dict[str, Any]:
+        taken = [key for key in options if key in _DECIDED_HERE]
+        if taken:
+            raise ValueError(
+                f"{', '.join(taken)}: decided by the network itself, or by backbone.weights. Remove it from the options."
+            )
+        return options
 
 
 class ModelSpec(Spec):
     """The point of the configuration space that is not the pairs (DESIGN: one space, one model)."""
 
     neck: Literal["concat", "pyramid"] = "concat"
+    neck_conv: Bool = Field(
+        default=False, description="with neck: concat, a 1x1 convolution over the joined maps for all tasks (PAD-Net)"
+    )
     task_features: Literal["none", "conv3", "bottleneck2", "basic2"] = "conv3"
     width: Int | None = Field(
         default=None, ge=4, le=4096, description="channels of task features; None: a quarter of the neck's"
@@ -51,6 +74,8 @@ class ModelSpec(Spec):
             )
         if self.neck == "concat" and self.task_features == "none":
             raise ValueError("model.task_features: 'none' needs neck: pyramid. Set task_features: conv3.")
+        if self.neck_conv and self.neck == "pyramid":
+            raise ValueError("model.neck_conv: with neck: pyramid no maps are joined. Remove model.neck_conv.")
         if self.width is not None and self.neck == "pyramid":
             raise ValueError(
                 "model.width: with neck: pyramid each level keeps the backbone's width. Remove model.width."

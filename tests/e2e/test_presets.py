@@ -157,12 +157,17 @@ def test_the_page_has_a_row_for_every_trial_and_no_failure() -> None:
 
 def test_parity_names_the_parts_a_point_is_made_of() -> None:
     found = {trial.preset or trial.space: parts(trial) for title, trial in TRIALS}
-    assert found["baseline"] == found["mti-baseline"] == []
-    assert found["pad-net"] == ["mti"]
-    assert found["mti-net"] == ["mti", "propagation"]
-    assert found["uniform-slabel"] == ["tlabel", "slabel", "relations"]
-    assert found["atrc-nyud-hrnet48"] == ["global", "tlabel", "slabel", "relations"]
-    assert found["atrc"] == ["global", "local", "tlabel", "slabel", "relations", "mixture", "entropy"]
+    plain = ["conv3-features", "conv1-head"]
+    assert found["baseline"] == found["single-task"] == [*plain, "baseline-network"]
+    assert found["aspp-baseline"] == ["conv3-features"]
+    assert found["mti-baseline"] == ["pyramid-head"]
+    assert found["pad-net"] == ["mti", "bottleneck2-features", "bottleneck2-head", "pad-net-network"]
+    assert found["mti-net"] == ["mti", "propagation", "basic2-features", "pyramid-head", "mti-net-network"]
+    assert found["uniform-slabel"] == ["tlabel", "slabel", "relations", *plain, "atrc-network"]
+    assert found["uniform-local"] == ["local", "relations", *plain]
+    assert found["atrc-nyud-hrnet48"] == ["global", "tlabel", "slabel", "relations", *plain, "atrc-network"]
+    searched = ["global", "local", "tlabel", "slabel", "relations", *plain, "mixture", "entropy"]
+    assert found["atrc"] == searched
     tlabel = next(trial for _, trial in TRIALS if trial.preset == "uniform-tlabel")
     assert STUDY["parity"](tlabel, dict.fromkeys(STUDY["PROOFS"], True) | {"tlabel": False}) == "no: tlabel"
 

@@ -23,13 +23,15 @@ Kinds = Mapping[Pair, str]
 
 
 def randomise(net: nn.Module, seed: int) -> None:
-    """BatchNorms that are neither identities nor zero, so that every tensor has a say in the predictions."""
+    """BatchNorms that are neither identities nor zero, and logits that differ: every tensor has a say in predictions."""
     torch.manual_seed(seed)
     for name, value in net.state_dict().items():
         if name.endswith(("running_var", ".var")):
             nn.init.uniform_(value, 0.5, 1.5)
         elif value.ndim == 1:
             nn.init.normal_(value, 0.5 if name.endswith((".weight", ".scale")) else 0.0, 0.1)
+        elif value.ndim == 4 and name.startswith(("heads.", "labels.")):
+            nn.init.normal_(value, 0.0, 0.1)
 
 
 # Our network's state, under the published names.
@@ -108,7 +110,7 @@ def _row(stacked: PairConvBN, row: int, name: str) -> State:
 
 @torch.no_grad()
 def predict(state: State, kinds: Kinds, order: Sequence[str], image: Tensor) -> dict[str, Tensor]:
-    """Task -> [B, C, H, W] for an image [B, 3, H, W] in [0, 1], H and W multiples of 32, in evaluation mode."""
+    """Task -> [B, C, H, W] for an image [B, 3, H, W] in [0, 1] of any size, in evaluation mode."""
     state = {key: value.double() for key, value in state.items()}
     # Rounded to float32, as a network's own are.
     mean, std = (torch.tensor(values).double().view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
@@ -170,7 +172,9 @@ def _meet(state: State, name: str, branch: int, maps: list[Tensor]) -> Tensor:
     total = maps[branch]
     for j, x in enumerate(maps):
         if j > branch:
-            total = total + _resize(_norm(state, f"{name}.{j}.1", _conv(state, f"{name}.{j}.0", x)), maps[branch])
+            x = _norm(state, f"{name}.{j}.1", _conv(state, f"{name}.{j}.0", x))
+            x = F.interpolate(x, scale_factor=2 ** (j - branch), mode="bilinear", align_corners=False)
+            total = total + _resize(x, maps[branch])  # it may be larger, since strides round up
         elif j < branch:
             for k in range(branch - j):
                 x = x.relu() if k else x

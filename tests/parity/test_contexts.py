@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from atrcnas.ground.registry import resolve
+from atrcnas.nn.atrc_weights import load_context
 from atrcnas.nn.contexts.base import Context, ContextInputs, spatial_softmax
-from atrcnas.nn.reference import load_context
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import Pair
 

@@ -12,9 +12,9 @@ from published import State, predict, randomise, state_of
 from safetensors.torch import load_file
 
 from atrcnas.ground.errors import CheckpointError
+from atrcnas.nn.atrc_weights import load_network
 from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.nn.reference import load_network
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import Pair, all_pairs
@@ -46,13 +46,22 @@ def state(source: MultiTaskNet) -> State:
     return state_of(source, ORDER)
 
 
-@pytest.mark.parametrize("order", [ORDER, ORDER[::-1]])
-def test_predictions_are_those_of_the_published_network_whatever_the_order_of_tasks(
-    state: State, source: MultiTaskNet, order: list[str]
+@pytest.mark.parametrize(
+    ("order", "size"),
+    [
+        (ORDER, (64, 96)),
+        (ORDER[::-1], (107, 140)),
+        (ORDER, (33, 47)),
+        # NYUD-v2's own, and one of PASCAL-Context's
+        *(pytest.param(ORDER, size, marks=pytest.mark.slow) for size in [(425, 560), (375, 500)]),
+    ],
+)
+def test_predictions_are_those_of_the_published_network_at_any_size_and_order_of_tasks(
+    state: State, source: MultiTaskNet, order: list[str], size: tuple[int, int]
 ) -> None:
     net = build(order, KIND_OF)
     load_network(net, state)
-    image = torch.rand(2, 3, 64, 96, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    image = torch.rand(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         ours, given = net(image).predictions, source(image).predictions
     theirs = predict(state, KIND_OF, ORDER, image)

@@ -45,7 +45,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "classes": 21,
     },
 }
-BACKBONES = {"hrnet18": "hrnet_w18_small_v2", "hrnet48": "hrnet_w48"}
+# With the original authors' ImageNet weights, which are not what timm downloads for `hrnet_w18_small_v2` alone.
+BACKBONES = {"hrnet18": "hrnet_w18_small_v2.ms_in1k", "hrnet48": "hrnet_w48.ms_in1k"}
 TRAIN = {"steps": 40_000, "batch_size": 8, "momentum": 0.9, "weight_decay": 5e-4, "poly_power": 0.9}
 SEARCH = {
     "clip": 10,

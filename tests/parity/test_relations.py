@@ -10,8 +10,8 @@ from make_fixtures import DATA, SEARCH_TARGETS, below, unpack
 from safetensors.torch import load_file
 from torch import Tensor
 
+from atrcnas.nn.atrc_weights import load_refiner
 from atrcnas.nn.mixture import Mixture
-from atrcnas.nn.reference import load_refiner
 from atrcnas.nn.relations import ContextRefiner
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.context_config import ContextConfig

@@ -11,9 +11,9 @@ from torch import Tensor
 from analysis.bench.equality import check_refiners, require
 from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network
 from analysis.bench.reference import correspondence, reference_of, unfolded_attention
+from atrcnas.nn.atrc_weights import load_refiner
 from atrcnas.nn.contexts.local import window_attention
 from atrcnas.nn.mixture import Mixture
-from atrcnas.nn.reference import load_refiner
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import NONE

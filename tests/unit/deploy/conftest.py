@@ -17,8 +17,8 @@ from tiny_networks import mixed_network, pyramid_network
 from atrcnas.deploy.export import ExportReport, export
 from atrcnas.nn.net import MultiTaskNet
 
-# The first is no multiple of 32, so that padding is part of it.
-CASES = {"mixed": (mixed_network, (50, 70)), "pyramid": (pyramid_network, (64, 96))}
+# No stride divides these sizes, so that maps of several levels do not fit each other.
+CASES = {"mixed": (mixed_network, (51, 70)), "pyramid": (pyramid_network, (61, 90))}
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,22 @@ def test_the_file_computes_what_the_network_does_at_any_batch_size(exported, nam
             assert (got[task] - wanted).abs().max() < 1e-4 * (wanted.max() - wanted.min())
 
 
+@pytest.mark.parametrize(
+    ("backbone", "suffix"),
+    [
+        ("hrnet_w18_small_v2", ".onnx"),
+        pytest.param("hrnet_w18_small_v2", ".pt2", marks=pytest.mark.slow),
+        ("test_convnext", ".onnx"),
+        ("test_convnext", ".pt2"),
+    ],
+)
+def test_backbones_whose_maps_do_not_fit_the_image_are_exported(tmp_path: Path, backbone: str, suffix: str) -> None:
+    """HRNet resizes its branches to each other inside; ConvNeXt's patches need a padded image."""
+    report = export(plain_network(backbone), (43, 70), tmp_path / f"net{suffix}")
+    assert report.size == load_exported(report.path).metadata.size == (43, 70)
+    assert report.num_batch_norms == 0
+
+
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
 def test_the_report_gives_differences_and_no_batch_norm_is_left(exported, suffix: str) -> None:
     report = exported("mixed", suffix).report

@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from atrcnas.ground.errors import CheckpointError, ConfigError
 from atrcnas.nn.backbone import Backbone
+from atrcnas.spec.model import BackboneSpec
 from atrcnas.spec.pairs import LEVELS
+from atrcnas.spec.schema import validate
 
 TINY = "mobilenetv3_small_050"
 WIDTHS = {
@@ -38,13 +40,42 @@ def test_backbone_has_four_levels_of_the_right_strides(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", [TINY, "hrnet_w18_small_v2", "vit_tiny_patch16_224"])
+@pytest.mark.parametrize(
+    "name",
+    [TINY, "hrnet_w18_small_v2", "resnet18", "vit_tiny_patch16_224", "convnext_atto", "swin_tiny_patch4_window7_224"],
+)
 def test_backbone_runs_on_images_of_other_sizes(name: str) -> None:
     backbone = Backbone(name).eval()
     with torch.no_grad():
-        for height, width in ((64, 96), (32, 32)):
+        for height, width in ((64, 96), (32, 32), (107, 140), (33, 47), (1, 7)):
             maps = backbone(torch.rand(1, 3, height, width))
-            assert all(x.shape[-2:] == (height // level, width // level) for level, x in maps.items())
+            assert all(x.shape[-2:] == (-(-height // level), -(-width // level)) for level, x in maps.items())
+
+
+def test_a_backbone_that_rounds_up_itself_sees_no_padding_and_another_is_cut() -> None:
+    """On 64x96 both are timm's own maps; what an image of 61x90 gives tells them apart."""
+    image = torch.rand(1, 3, 61, 90, dtype=torch.float64)
+    padded = torch.nn.functional.pad(image, (0, 6, 0, 3))
+    for name, pads in (("resnet18", False), ("convnext_atto", True)):
+        backbone = Backbone(name).double().eval()
+        with torch.no_grad():
+            ours, own = backbone(image), backbone.body(padded if pads else image)
+        for level, theirs in zip(LEVELS, own, strict=True):
+            assert torch.equal(ours[level], theirs[..., : -(-61 // level), : -(-90 // level)])
+            assert pads or ours[level].shape == theirs.shape
+
+
+@pytest.mark.parametrize("name", ["hrnet_w18_small_v2", "hrnet_w18"])
+def test_hrnet_is_timms_own_where_its_maps_fit(name: str) -> None:
+    backbone = Backbone(name).eval()
+    settings = {"features_only": True, "feature_location": "", "out_indices": (1, 2, 3, 4)}
+    own = timm.create_model(name, **settings).eval()
+    own.load_state_dict(backbone.body.state_dict())
+    image = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        assert all(torch.equal(a, b) for a, b in zip(backbone(image).values(), own(image), strict=True))
+        with pytest.raises(RuntimeError, match="must match the size"):
+            own(image[..., :61, :90])
 
 
 def test_published_backbone_has_its_number_of_parameters() -> None:
@@ -61,9 +92,68 @@ def test_maps_of_transformers_of_one_size_or_of_channels_last_are_brought_into_f
     assert tuple(maps[4].shape) == (1, width, 16, 32)
 
 
-def test_a_backbone_of_one_image_size_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'beit_base_patch16_224' does not take images of any size"):
-        Backbone("beit_base_patch16_224")
+def test_a_backbone_of_one_image_size_is_refused_unless_that_size_is_set() -> None:
+    name = "beit_base_patch16_224"
+    with torch.no_grad():
+        with pytest.raises(ConfigError, match=f"'{name}' does not take images of any size.*img_size"):
+            Backbone(name)
+        backbone = Backbone(name, options={"img_size": [32, 48]}).eval()
+        assert backbone(torch.rand(1, 3, 32, 48))[4].shape[-2:] == (8, 12)
+        with pytest.raises(ConfigError, match=r"\(32, 48\) alone, got \(64, 48\)"):
+            backbone(torch.rand(1, 3, 64, 48))
+
+
+def test_our_small_backbone_has_one_level_and_sees_seven_pixels() -> None:
+    backbone = Backbone("atrcnas_small").eval()
+    assert backbone.widths == {4: 32}
+    image = torch.rand(1, 3, 40, 40, requires_grad=True)
+    maps = backbone(image)
+    assert {level: tuple(x.shape) for level, x in maps.items()} == {4: (1, 32, 10, 10)}
+    maps[4][0, :, 5, 5].sum().backward()
+    seen = image.grad[0].abs().sum(0).nonzero()
+    assert seen.min(0).values.tolist() == [17, 17]
+    assert seen.max(0).values.tolist() == [23, 23]
+
+
+def test_a_backbone_has_the_levels_its_model_has() -> None:
+    backbone = Backbone("resnet18", options={"output_stride": 16}).eval()
+    assert backbone.widths == {4: 64, 8: 128, 16: 512}
+    with torch.no_grad():
+        assert {k: tuple(x.shape[2:]) for k, x in backbone(torch.rand(1, 3, 64, 32)).items()} == {
+            4: (16, 8),
+            8: (8, 4),
+            16: (4, 2),
+        }
+    with pytest.raises(ConfigError, match=r"strides \[16, 32, 64\], expected 4 among them"):
+        Backbone("levit_128s")
+
+
+def test_options_reach_the_model() -> None:
+    rates = [
+        module.drop_prob
+        for module in Backbone("convnext_atto", options={"drop_path_rate": 0.5}).modules()
+        if type(module).__name__ == "DropPath"
+    ]
+    assert max(rates) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("bogus", 1, "unexpected keyword argument 'bogus'"),
+        ("drop_path_rate", "much", "unsupported operand"),
+        ("output_stride", 7, "AssertionError"),
+    ],
+)
+def test_an_option_that_the_model_does_not_take_is_named(key: str, value: object, reason: str) -> None:
+    with pytest.raises(ConfigError, match=rf"backbone\.options\.{key}: 'resnet18' does not take {key}: .*{reason}"):
+        Backbone("resnet18", options={"zero_init_last": False, key: value})
+
+
+@pytest.mark.parametrize("key", ["pretrained", "features_only", "out_indices", "num_classes", "checkpoint_path"])
+def test_options_that_the_network_decides_itself_are_refused(key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"x\.yaml: options: {key}: decided by the network"):
+        validate(BackboneSpec, {"name": TINY, "options": {"drop_path_rate": 0.1, key: 1}}, "x.yaml")
 
 
 def test_weights_that_cannot_be_downloaded_are_one_message(monkeypatch: pytest.MonkeyPatch) -> None:

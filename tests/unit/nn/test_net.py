@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet, Outputs
 from atrcnas.sampling.sampler import Sampler
@@ -42,11 +43,16 @@ def distilling(targets: Sequence[str], levels: Sequence[int], sources: Sequence[
 
 
 def build(
-    targets: Sequence[str], candidates: dict[Pair, tuple[str, ...]], auxiliary: Sequence[str] = (), **model: Any
+    targets: Sequence[str],
+    candidates: dict[Pair, tuple[str, ...]],
+    auxiliary: Sequence[str] = (),
+    backbone: BackboneSpec | None = None,
+    **model: Any,
 ) -> MultiTaskNet:
     torch.manual_seed(0)
     model.setdefault("width", None if model.get("neck") == "pyramid" else 8)
-    return MultiTaskNet(records(targets), candidates, BackboneSpec(name=TINY), ModelSpec(**model), records(auxiliary))
+    backbone = backbone or BackboneSpec(name=TINY)
+    return MultiTaskNet(records(targets), candidates, backbone, ModelSpec(**model), records(auxiliary))
 
 
 def image(height: int = 64, width: int = 64, batch: int = 2) -> Tensor:
@@ -156,6 +162,33 @@ def test_point_of_the_space_builds_runs_and_learns(point: str) -> None:
     assert set(out.labels) == needed, "label branches follow from what the kinds need"
 
 
+THREE_LEVELS = BackboneSpec(name="resnet10t", options={"output_stride": 16})
+
+
+def test_a_backbone_of_one_level_is_enough_for_the_concat_neck() -> None:
+    check_step(build(TWO, pools(TWO, KINDS.names), backbone=BackboneSpec(name="atrcnas_small")))
+
+
+def test_a_pyramid_has_the_levels_of_its_backbone() -> None:
+    settings = {**POINTS["MTI-Net"], "candidates": distilling(TWO, (4, 16), TWO)}
+    net = build(TWO, backbone=THREE_LEVELS, **settings)
+    assert net.levels == (4, 8, 16)
+    check_step(net)
+
+
+def test_contexts_at_a_level_the_backbone_lacks_are_refused() -> None:
+    for backbone, settings, levels in (
+        (
+            BackboneSpec(name="atrcnas_small"),
+            {"width": 8},
+            r"\[8\]: expected some of \[4\].*neck: concat.*atrcnas_small",
+        ),
+        (THREE_LEVELS, POINTS["MTI-Net"], r"\[32\]: expected some of \[4, 8, 16\].*neck: pyramid.*resnet10t"),
+    ):
+        with pytest.raises(ConfigError, match=f"levels {levels}"):
+            build(TWO, backbone=backbone, **{"candidates": pools(TWO, ("global",), (4, 8)), **settings})
+
+
 def test_single_task() -> None:
     check_step(build(("edge",), {}))
     check_step(build(("edge",), pools(("edge",), ("local",))))
@@ -214,36 +247,37 @@ def test_any_image_size(point: str, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("point", ["supernet", "MTI-Net", "search on a pyramid", "ASPP heads"])
 def test_what_is_in_the_padding_does_not_matter(point: str) -> None:
     net = build(TWO, **POINTS[point]).double().eval()
-    small = image(33, 47).double()
-    valid = torch.zeros(2, 1, 64, 64, dtype=torch.bool)
-    valid[..., :33, :47] = True
-    canvas = torch.where(valid, torch.nn.functional.pad(small, (0, 17, 0, 31)), image(64, 64).double() * 7)
+    valid = torch.zeros(2, 1, 61, 70, dtype=torch.bool)
+    valid[..., 3:36, 8:55] = True
+    small = torch.nn.functional.pad(image(33, 47).double(), (8, 15, 3, 25))
     mixture = draw(net)
     with torch.no_grad():
-        expected = net(small, mixture=mixture).predictions
-        out = net(canvas, valid, mixture).predictions
+        one, two = (net(small + (~valid) * x, valid, mixture).predictions for x in (7, image(61, 70).double()))
+        without = net(small + (~valid) * 7, None, mixture).predictions
     for task in TWO:
-        torch.testing.assert_close(out[task][..., :33, :47], expected[task], rtol=0, atol=1e-12)
+        assert torch.equal(one[task], two[task])
+        assert not torch.equal(one[task], without[task])
 
 
-def test_padding_reaches_the_contexts_as_a_mask() -> None:
+def test_padding_reaches_the_contexts_as_a_mask_of_their_size() -> None:
     """Without the mask, contexts would pool from the padding: the prediction must differ."""
-    net = build(TWO, pools(TWO, ("global",))).double().eval()
+    net = build(TWO, **POINTS["search on a pyramid"]).eval()
+    valid = torch.ones(2, 1, 33, 47, dtype=torch.bool)
+    valid[..., 20:, :] = valid[..., :, 40:] = False
+    seen: dict[str, tuple[Tensor | None, torch.Size]] = {}
+    for level, refiner in net.refiners.items():
+        refiner.register_forward_pre_hook(
+            lambda module, args, level=level: seen.update({level: (args[2], args[0]["depth"].shape)})
+        )
     with torch.no_grad():
-        for fuse in net.refiners["4"].fuse.values():
-            fuse.project.norm.weight.fill_(1.0)
-        prepared, valid = net._prepare(image(33, 47).double(), None)
-        own = net._task_features(4, net._neck(net.backbone(prepared))[4], None, Outputs({}))
-        masked = net.refiners["4"](own, {}, valid[..., ::4, ::4])
-        unmasked = net.refiners["4"](own, {}, None)
-    assert not torch.allclose(masked["depth"], unmasked["depth"])
-    seen: list[Tensor | None] = []
-    net.refiners["4"].register_forward_pre_hook(lambda module, args: seen.append(args[2]))
+        net(image(33, 47), valid, draw(net))
+    for level in LEVELS:
+        mask, shape = seen[str(level)]
+        assert mask.shape == (2, 1, *shape[-2:]) == (2, 1, -(-33 // level), -(-47 // level))
+        assert mask[0, 0].nonzero().max(0).values.tolist() == [19 // level, 39 // level]
     with torch.no_grad():
-        net(image(33, 47).double())
-        net(image(64, 64).double())
-    assert torch.equal(seen[0], valid[..., ::4, ::4])
-    assert seen[1] is None
+        net(image(33, 47), None, draw(net))
+    assert all(mask is None for mask, _ in seen.values()), "an image of any size is all image"
 
 
 def test_image_of_nothing_but_padding_is_finite() -> None:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.ground.errors import CheckpointError, ConfigError
+from atrcnas.nn.atrc_weights import load_refiner
 from atrcnas.nn.mixture import Mixture
-from atrcnas.nn.reference import load_refiner
 from atrcnas.nn.relations import ContextRefiner, label_tasks
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.kinds import KINDS, NONE

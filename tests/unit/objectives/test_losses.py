@@ -12,8 +12,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from atrcnas.ground.registry import resolve
+from atrcnas.objectives.objective import Objective
 from atrcnas.spec.labels import LABEL_ENCODERS
 from atrcnas.spec.losses import LOSSES
+from atrcnas.spec.tasks import TASKS
 
 KINDS = ("loss", "label_loss")
 FIXED_ARGUMENTS = ("prediction", "target", "valid")
@@ -102,6 +104,16 @@ def test_sizes_that_would_broadcast_are_refused(example: Any) -> None:
 def test_each_loss_takes_the_options_it_declares(name: str) -> None:
     declared = set(LOSSES[name].options.model_fields)
     assert set(inspect.signature(resolve(LOSSES[name].function)).parameters) == {*FIXED_ARGUMENTS, *declared}
+
+
+def test_coarse_logits_are_resized_straight_to_the_targets_size() -> None:
+    """Strides round up: an image of 21x30 has a map of 3x4 at level 8, which covers more than the image."""
+    raw, target = torch.rand(1, 1, 3, 4), torch.rand(1, 1, 21, 30)
+    valid = torch.ones(1, 21, 30, dtype=torch.bool)
+    task = replace(TASKS["depth"], weight=1.0)
+    total, _ = Objective({"depth": task})({}, {}, {("depth", 8): raw}, {"depth": target}, {"depth": valid})
+    enlarged = torch.nn.functional.interpolate(raw, (21, 30), mode="bilinear", align_corners=False)
+    assert total.item() == pytest.approx((enlarged - target).abs().mean().item(), rel=1e-6)
 
 
 def test_balance_follows_the_share_of_foreground_in_the_batch() -> None:
