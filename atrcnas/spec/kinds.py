@@ -79,3 +79,26 @@ KINDS.register(
     )
 )
 KINDS.register(Kind("mti", "atrcnas.nn.contexts.mti:Mti", "gated distillation of PAD-Net and MTI-Net", "M", "#4b2e63"))
+KINDS.register(Kind("linear", "atrcnas.nn.contexts.linear:Linear", "the source's features, passed on", "I", "#7d321f"))
+KINDS.register(
+    Kind("wide", "atrcnas.nn.contexts.wide:Wide", "depthwise 13x13 convolution of the source", "W", "#56b4e9")
+)
+KINDS.register(
+    Kind("aspp", "atrcnas.nn.contexts.aspp:Aspp", "dilated depthwise convolutions and image mean", "A", "#f0e442")
+)
+KINDS.register(
+    Kind("aspp_dense", "atrcnas.nn.contexts.aspp:DenseAspp", "dilated convolutions and image mean", "D", "#9a9a00")
+)
+KINDS.register(Kind("query", "atrcnas.nn.contexts.query:Query", "attention to 32 learned regions", "Q", "#da8fc7"))
+KINDS.register(
+    Kind(
+        "affinity",
+        "atrcnas.nn.contexts.affinity:Affinity",
+        "the target's values along the source's structure",
+        "F",
+        "#c2185b",
+    )
+)
+KINDS.register(
+    Kind("cross", "atrcnas.nn.contexts.cross:Cross", "cross-attention at reduced resolution", "X", "#1b5e20")
+)
