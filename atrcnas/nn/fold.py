@@ -58,11 +58,7 @@ def fold_batch_norm(net: MultiTaskNet, size: tuple[int, int] = (64, 64)) -> Mult
         ExportError: the network is still searching.
     """
     folded = inference_copy(net)
-    with torch.no_grad():
-        for block in list(folded.modules()):
-            if isinstance(block, Foldable):
-                block.fold()
-    folded.requires_grad_(False)
+    fold_contexts(folded)
     weight = next(folded.parameters())
     with torch.no_grad(), _Watch() as watch:
         folded(torch.zeros(1, 3, *size, dtype=weight.dtype, device=weight.device))
@@ -72,6 +68,15 @@ def fold_batch_norm(net: MultiTaskNet, size: tuple[int, int] = (64, 64)) -> Mult
         if conv in convs and mean in norms:
             _fold_one(folded, convs[conv], norms[mean])
     return folded
+
+
+@torch.no_grad()
+def fold_contexts(net: nn.Module) -> None:
+    """Give every :class:`Foldable` part of a copy made for inference its simpler form."""
+    for part in list(net.modules()):
+        if isinstance(part, Foldable):
+            part.fold()
+    net.requires_grad_(False)
 
 
 def _replaceable(norm: nn.Module) -> bool:

@@ -12,13 +12,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny_networks import mixed_network, pyramid_network
+from tiny_networks import far_network, mixed_network, pyramid_network
 
 from atrcnas.deploy.export import ExportReport, export
 from atrcnas.nn.net import MultiTaskNet
 
-# The first is no multiple of 32, so that padding is part of it.
-CASES = {"mixed": (mixed_network, (50, 70)), "pyramid": (pyramid_network, (64, 96))}
+# The first and the last are no multiple of 32, so that padding is part of them.
+CASES = {"mixed": (mixed_network, (50, 70)), "pyramid": (pyramid_network, (64, 96)), "far": (far_network, (90, 150))}
 
 
 @dataclass(frozen=True)

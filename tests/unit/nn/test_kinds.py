@@ -8,13 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from context_parts import HIDDEN, NUM_LABELS, POOLING, TASKS, WIDTH, every_row, randomise, tensors
-from torch import Tensor, nn
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from atrcnas.ground.registry import resolve
-from atrcnas.nn.blocks import Foldable, PairConv
+from atrcnas.nn.blocks import PairConv
 from atrcnas.nn.contexts.base import Context, ContextInputs
 from atrcnas.nn.contexts.wide import LargeKernel
+from atrcnas.nn.fold import fold_contexts
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import Pair
 
@@ -203,14 +204,6 @@ def test_a_candidate_cannot_grow_by_scaling_its_parameters(kind) -> None:
 # Folding.
 
 
-def folded(module: nn.Module) -> nn.Module:
-    with torch.no_grad():
-        for part in list(module.modules()):
-            if isinstance(part, Foldable):
-                part.fold()
-    return module
-
-
 @each_kind
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=str)
 def test_folding_changes_no_map(kind, dtype: torch.dtype, tolerance: float) -> None:
@@ -220,7 +213,7 @@ def test_folding_changes_no_map(kind, dtype: torch.dtype, tolerance: float) -> N
     features, labels = ({task: x.to(dtype) for task, x in part.items()} for part in tensors())
     expected = context(ContextInputs(features, labels, None), (0, 1, 2))
     for _ in range(2):  # a second time changes nothing
-        folded(context)
+        fold_contexts(context)
         for rows in ((0, 1, 2), (2, 0)):
             for row, found in zip(rows, context(ContextInputs(features, labels, None), rows), strict=True):
                 error = (found - expected[row]).abs().max() / expected[row].abs().max()
@@ -234,7 +227,7 @@ def test_parallel_kernels_merge_into_the_largest(dtype: torch.dtype, tolerance: 
     layer.to(dtype)
     x = torch.randn(2, 3 * HIDDEN, 20, 25, generator=torch.Generator().manual_seed(0), dtype=dtype)
     expected = layer(x, (0, 1, 2))
-    folded(layer)
+    fold_contexts(layer)
     kernels = [part for part in layer.modules() if isinstance(part, PairConv)]
     assert [tuple(kernel.weight.shape) for kernel in kernels] == [(3 * HIDDEN, 1, 13, 13)]
     assert (layer(x, (0, 1, 2)) - expected).abs().max() < tolerance * expected.abs().max()

@@ -113,12 +113,15 @@ def test_space_survives_a_round_trip_through_its_file(tmp_path: Path) -> None:
 
 
 def test_bundled_spaces_are_what_they_say() -> None:
-    atrc, whole, pyramid = (SearchSpace.load(name) for name in ("atrc", "full", "pyramid"))
+    atrc, whole, pyramid, wide = (SearchSpace.load(name) for name in ("atrc", "full", "pyramid", "wide"))
     pools = atrc.pools(AB)
     assert pools[Pair("semseg", "depth")] == ("none", "global", "local", "tlabel", "slabel")
     assert pools[Pair("semseg", "semseg")] == ("none", "global", "local", "tlabel")
     assert set(whole.pools(AB)[Pair("semseg", "depth")]) >= set(KINDS.names[:6])
     assert pyramid.levels == LEVELS
+    pools = wide.pools(AB)
+    assert pools[Pair("semseg", "depth")] == ("none", "linear", "global", "local", "wide", "aspp")
+    assert pools[Pair("depth", "depth")] == ("none", "global", "local", "wide", "aspp")
 
 
 def test_unknown_bundled_name_lists_those_there_are() -> None:
