@@ -32,10 +32,11 @@ def made(kind: str, level: int) -> Context:
     return context.to(memory_format=torch.channels_last)
 
 
-def drawn(level: int) -> ContextInputs:
+def drawn(level: int, learning: bool) -> ContextInputs:
     def maps(channels: int) -> dict[str, Tensor]:
         shape = (1, channels, *(side // level for side in IMAGE))
-        return {t: torch.randn(shape).to(memory_format=torch.channels_last).requires_grad_() for t in TARGETS + SOURCES}
+        values = {task: torch.randn(shape).to(memory_format=torch.channels_last) for task in TARGETS + SOURCES}
+        return {task: x.requires_grad_(learning) for task, x in values.items()}
 
     return ContextInputs(maps(WIDTH), maps(NUM_LABELS), None)
 
@@ -43,7 +44,7 @@ def drawn(level: int) -> ContextInputs:
 def inference_of(context: Context, level: int) -> Step:
     folded = copy.deepcopy(context).eval()
     fold_contexts(folded)
-    given = drawn(level)
+    given = drawn(level, learning=False)
 
     def run(turn: int) -> None:
         with torch.inference_mode():
@@ -53,7 +54,7 @@ def inference_of(context: Context, level: int) -> Step:
 
 
 def step_of(context: Context, level: int) -> Step:
-    given = drawn(level)
+    given = drawn(level, learning=True)
 
     def run(turn: int) -> None:
         maps = context(ContextInputs(given.features, given.labels, None), ROWS)

@@ -47,7 +47,7 @@ def far_network() -> MultiTaskNet:
     tasks = records("semseg", "depth")
     kinds = {
         4: ["linear", "wide", "aspp", "aspp_dense", "query", "affinity", "cross"],
-        16: ["affinity"],
+        16: ["affinity+wide"],
     }
     sources = ["semseg", "depth", "normals", "edge"]
     candidates = {
