@@ -51,6 +51,7 @@ class LargeKernel(Foldable):
     def __init__(self, num_pairs: int, width: int, kernels: Sequence[int] = KERNELS) -> None:
         super().__init__()
         large, *small = (PairConvBN(num_pairs, width, width, kernel=side, depthwise=True) for side in kernels)
+        self.kernels = tuple(kernels)
         self.large, self.small = large, nn.ModuleList(small)
 
     def forward(self, x: Tensor, rows: tuple[int, ...]) -> Tensor:
@@ -63,9 +64,9 @@ class LargeKernel(Foldable):
     def fold(self) -> None:
         """Merge the kernels, zeros around the smaller ones."""
         self.large.fold()
-        for conv in self.small:
+        for side, conv in zip(self.kernels[1:], self.small, strict=False):
             conv.fold()
-            margin = (self.large.kernel - conv.kernel) // 2
+            margin = (self.kernels[0] - side) // 2
             self.large.weight.data += F.pad(conv.weight, [margin] * 4)
             self.large.folded_bias += conv.folded_bias
         self.small = nn.ModuleList()
