@@ -38,7 +38,8 @@ def draw_heatmap(contexts: ContextConfig | Mapping[str, Any], where: str = "cont
     note = "a cell without a number has no probability in the file" if None in certainty.values() else ""
     if without := set(certainty.values()) == {None}:
         note = "no probabilities in the file: every cell at full intensity"
-    named = {NONE, *(part for kind in chosen.values() for part in parts(kind)), *(kind for row in chances.values() for kind in row)}
+    used = [part for kind in chosen.values() for part in parts(kind)]
+    named = {NONE, *used, *(kind for row in chances.values() for kind in row)}
     facts = {"seed": origin.seed, "step": origin.step, "commit": origin.commit}
     return draw_cells(
         {pair: cell(parts(kind), certainty[pair]) for pair, kind in chosen.items()},

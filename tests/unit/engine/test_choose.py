@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from atrcnas import Experiment, plots
+from atrcnas.engine.gradient_search import search
 from atrcnas.engine.networks import fixed_network, supernet
 from atrcnas.engine.retrain import retrain
-from atrcnas.engine.gradient_search import search
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.inherit import inherit
 from atrcnas.nn.mixture import Mixture
@@ -40,7 +40,7 @@ def test_two_kinds_are_searched_saved_drawn_and_retrained(tiny_experiment: Path,
     assert set(across) < {"global", "wide", "slabel"}
     assert kinds[Pair("semseg", "depth")] == "linear"
     assert kinds[Pair("depth", "depth")] in ("none", "local"), "none joins no other kind"
-    plots.plot_heatmap(loaded, tmp_path / "heatmap.png")
+    assert plots.draw_heatmap(loaded)
     results = retrain(spec, loaded, tmp_path / "run")
     assert set(results["scores"]) == set(spec.tasks)
 
