@@ -71,6 +71,7 @@ def trials(stand: Stand) -> Iterator[Trial]:
     yield Trial("`mti-net`, half of the tasks auxiliary", everything[:2], preset="mti-net", auxiliary=everything[2:])
     yield Trial("`atrc`, one level", everything, space="atrc")
     yield Trial("`full`, one level", everything, space="full")
+    yield Trial("`wide`, one level", everything, space="wide")
     model = Experiment.load("rooms-pyramid").model.model_dump()
     yield Trial("`pyramid`, per pair and level", everything, space="pyramid", model=model)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
 
 from atrcnas.ground.errors import ExportError
-from atrcnas.nn.fold import fold_batch_norm, inference_copy
+from atrcnas.nn.fold import fold_batch_norm, fold_contexts, inference_copy
 from atrcnas.nn.net import MultiTaskNet
 
 WARM_UP, REPEATS = 3, 20
@@ -72,11 +72,14 @@ def measure_costs(net: MultiTaskNet, size: tuple[int, int], device: str = "cpu",
 def multiply_adds(net: MultiTaskNet, size: tuple[int, int]) -> int:
     """Multiply-adds of convolutions, matrix products and attention for one image of ``size`` = (height, width).
 
+    Counted in the form that inference runs: parallel kernels are one.
+
     Raises:
         ExportError: the network is still searching.
     """
     # Without values the count is quick, and the same on every device.
     shapes = inference_copy(net).to("meta")
+    fold_contexts(shapes)
     image = torch.empty(1, 3, *size, device="meta", dtype=next(shapes.parameters()).dtype)
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
         shapes(image)

@@ -81,6 +81,7 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
         commit_gap=recipe.commit_gap,
         estimator="sampled" if recipe.estimator == "sampled" else "soft",
         noise=recipe.noise,
+        choose=experiment.search_space().choose,
     )
     objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
     for module in (net, sampler, objective):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -70,25 +71,102 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
-class PairConvBN(nn.Module):
-    """A 1x1 convolution and BatchNorm of its own for each of many pairs, run as one.
+def valid_mean(x: Tensor, valid: Tensor | None) -> Tensor:
+    """Mean of [B, C, H, W] over the pixels that are ``valid`` [B, 1, H, W]: [B, C, 1, 1]; 0 where there are none."""
+    if valid is None:
+        return x.mean(dim=(2, 3), keepdim=True)
+    mask = valid.to(x.dtype)
+    return (x * mask).sum(dim=(2, 3), keepdim=True) / mask.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+
+
+class Foldable(nn.Module):
+    """A module that inference runs in a simpler form."""
+
+    def fold(self) -> None:
+        """Take the simpler form, for inference only; a second time changes nothing."""
+        raise NotImplementedError
+
+
+class PairConv(nn.Module):
+    """A convolution of its own for each of many pairs, run as one; zero-padded, without bias.
 
     Parameters are stacked over pairs, so that the pairs that share an input cost one convolution, and a subset of
-    pairs can be computed alone. Statistics are per channel, hence those of one module per pair.
+    pairs can be computed alone.
+
+    Args:
+        num_pairs: P.
+        in_width: C, channels of each input.
+        out_width: d, channels of each pair's output; C if ``depthwise``.
+        kernel: odd side, in pixels.
+        dilation: pixels between neighbouring taps.
+        stride: of the output.
+        depthwise: each channel is filtered alone.
+    """
+
+    def __init__(
+        self,
+        num_pairs: int,
+        in_width: int,
+        out_width: int,
+        *,
+        kernel: int = 1,
+        dilation: int = 1,
+        stride: int = 1,
+        depthwise: bool = False,
+    ) -> None:
+        super().__init__()
+        self.in_width, self.out_width = in_width, out_width
+        self.kernel, self.dilation, self.stride, self.depthwise = kernel, dilation, stride, depthwise
+        self.weight = nn.Parameter(torch.empty(num_pairs * out_width, 1 if depthwise else in_width, kernel, kernel))
+        for part in self.weight.data.split(1 if depthwise else out_width):
+            nn.init.xavier_uniform_(part)
+
+    def forward(self, x: Tensor, rows: tuple[int, ...], grouped: bool) -> Tensor:
+        """Convolve.
+
+        Args:
+            x: [B, C, H, W] shared by ``rows``, or [B, n*C, H, W] with one input for each row if ``grouped``.
+            rows: which pairs, n of them.
+            grouped: see ``x``.
+
+        Returns:
+            [B, n*d, H/stride, W/stride], sizes rounded up.
+        """
+        return self.convolve(x, rows, grouped)
+
+    def convolve(self, x: Tensor, rows: tuple[int, ...], grouped: bool) -> Tensor:
+        """The convolution of ``forward``."""
+        if self.depthwise and not grouped:
+            x = torch.cat([x] * len(rows), dim=1)
+        groups = len(rows) * self.out_width if self.depthwise else len(rows) if grouped else 1
+        padding = self.kernel // 2 * self.dilation
+        weight, bias = self._pick(self.weight, rows), self._bias(rows)
+        return F.conv2d(x, weight, bias, self.stride, padding, self.dilation, groups)
+
+    def _bias(self, rows: tuple[int, ...]) -> Tensor | None:
+        return None
+
+    def _pick(self, stacked: Tensor, rows: tuple[int, ...]) -> Tensor:
+        d = self.out_width
+        if _adjacent(rows):
+            return stacked[rows[0] * d : (rows[0] + len(rows)) * d]
+        # Slices rather than an index tensor: an index would have to be copied to the device in every step.
+        return torch.cat([stacked[row * d : (row + 1) * d] for row in rows])
+
+
+class PairConvBN(PairConv, Foldable):
+    """:class:`PairConv` and BatchNorm; statistics are per channel, hence those of one module per pair.
 
     Args:
         num_pairs: P.
         in_width: C, channels of each input.
         out_width: d, channels of each pair's output.
         affine: whether BatchNorm scales and shifts.
+        shape: kernel, dilation, stride and depthwise of :class:`PairConv`.
     """
 
-    def __init__(self, num_pairs: int, in_width: int, out_width: int, affine: bool = True) -> None:
-        super().__init__()
-        self.in_width, self.out_width = in_width, out_width
-        self.weight = nn.Parameter(torch.empty(num_pairs * out_width, in_width, 1, 1))
-        for part in self.weight.data.split(out_width):
-            nn.init.xavier_uniform_(part)
+    def __init__(self, num_pairs: int, in_width: int, out_width: int, affine: bool = True, **shape: Any) -> None:
+        super().__init__(num_pairs, in_width, out_width, **shape)
         self.scale = nn.Parameter(torch.ones(num_pairs * out_width)) if affine else None
         self.shift = nn.Parameter(torch.zeros(num_pairs * out_width)) if affine else None
         self.register_buffer("mean", torch.zeros(num_pairs * out_width))
@@ -100,22 +178,8 @@ class PairConvBN(nn.Module):
         self.folded_bias: Tensor | None
 
     def forward(self, x: Tensor, rows: tuple[int, ...], grouped: bool) -> Tensor:
-        """Project.
-
-        Args:
-            x: [B, C, H, W] shared by ``rows``, or [B, n*C, H, W] with one input for each row if ``grouped``.
-            rows: which pairs, n of them.
-            grouped: see ``x``.
-
-        Returns:
-            [B, n*d, H, W], before the activation.
-        """
+        """As :meth:`PairConv.forward`, normalised; before the activation."""
         return self.normalise(self.convolve(x, rows, grouped), rows)
-
-    def convolve(self, x: Tensor, rows: tuple[int, ...], grouped: bool) -> Tensor:
-        """The convolution of ``forward``."""
-        bias = None if self.folded_bias is None else self._pick(self.folded_bias, rows)
-        return F.conv2d(x, self._pick(self.weight, rows), bias, groups=len(rows) if grouped else 1)
 
     def normalise(self, y: Tensor, rows: tuple[int, ...]) -> Tensor:
         """The BatchNorm of ``forward``."""
@@ -132,17 +196,15 @@ class PairConvBN(nn.Module):
         return y
 
     def fold(self) -> None:
-        """Fold BatchNorm into the convolution, for inference only."""
+        """Fold BatchNorm into the convolution."""
+        if self.folded_bias is not None:
+            return
         gain = torch.rsqrt(self.var + self.eps) * (1.0 if self.scale is None else self.scale)
         self.folded_bias = (0.0 if self.shift is None else self.shift) - self.mean * gain
         self.weight = nn.Parameter(self.weight * gain[:, None, None, None])
 
-    def _pick(self, stacked: Tensor, rows: tuple[int, ...]) -> Tensor:
-        d = self.out_width
-        if _adjacent(rows):
-            return stacked[rows[0] * d : (rows[0] + len(rows)) * d]
-        # Slices rather than an index tensor: an index would have to be copied to the device in every step.
-        return torch.cat([stacked[row * d : (row + 1) * d] for row in rows])
+    def _bias(self, rows: tuple[int, ...]) -> Tensor | None:
+        return None if self.folded_bias is None else self._pick(self.folded_bias, rows)
 
     def _put(self, stacked: Tensor, picked: Tensor, rows: tuple[int, ...]) -> None:
         if _adjacent(rows):

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from atrcnas.ground.errors import ExportError
-from atrcnas.nn.blocks import PairConvBN
+from atrcnas.nn.blocks import Foldable
 from atrcnas.nn.net import MultiTaskNet
 
 # Whose forward is F.batch_norm and nothing else; another subclass might do more.
@@ -42,6 +42,8 @@ def inference_copy(net: MultiTaskNet) -> MultiTaskNet:
 def fold_batch_norm(net: MultiTaskNet, size: tuple[int, int] = (64, 64)) -> MultiTaskNet:
     """Copy a fixed network for inference with every BatchNorm folded that directly follows a convolution.
 
+    Whatever else is :class:`Foldable` takes its simpler form too.
+
     One forward pass shows which BatchNorm reads which convolution, so that it works for any timm backbone. A
     convolution that something else reads too, or that runs several times, is left as it is.
 
@@ -56,11 +58,7 @@ def fold_batch_norm(net: MultiTaskNet, size: tuple[int, int] = (64, 64)) -> Mult
         ExportError: the network is still searching.
     """
     folded = inference_copy(net)
-    for block in folded.modules():
-        if isinstance(block, PairConvBN) and block.folded_bias is None:
-            with torch.no_grad():
-                block.fold()
-            block.weight.requires_grad_(False)
+    fold_contexts(folded)
     weight = next(folded.parameters())
     with torch.no_grad(), _Watch() as watch:
         folded(torch.zeros(1, 3, *size, dtype=weight.dtype, device=weight.device))
@@ -70,6 +68,15 @@ def fold_batch_norm(net: MultiTaskNet, size: tuple[int, int] = (64, 64)) -> Mult
         if conv in convs and mean in norms:
             _fold_one(folded, convs[conv], norms[mean])
     return folded
+
+
+@torch.no_grad()
+def fold_contexts(net: nn.Module) -> None:
+    """Give every :class:`Foldable` part of a copy made for inference its simpler form."""
+    for part in list(net.modules()):
+        if isinstance(part, Foldable):
+            part.fold()
+    net.requires_grad_(False)
 
 
 def _replaceable(norm: nn.Module) -> bool:

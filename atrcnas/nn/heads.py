@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from atrcnas.nn import winograd
-from atrcnas.nn.blocks import ConvBN, basic_block, bottleneck_block, resize
+from atrcnas.nn.blocks import ConvBN, basic_block, bottleneck_block, resize, valid_mean
 
 
 def stem(name: str, in_width: int, out_width: int) -> nn.Module:
@@ -94,16 +94,8 @@ class Aspp(nn.Module):
 
     def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """Map [B, C, H, W] to the same shape; pixels that are not ``valid`` [B, 1, H, W] are left out of the mean."""
-        views = [self.near(x), *(conv(x) for conv in self.atrous), self.whole(_mean(x, valid)).expand_as(x)]
+        views = [self.near(x), *(conv(x) for conv in self.atrous), self.whole(valid_mean(x, valid)).expand_as(x)]
         return self.project(torch.cat(views, dim=1))
-
-
-def _mean(x: Tensor, valid: Tensor | None) -> Tensor:
-    """[B, C, 1, 1], the mean over valid pixels; 0 where there are none."""
-    if valid is None:
-        return x.mean(dim=(2, 3), keepdim=True)
-    mask = valid.to(x.dtype)
-    return (x * mask).sum(dim=(2, 3), keepdim=True) / mask.sum(dim=(2, 3), keepdim=True).clamp(min=1)
 
 
 class Head(nn.Module):

@@ -10,6 +10,7 @@ from torch import Tensor
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.nn.relations import ContextRefiner
+from atrcnas.spec.kinds import parts
 
 
 @torch.no_grad()
@@ -25,7 +26,7 @@ def inherit(net: MultiTaskNet, state: Mapping[str, Tensor], supernet: MultiTaskN
         CheckpointError: ``state`` is not of ``supernet``, or a chosen kind is none of its candidates.
     """
     for pair, kinds in net.candidates.items():
-        foreign = set(kinds) - set(supernet.candidates.get(pair, ()))
+        foreign = {part for kind in kinds for part in parts(kind)} - set(supernet.candidates.get(pair, ()))
         if foreign:
             raise CheckpointError(
                 f"'{pair}' is '{foreign.pop()}', which the supernet does not hold (it has "

@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from atrcnas.spec.kinds import parts
 from atrcnas.spec.pairs import Pair
 
 
@@ -59,8 +60,9 @@ class Mixture:
 
     @classmethod
     def one_hot(cls, chosen: Mapping[Pair, str], kinds: tuple[str, ...] | None = None) -> Mixture:
-        """One kind per pair; ``kinds`` gives the columns an order."""
-        return cls.from_weights({pair: {kind: 1.0} for pair, kind in chosen.items()}, kinds=kinds)
+        """One kind per pair, of two that are joined half of each; ``kinds`` gives the columns an order."""
+        weights = {pair: dict.fromkeys(parts(kind), 1.0 / len(parts(kind))) for pair, kind in chosen.items()}
+        return cls.from_weights(weights, kinds=kinds)
 
     def to(self, device: torch.device) -> Mixture:
         """The same mixture with its weights on ``device``."""

@@ -18,7 +18,7 @@ from atrcnas.nn.blocks import ConvBN
 from atrcnas.nn.contexts.base import ContextInputs
 from atrcnas.nn.contexts.recompute import recomputed
 from atrcnas.nn.mixture import Mixture
-from atrcnas.spec.kinds import KINDS, NONE
+from atrcnas.spec.kinds import KINDS, NONE, parts
 from atrcnas.spec.pairs import Pair
 
 
@@ -39,7 +39,8 @@ class ContextRefiner(nn.Module):
 
     Args:
         candidates: the kinds each pair may use, at one level. One kind for every pair makes the fixed network;
-            several make the supernet, which needs a ``mixture`` in each forward pass.
+            several make the supernet, which needs a ``mixture`` in each forward pass. A fixed pair may use two together
+            (``local+global``): the mean of their maps, as the supernet would give them with even weights.
         width: C, channels of all task features.
         hidden: d, channels of a pooled map; C // 2 if None (with ``fuse="sum"`` always C).
         fuse: "concat" projects the concatenated maps with a BatchNorm that starts at zero; "sum" adds them.
@@ -74,8 +75,9 @@ class ContextRefiner(nn.Module):
         self.recompute = False
         self.targets = tuple(dict.fromkeys(pair.target for pair in self.candidates))
         self.contexts = nn.ModuleDict()
-        for kind in dict.fromkeys(kind for kinds in self.candidates.values() for kind in kinds if kind != NONE):
-            pairs = [pair for pair, kinds in self.candidates.items() if kind in kinds]
+        used = {pair: [part for kind in kinds for part in parts(kind)] for pair, kinds in self.candidates.items()}
+        for kind in dict.fromkeys(kind for kinds in used.values() for kind in kinds if kind != NONE):
+            pairs = [pair for pair, kinds in used.items() if kind in kinds]
             module = resolve(KINDS[kind].module)
             # A plugin may name its kind like an attribute of ModuleDict ("keys", "type"), which torch refuses as a name.
             self.contexts[f"{kind}_"] = module(pairs, width, self.hidden, self.searching)
@@ -139,8 +141,11 @@ class ContextRefiner(nn.Module):
             compute = recomputed if self.recompute and torch.is_grad_enabled() else _plainly
             for row, pooled in zip(rows, compute(context, inputs, rows) if rows else [], strict=True):
                 pair = context.pairs[row]
-                part = pooled if mixture is None else pooled * mixture.weight(pair, kind)
-                maps[pair] = maps[pair] + part if pair in maps else part
+                if mixture is not None:
+                    pooled = pooled * mixture.weight(pair, kind)
+                elif (num_kinds := len(parts(self.candidates[pair][0]))) > 1:
+                    pooled = pooled / num_kinds
+                maps[pair] = maps[pair] + pooled if pair in maps else pooled
         return maps
 
     def _labels_used(self, mixture: Mixture | None) -> tuple[str, ...]:
@@ -157,12 +162,17 @@ def _plainly(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...]) -
 def _check(candidates: Mapping[Pair, Sequence[str]]) -> None:
     if len({pair.level for pair in candidates}) > 1:
         raise ConfigError("a ContextRefiner works at one level. Build one for each level.")
+    searching = any(len(kinds) > 1 for kinds in candidates.values())
     for pair, kinds in candidates.items():
         if not kinds:
             raise ConfigError(f"'{pair}': expected at least one kind, got none. Use ('none',).")
         for kind in kinds:
             if pair.on_diagonal and not KINDS[kind].on_diagonal:
                 raise ConfigError(f"'{pair}': '{kind}' needs two different tasks. Remove it.")
+            if len(parts(kind)) > 1 and searching:
+                raise ConfigError(
+                    f"'{pair}': '{kind}' is an answer of a search, not a candidate. List both kinds alone."
+                )
 
 
 class ConcatFuse(nn.Module):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.plots.heatmap import Cell, Entry, draw_cells
 from atrcnas.spec.context_config import ContextConfig
-from atrcnas.spec.kinds import KINDS, NONE
+from atrcnas.spec.kinds import KINDS, NONE, parts
 from atrcnas.spec.schema import validate
 
 
@@ -34,14 +34,15 @@ def draw_heatmap(contexts: ContextConfig | Mapping[str, Any], where: str = "cont
         raise RunError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
     origin = config.provenance
     chances = {pair: origin.probabilities.get(str(pair), {}) for pair in chosen}
-    certainty = {pair: chances[pair].get(kind) for pair, kind in chosen.items()}
+    certainty = {pair: _certainty(chances[pair], kind) for pair, kind in chosen.items()}
     note = "a cell without a number has no probability in the file" if None in certainty.values() else ""
     if without := set(certainty.values()) == {None}:
         note = "no probabilities in the file: every cell at full intensity"
-    named = {NONE, *chosen.values(), *(kind for row in chances.values() for kind in row)}
+    used = [part for kind in chosen.values() for part in parts(kind)]
+    named = {NONE, *used, *(kind for row in chances.values() for kind in row)}
     facts = {"seed": origin.seed, "step": origin.step, "commit": origin.commit}
     return draw_cells(
-        {pair: cell([kind], certainty[pair]) for pair, kind in chosen.items()},
+        {pair: cell(parts(kind), certainty[pair]) for pair, kind in chosen.items()},
         [Entry(kind.letter, kind.colour, kind.name, kind.description) for kind in KINDS if kind.name in named],
         ": ".join(["Context of each pair of tasks", *filter(None, [origin.experiment or origin.source])]),
         "  ·  ".join(f"{name} {value}" for name, value in facts.items() if value is not None),
@@ -56,6 +57,12 @@ def cell(kinds: Sequence[str], probability: float | None = None, mark: str = "")
     number = "" if probability is None else f"{probability:.2f}"
     letters, colours = tuple(kind.letter for kind in records), tuple(kind.colour for kind in records)
     return Cell(letters, colours, probability, number, mark)
+
+
+def _certainty(chances: Mapping[str, float], kind: str) -> float | None:
+    """Probability of the chosen kind, of two together their sum; None if the file does not say."""
+    known = [chances[part] for part in parts(kind) if part in chances]
+    return sum(known) if len(known) == len(parts(kind)) else None
 
 
 def _tasks(config: ContextConfig, where: str) -> tuple[str, ...]:

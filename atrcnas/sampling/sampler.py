@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.nn.mixture import Mixture
+from atrcnas.spec.kinds import NONE, joined
 from atrcnas.spec.pairs import Pair
 
 
@@ -26,6 +27,7 @@ class Sampler(nn.Module):
         estimator: "soft" mixes all candidates; "sampled" computes only the drawn one, with the gradient of its soft
             weight (straight-through).
         noise: Gumbel noise; without it the mixture is the plain softmax of DARTS.
+        choose: kinds of a pair in :meth:`chosen`, 1 or 2; the search itself is the same.
 
     Source: Bruggemann et al. 2021, section 3.3 (Gumbel-softmax of Jang et al., ICLR 2017); "sampled": Dong and Yang,
     CVPR 2019 (GDAS). Differs: the pairs of a kind share tensors, so that in a sampled step weight decay and momentum
@@ -40,12 +42,14 @@ class Sampler(nn.Module):
         commit_gap: float = 0.3,
         estimator: Literal["soft", "sampled"] = "soft",
         noise: bool = True,
+        choose: int = 1,
     ) -> None:
         super().__init__()
         self.pools = dict(pools)
         self.pairs = tuple(pools)
         self.kinds = tuple(dict.fromkeys(kind for pool in pools.values() for kind in pool))
         self.seed, self.commit_gap, self.estimator, self.noise = seed, commit_gap, estimator, noise
+        self.choose = choose
         pool = torch.tensor([[kind in self.pools[pair] for kind in self.kinds] for pair in self.pairs])
         self.logits = nn.Parameter(torch.zeros(pool.shape))
         self.num_choosing = max(int((pool.sum(1) > 1).sum()), 1)
@@ -130,9 +134,18 @@ class Sampler(nn.Module):
         self.committed |= newly
 
     def chosen(self) -> dict[Pair, str]:
-        """The kind of each pair: what it committed to, else the most likely one."""
-        best = torch.where(self.committed, self.choice, self.masked_logits().argmax(1)).tolist()
-        return {pair: self.kinds[column] for pair, column in zip(self.pairs, best, strict=True)}
+        """The kind of each pair: what it committed to, else the most likely one.
+
+        If it may ``choose`` two, the most likely other kind joins it, unless either is ``none``.
+        """
+        best = torch.where(self.committed, self.choice, self.masked_logits().argmax(1))
+        rest = self.masked_logits().scatter(1, best[:, None].long(), -torch.inf)
+        found: dict[Pair, str] = {}
+        for pair, first, second in zip(self.pairs, best.tolist(), rest.argmax(1).tolist(), strict=True):
+            two = (self.kinds[first], self.kinds[second])
+            whole = self.choose == 2 and len(self.pools[pair]) > 1 and NONE not in two
+            found[pair] = joined(two) if whole else two[0]
+        return found
 
     def probability_table(self) -> dict[Pair, dict[str, float]]:
         """Probability of each kind in each pair's pool."""

@@ -35,7 +35,7 @@ class Provenance(Spec):
 
 
 class ContextConfig(Spec):
-    """One kind per ordered pair.
+    """One kind per ordered pair, or two together (``local+global``).
 
     Attributes:
         schema_version: written ``schema: 1``.

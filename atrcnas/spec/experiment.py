@@ -161,6 +161,11 @@ class Experiment(Spec):
             space = SearchSpace.load(self.space)
             space.pools(self.tasks, self.all_tasks)
             self.check_levels(space.levels)
+            if space.choose > 1 and not STRATEGIES[self.search.strategy].by_gradient:
+                raise ConfigError(
+                    f"choose: {space.choose} takes the most probable kinds, and '{self.search.strategy}' has no "
+                    "probabilities. Set search.strategy: gumbel, or choose: 1."
+                )
         except ConfigError as error:
             lines = (line.removeprefix("space: ") for line in str(error).splitlines())
             raise ConfigError("\n".join(f"{self._where}: space: {line}" for line in lines)) from error

@@ -5,6 +5,7 @@ A new kind is one file with its module and one ``KINDS.register(Kind(...))``, he
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +39,47 @@ class Kind:
     reference_code: int | None = None
 
 
-KINDS: Registry[Kind] = Registry("kind")
-NONE = "none"
+NONE, _JOIN = "none", "+"
+
+
+def parts(name: str) -> tuple[str, ...]:
+    """The kinds of a name: one, or the two of a pair that uses both (``local+global``)."""
+    return tuple(name.split(_JOIN))
+
+
+def joined(names: Sequence[str]) -> str:
+    """The name of a pair's choice that uses all of ``names``."""
+    return _JOIN.join(names)
+
+
+class Kinds(Registry[Kind]):
+    """The table of kinds; it also knows two of them used together, as ``local+global``, which is no entry of its own."""
+
+    def __getitem__(self, name: str) -> Kind:
+        if not self._is_joined(name):
+            return super().__getitem__(name)
+        both = [super(Kinds, self).__getitem__(part) for part in parts(name)]
+        return Kind(
+            name,
+            None,
+            " and ".join(kind.description for kind in both),
+            "".join(kind.letter for kind in both),
+            both[0].colour,
+            needs_target_label=any(kind.needs_target_label for kind in both),
+            needs_source_label=any(kind.needs_source_label for kind in both),
+            on_diagonal=all(kind.on_diagonal for kind in both),
+        )
+
+    def __contains__(self, name: object) -> bool:
+        return self._is_joined(name) or super().__contains__(name)
+
+    def _is_joined(self, name: object) -> bool:
+        both = parts(name) if isinstance(name, str) else ()
+        known = all(super(Kinds, self).__contains__(part) and part != NONE for part in both)
+        return len(both) == len(set(both)) == 2 and known
+
+
+KINDS = Kinds("kind")
 
 KINDS.register(Kind(NONE, None, "no context", "–", "#d9d9d9", reference_code=0))
 KINDS.register(
@@ -79,3 +119,26 @@ KINDS.register(
     )
 )
 KINDS.register(Kind("mti", "atrcnas.nn.contexts.mti:Mti", "gated distillation of PAD-Net and MTI-Net", "M", "#4b2e63"))
+KINDS.register(Kind("linear", "atrcnas.nn.contexts.linear:Linear", "the source's features, passed on", "I", "#7d321f"))
+KINDS.register(
+    Kind("wide", "atrcnas.nn.contexts.wide:Wide", "depthwise 13x13 convolution of the source", "W", "#56b4e9")
+)
+KINDS.register(
+    Kind("aspp", "atrcnas.nn.contexts.aspp:Aspp", "dilated depthwise convolutions and image mean", "A", "#f0e442")
+)
+KINDS.register(
+    Kind("aspp_dense", "atrcnas.nn.contexts.aspp:DenseAspp", "dilated convolutions and image mean", "D", "#9a9a00")
+)
+KINDS.register(Kind("query", "atrcnas.nn.contexts.query:Query", "attention to 32 learned regions", "Q", "#da8fc7"))
+KINDS.register(
+    Kind(
+        "affinity",
+        "atrcnas.nn.contexts.affinity:Affinity",
+        "the target's values along the source's structure",
+        "F",
+        "#c2185b",
+    )
+)
+KINDS.register(
+    Kind("cross", "atrcnas.nn.contexts.cross:Cross", "cross-attention at reduced resolution", "X", "#1b5e20")
+)

@@ -11,9 +11,9 @@ from pydantic import AfterValidator, Field, model_validator
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import read_yaml, write_yaml
 from atrcnas.spec.bundled import find
-from atrcnas.spec.kinds import KINDS
+from atrcnas.spec.kinds import KINDS, parts
 from atrcnas.spec.pairs import Pair, apply_rules, check_rule_keys, levels_ascend
-from atrcnas.spec.schema import Spec, validate
+from atrcnas.spec.schema import Int, Spec, validate
 
 Pool = Annotated[tuple[str, ...], Field(min_length=1)]
 
@@ -27,6 +27,7 @@ class SearchSpace(Spec):
         schema_version: written ``schema: 1``.
         levels: backbone scales searched; ``[4]`` is ATRC, ``[4, 8, 16, 32]`` a pyramid.
         pairs: the rules.
+        choose: kinds that a pair may end up with: 1, or the 2 most probable ones together.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -34,6 +35,7 @@ class SearchSpace(Spec):
         default=(4,), min_length=1
     )
     pairs: dict[str, Pool]
+    choose: Int = Field(default=1, ge=1, le=2, description="kinds of a pair in the answer: the most probable, or two")
 
     @model_validator(mode="after")
     def _kinds_exist(self) -> SearchSpace:
@@ -46,6 +48,8 @@ class SearchSpace(Spec):
             for kind in pool:
                 if kind not in KINDS:
                     raise ValueError(f"pairs.{key}: {KINDS.miss(kind)}")
+                if len(parts(kind)) > 1:
+                    raise ValueError(f"pairs.{key}: expected single kinds, got '{kind}'. List both and set choose: 2.")
             if len(set(pool)) < len(pool):
                 raise ValueError(f"pairs.{key}: expected each kind once, got {list(pool)}.")
         return self

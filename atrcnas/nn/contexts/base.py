@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -85,6 +85,32 @@ class Context(nn.Module):
             groups.setdefault(getattr(self.pairs[row], role), []).append(row)
         return {task: tuple(group) for task, group in groups.items()}
 
+    def from_each(
+        self,
+        role: str,
+        features: Mapping[str, Tensor],
+        rows: tuple[int, ...],
+        convolve: Callable[[Tensor, tuple[int, ...]], Tensor],
+    ) -> Tensor:
+        """Convolve the features of each task once for all of its pairs.
+
+        Args:
+            role: which task's features feed a pair, "target" or "source".
+            features: task -> [B, C, H, W].
+            rows: n pairs.
+            convolve: from a task's features and its rows to [B, m*d, h, w], d channels for each of m rows.
+
+        Returns:
+            [B, n*d, h, w], rows in the given order.
+        """
+        groups = self.rows_by(rows, role)
+        parts = [convolve(features[task], group) for task, group in groups.items()]
+        order = [row for group in groups.values() for row in group]
+        if tuple(order) != rows:
+            alone = [x for part, group in zip(parts, groups.values(), strict=True) for x in part.chunk(len(group), 1)]
+            parts = [alone[order.index(row)] for row in rows]
+        return torch.cat(parts, dim=1)
+
 
 class Projection(nn.Module):
     """One or two 1x1 convolutions with BatchNorm for each pair, from the features of its target or source.
@@ -94,7 +120,7 @@ class Projection(nn.Module):
         role: which features feed a pair, "target" (queries) or "source" (keys, values).
         layers: 1 (values) or 2 (queries, keys).
         affine: of every BatchNorm.
-        last: "relu" or "softplus", the activation of the last layer; others are ReLU.
+        last: "relu", "softplus" or "linear" (none), the activation of the last layer; others are ReLU.
     """
 
     def __init__(self, context: Context, role: str, layers: int, affine: bool = True, last: str = "relu") -> None:
@@ -104,15 +130,12 @@ class Projection(nn.Module):
         self.first = PairConvBN(num_pairs, context.width, d, affine)
         self.second = PairConvBN(num_pairs, d, d, affine) if layers == 2 else None
 
-    def forward(self, context: Context, features: dict[str, Tensor], rows: tuple[int, ...]) -> Tensor:
+    def forward(self, context: Context, features: Mapping[str, Tensor], rows: tuple[int, ...]) -> Tensor:
         """Project features [B, C, H, W] per task to [B, n*d, H, W], rows in the given order."""
-        groups = context.rows_by(rows, self.role)
-        parts = [self.first.convolve(features[task], group, grouped=False) for task, group in groups.items()]
-        order = [row for group in groups.values() for row in group]
-        if tuple(order) != rows:
-            alone = [row for part in parts for row in part.split(context.out_width, dim=1)]
-            parts = [alone[order.index(row)] for row in rows]
-        return self.finish(self.first.normalise(torch.cat(parts, dim=1), rows), rows)
+        first = context.from_each(
+            self.role, features, rows, lambda x, group: self.first.convolve(x, group, grouped=False)
+        )
+        return self.finish(self.first.normalise(first, rows), rows)
 
     def finish(self, first: Tensor, rows: tuple[int, ...]) -> Tensor:
         """Everything behind the first layer's BatchNorm."""
@@ -121,6 +144,8 @@ class Projection(nn.Module):
         return self._activate(self.second(F.relu_(first), rows, grouped=True))
 
     def _activate(self, x: Tensor) -> Tensor:
+        if self.last == "linear":
+            return x
         return F.softplus(x) if self.last == "softplus" else F.relu_(x)
 
 

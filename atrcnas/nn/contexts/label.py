@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from atrcnas.nn.contexts.base import Context, ContextInputs, Projection, to_maps, to_tokens
+from atrcnas.nn.contexts.base import ContextInputs
+from atrcnas.nn.contexts.regions import RegionContext
 from atrcnas.spec.pairs import Pair
 
 
-class LabelContext(Context):
-    """Region vectors are label-weighted means of the source features; queries attend to the regions.
+class LabelContext(RegionContext):
+    """Each label of a label map weights one region.
 
-    Source: Bruggemann et al. 2021, target and source label contexts; Yuan et al., ECCV 2020 (object-contextual
-    representations).
+    Source: Bruggemann et al. 2021, target and source label contexts.
     """
-
-    def __init__(self, pairs: Sequence[Pair], width: int, out_width: int, searching: bool) -> None:
-        super().__init__(pairs, width, out_width, searching)
-        self.query = Projection(self, "target", layers=2)
-        self.key = Projection(self, "source", layers=2)
-        self.value = Projection(self, "source", layers=1, affine=not searching)
 
     def label_task(self, pair: Pair) -> str:
         """The task whose label map makes the regions."""
         raise NotImplementedError
 
-    def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
-        """Pool one map for each row: each [B, d, H, W]."""
-        height, width = inputs.features[self.pairs[rows[0]].target].shape[-2:]
-        regions = self._regions(inputs, rows)
-        # Taken apart once: the gradient of each row is then put in place by one stacking for all.
-        queries = to_tokens(self.query(self, inputs.features, rows), len(rows)).unbind(1)
-        maps: dict[int, Tensor] = {}
-        for group in _by_region_count(rows, regions):
-            # [B, n*C, K, 1]: one group of channels for each pair, so that BatchNorm sees each pair's regions alone.
-            stacked = torch.cat([regions[row] for row in group], dim=1).unsqueeze(-1)
-            key, value = (
-                to_tokens(project.finish(project.first(stacked, group, grouped=True), group), len(group))
-                for project in (self.key, self.value)
-            )
-            own = torch.stack([queries[rows.index(row)] for row in group], dim=1)
-            pooled = F.scaled_dot_product_attention(own, key, value)
-            maps.update(zip(group, to_maps(pooled, height, width), strict=True))
-        return [maps[row] for row in rows]
-
-    def _regions(self, inputs: ContextInputs, rows: tuple[int, ...]) -> dict[int, Tensor]:
+    def regions(self, inputs: ContextInputs, rows: tuple[int, ...]) -> dict[int, Tensor]:
         """Region vectors of each row, [B, C, K]: one matrix product per source for all its label maps."""
         regions: dict[int, Tensor] = {}
         for source, group in self.rows_by(rows, "source").items():
@@ -59,14 +31,6 @@ class LabelContext(Context):
             parts = dict(zip(tasks, pooled.split([m.shape[1] for m in maps], dim=2), strict=True))
             regions |= {row: parts[self.label_task(self.pairs[row])] for row in group}
         return regions
-
-
-def _by_region_count(rows: tuple[int, ...], regions: dict[int, Tensor]) -> list[tuple[int, ...]]:
-    """Group rows by their number of regions, each group in the order of ``rows``."""
-    groups: dict[int, list[int]] = {}
-    for row in rows:
-        groups.setdefault(regions[row].shape[-1], []).append(row)
-    return [tuple(group) for group in groups.values()]
 
 
 class TargetLabel(LabelContext):

@@ -51,7 +51,7 @@ class Mean(Context):
         return maps
 
 
-KINDS.register(Kind("mean", Mean, "mean over the image", "A", "#888800"))
+KINDS.register(Kind("mean", Mean, "mean over the image", "Y", "#888800"))
 
 
 class HuberOptions(Spec):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from analysis.bench.counting import Watch, saved_bytes, watched
 from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network
 from analysis.bench.reference import reference_of, unfolded_attention
-from atrcnas.nn.blocks import PairConvBN
+from atrcnas.nn.blocks import PairConv
 from atrcnas.nn.contexts.local import KERNEL
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.relations import ContextRefiner
@@ -154,16 +155,21 @@ def committed(pools: Pools, choice: Mapping[Pair, str]) -> Mixture:
 def rows_computed(refiner: ContextRefiner, mixture: Mixture) -> set[tuple[str, Pair]]:
     """Which kinds of which pairs some stacked convolution was run for."""
     found: set[tuple[str, Pair]] = set()
+    owners = {
+        layer: (name.removesuffix("_"), context.pairs)
+        for name, context in refiner.contexts.items()
+        for layer in context.modules()
+    }
+    real = PairConv.convolve
 
-    def note_for(kind: str, pairs: tuple[Pair, ...]) -> Callable[..., None]:
-        return lambda _, given, __: found.update((kind, pairs[row]) for row in given[1])
+    def convolve(layer: PairConv, x: Tensor, rows: tuple[int, ...], grouped: bool) -> Tensor:
+        kind, pairs = owners[layer]
+        found.update((kind, pairs[row]) for row in rows)
+        return real(layer, x, rows, grouped)
 
-    for name, context in refiner.contexts.items():
-        for layer in context.modules():
-            if isinstance(layer, PairConvBN):
-                layer.register_forward_pre_hook(note_for(name.removesuffix("_"), context.pairs), with_kwargs=True)
     features, labels = inputs()
-    refiner(features, labels, None, mixture)
+    with patch.object(PairConv, "convolve", convolve):
+        refiner(features, labels, None, mixture)
     return found
 
 

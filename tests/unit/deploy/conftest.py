@@ -12,13 +12,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tiny_networks import mixed_network, pyramid_network
+from tiny_networks import far_network, mixed_network, pyramid_network
 
 from atrcnas.deploy.export import ExportReport, export
 from atrcnas.nn.net import MultiTaskNet
 
 # No stride divides these sizes, so that maps of several levels do not fit each other.
-CASES = {"mixed": (mixed_network, (51, 70)), "pyramid": (pyramid_network, (61, 90))}
+CASES = {"mixed": (mixed_network, (51, 70)), "pyramid": (pyramid_network, (61, 90)), "far": (far_network, (90, 150))}
 
 
 @dataclass(frozen=True)

@@ -54,11 +54,34 @@ def _by_hand(kind: str, widths: dict[int, int]) -> int:
         + PIXELS * two
         + LABELS * (two + one)
         + 2 * PIXELS * LABELS * HIDDEN,
+        "linear": PIXELS * one,
+        "wide": PIXELS * (one + 13 * 13 * HIDDEN + HIDDEN * HIDDEN),  # the kernels merged
+        "aspp": PIXELS * (one + 3 * 9 * HIDDEN + 4 * HIDDEN * HIDDEN) + HIDDEN * HIDDEN,
+        "aspp_dense": PIXELS * (one + 3 * 9 * HIDDEN * HIDDEN + 4 * HIDDEN * HIDDEN) + HIDDEN * HIDDEN,
+        "query": PIXELS * (two + 2 * 32 * WIDTH) + 32 * (two + one) + 2 * PIXELS * 32 * HIDDEN,
+        "affinity": PIXELS * 2 * one + 2 * tiles * 64 * 256 * (HIDDEN + 1),
+        "cross": PIXELS // 4 * (9 * WIDTH + one) + PIXELS // 16 * 2 * one + 2 * (PIXELS // 4) * (PIXELS // 16) * HIDDEN,
     }
-    return everywhere + fuse + context[kind]
+    return everywhere + fuse + sum(context[part] for part in kind.split("+"))
 
 
-@pytest.mark.parametrize("kind", ["none", "mti", "local", "global", "tlabel"])
+KINDS = [
+    "none",
+    "mti",
+    "local",
+    "global",
+    "tlabel",
+    "linear",
+    "wide",
+    "aspp",
+    "aspp_dense",
+    "query",
+    "affinity",
+    "cross",
+]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "wide+local"])
 def test_multiply_adds_are_those_counted_by_hand(kind: str) -> None:
     net, widths = _network(kind)
     assert multiply_adds(net, IMAGE) == _by_hand(kind, widths)

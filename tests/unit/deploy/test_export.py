@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from tiny_networks import BACKBONE, mixed_network, plain_network, records
+from tiny_networks import BACKBONE, far_network, mixed_network, plain_network, records
 from torch import Tensor, nn
 
 import atrcnas.deploy.export as module
@@ -25,7 +25,7 @@ SIZE = (32, 64)
 
 
 @pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
-@pytest.mark.parametrize("name", ["mixed", "pyramid"])
+@pytest.mark.parametrize("name", ["mixed", "pyramid", "far"])
 def test_the_file_computes_what_the_network_does_at_any_batch_size(exported, name: str, suffix: str) -> None:
     case = exported(name, suffix)
     loaded = load_exported(case.report.path)
@@ -127,12 +127,14 @@ def test_a_network_that_gives_nan_is_refused(tmp_path: Path) -> None:
         export(net, SIZE, tmp_path / "net.pt2")
 
 
-def test_the_contexts_take_part_in_what_is_compared() -> None:
-    net = mixed_network()
+@pytest.mark.parametrize("build", [mixed_network, far_network])
+def test_the_contexts_take_part_in_what_is_compared(build: Callable[[], MultiTaskNet]) -> None:
+    net = build()
     image = torch.rand(1, 3, *SIZE)
+    contexts = [context for refiner in net.refiners.values() for context in refiner.contexts.values()]
     with torch.no_grad():
         before = net(image).predictions
-        for context in net.refiners["4"].contexts.values():
+        for context in contexts:
             changed = [parameter for parameter in context.parameters() if parameter.dim() > 1]
             kept = [parameter.clone() for parameter in changed]
             for parameter in changed:

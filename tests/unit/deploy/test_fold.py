@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_networks import BACKBONE, mixed_network, plain_network, pyramid_network, records
+from tiny_networks import BACKBONE, far_network, mixed_network, plain_network, pyramid_network, records
 from torch import nn
 
 from atrcnas.ground.errors import ExportError
@@ -17,7 +17,7 @@ CONV_BACKBONES = ("mobilenetv3_small_050", "test_convnext", "resnet18", "hrnet_w
 
 def _networks() -> dict[str, object]:
     plain = {name: lambda name=name: plain_network(name) for name in CONV_BACKBONES}
-    return {"mixed": mixed_network, "pyramid": pyramid_network, **plain}
+    return {"mixed": mixed_network, "pyramid": pyramid_network, "far": far_network, **plain}
 
 
 def _unfolded(net: nn.Module) -> list[str]:

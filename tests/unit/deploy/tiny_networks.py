@@ -42,6 +42,24 @@ def pyramid_network() -> MultiTaskNet:
     return randomised(MultiTaskNet(tasks, candidates, BackboneSpec(name=BACKBONE), model))
 
 
+def far_network() -> MultiTaskNet:
+    """The kinds that are no part of the published pool, at levels 4 and 16, where they differ."""
+    tasks = records("semseg", "depth")
+    kinds = {
+        4: ["linear", "wide", "aspp", "aspp_dense", "query", "affinity", "cross"],
+        16: ["affinity+wide"],
+    }
+    sources = ["semseg", "depth", "normals", "edge"]
+    candidates = {
+        pair: (kind,)
+        for level, some in kinds.items()
+        for pair, kind in zip(all_pairs(list(tasks), [level], sources), some, strict=False)
+    }
+    model = ModelSpec(neck="pyramid", head="pyramid", task_features="conv3", fuse="concat")
+    backbone = BackboneSpec(name=BACKBONE)
+    return randomised(MultiTaskNet(tasks, candidates, backbone, model, records("normals", "edge")))
+
+
 def plain_network(backbone: str) -> MultiTaskNet:
     """No pairs."""
     return randomised(MultiTaskNet(records("depth"), {}, BackboneSpec(name=backbone), ModelSpec(width=8)))

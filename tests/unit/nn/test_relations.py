@@ -81,7 +81,7 @@ def copy_chosen(fixed: ContextRefiner, supernet: ContextRefiner) -> None:
         given = giver.state_dict()
         for key, ours in context.state_dict().items():
             if key not in given:
-                assert key in ("value.first.scale", "value.first.shift")
+                assert key.startswith("value.") and key.endswith((".scale", ".shift"))
                 continue  # stays the identity
             share = len(given[key]) // len(giver.pairs)
             for row, pair in enumerate(context.pairs):
@@ -178,7 +178,30 @@ def test_dropout_is_in_the_fixed_network_only() -> None:
     assert dropouts(uniform("local"), 0.0) == 0
 
 
+@pytest.mark.parametrize("fuse", ["concat", "sum"])
+def test_two_kinds_together_are_the_mean_of_their_maps(fuse: str) -> None:
+    pools = {Pair("a", "b"): ("slabel", "local", NONE), Pair("a", "a"): ("global",)}
+    both = {Pair("a", "b"): ("slabel+local",), Pair("a", "a"): ("global",)}
+    supernet, fixed = (ContextRefiner(given, WIDTH, fuse=fuse).double().eval() for given in (pools, both))
+    assert supernet.searching
+    assert not fixed.searching
+    assert fixed.label_tasks == ("b",)
+    randomise(supernet, 3)
+    copy_chosen(fixed, supernet)
+    features, labels = tensors(("a", "b"))
+    even = {Pair("a", "b"): {"slabel": 0.5, "local": 0.5}, Pair("a", "a"): {"global": 1.0}}
+    out = supernet(features, labels, mixture=Mixture.from_weights(even, torch.float64))
+    torch.testing.assert_close(fixed(features, labels)["a"], out["a"], **EXACT)
+    out = supernet(features, labels, mixture=Mixture.one_hot({pair: kinds[0] for pair, kinds in both.items()}))
+    torch.testing.assert_close(fixed(features, labels)["a"], out["a"], **EXACT)
+
+
 # What it refuses.
+
+
+def test_two_kinds_together_are_no_candidate() -> None:
+    with pytest.raises(ConfigError, match=r"a<-b.*'local\+mti' is an answer of a search"):
+        ContextRefiner({Pair("a", "b"): ("local+mti", NONE)}, WIDTH)
 
 
 def test_supernet_without_a_mixture_is_refused() -> None:

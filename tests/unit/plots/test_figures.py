@@ -85,6 +85,20 @@ def test_heatmap_takes_missing_pairs_for_none() -> None:
     assert len(letters) == 3
 
 
+def test_heatmap_shows_both_letters_of_two_kinds_and_their_probability() -> None:
+    target, source = TASKS.names[:2]
+    chances = {
+        f"{t}<-{s}": {"local": 0.5, "global": 0.25, "none": 0.25} for t in (target, source) for s in (target, source)
+    }
+    table = {target: {target: "local", source: "local+global"}, source: {target: "local", source: "local"}}
+    value = {"schema": 1, "tasks": [target, source], "pairs": table, "provenance": {"probabilities": chances}}
+    figure = plots.draw_heatmap(value)
+    assert faults(figure) == []
+    letters = [text.get_text() for text in texts(figure) if text.get_gid() == f"{target}<-{source}"]
+    assert letters == [KINDS["local"].letter, KINDS["global"].letter]
+    assert {"0.75", "local", "global"} <= {text.get_text() for text in texts(figure)}
+
+
 @pytest.mark.parametrize(("num_tasks", "levels"), [(1, (4,)), (2, (4,)), (6, (4, 16))])
 def test_probabilities_are_readable_and_one_figure_a_level(
     tmp_path: Path, num_tasks: int, levels: tuple[int, ...]

@@ -304,3 +304,24 @@ def test_mixture_from_numbers_skips_kinds_of_weight_zero() -> None:
     mixture = Mixture.from_weights({pair: {"none": 0.25, "local": 0.75, "mti": 0.0}})
     assert mixture.active_kinds(pair) == {"none", "local"}
     assert mixture.weight(pair, "local").item() == 0.75
+
+
+def test_the_two_most_likely_kinds_are_chosen_together_unless_one_is_none() -> None:
+    sampler = build(choose=2, commit_gap=0.3)
+    first, second, third, fourth = list(POOLS)[:4]
+    set_logits(sampler, first, local=0.4, **{"global": 0.35}, mti=0.25)
+    set_logits(sampler, second, none=0.4, mti=0.35, local=0.25)
+    set_logits(sampler, third, mti=0.4, none=0.35, local=0.25)
+    set_logits(sampler, fourth, mti=0.7, local=0.2, none=0.1)
+    for _ in range(2):
+        chosen = sampler.chosen()
+        assert chosen[first] == "local+global"
+        assert chosen[second] == "none"
+        assert chosen[third] == "mti"
+        assert chosen[fourth] == "mti+local"
+        assert chosen[SETTLED] == "local"
+        sampler.commit()  # of these the fourth, whose second kind still joins it
+    assert sampler.committed[sampler.pairs.index(fourth)]
+    mixture = sampler.argmax_mixture()
+    assert mixture.active_kinds(first) == {"local", "global"}
+    assert mixture.weight(first, "local") == mixture.weight(first, "global") == 0.5

@@ -257,3 +257,25 @@ def test_a_preset_for_one_task_is_written_with_the_task_it_got(tmp_path: Path) -
     made.save(tmp_path / "contexts.yaml")
     with pytest.raises(ConfigError, match=r"is for tasks \['edge'\]"):
         ContextConfig.load(tmp_path / "contexts.yaml").kinds(("depth",))
+
+
+def test_two_kinds_of_a_pair_are_written_together_and_read_back(tmp_path: Path) -> None:
+    kinds = dict.fromkeys(all_pairs(TWO, (4,)), "local") | {Pair("semseg", "depth"): "slabel+local"}
+    config = ContextConfig.from_kinds(kinds)
+    config.save(tmp_path / "contexts.yaml")
+    assert read_yaml(tmp_path / "contexts.yaml")["pairs"]["semseg"]["depth"] == "slabel+local"
+    assert ContextConfig.load(tmp_path / "contexts.yaml").kinds(TWO) == kinds
+    with pytest.raises(ConfigError, match=r"'semseg<-depth' is 'slabel\+local', which the reference does not have"):
+        config.save_reference(tmp_path / "contexts.json")
+
+
+@pytest.mark.parametrize("kind", ["local+local", "local+none", "local+", "local+globl", "local+global+mti"])
+def test_what_is_not_two_kinds_is_refused(kind: str) -> None:
+    with pytest.raises(ConfigError, match=r"pairs\.semseg<-depth: unknown kind"):
+        ContextConfig.from_kinds({Pair("semseg", "depth"): kind})
+
+
+def test_two_kinds_of_which_one_needs_two_tasks_are_refused_on_the_diagonal() -> None:
+    config = ContextConfig.from_kinds({Pair("semseg", "semseg"): "local+slabel"})
+    with pytest.raises(ConfigError, match=r"'semseg<-semseg' is 'local\+slabel', which needs two different tasks"):
+        config.kinds(("semseg",))

@@ -113,12 +113,15 @@ def test_space_survives_a_round_trip_through_its_file(tmp_path: Path) -> None:
 
 
 def test_bundled_spaces_are_what_they_say() -> None:
-    atrc, whole, pyramid = (SearchSpace.load(name) for name in ("atrc", "full", "pyramid"))
+    atrc, whole, pyramid, wide = (SearchSpace.load(name) for name in ("atrc", "full", "pyramid", "wide"))
     pools = atrc.pools(AB)
     assert pools[Pair("semseg", "depth")] == ("none", "global", "local", "tlabel", "slabel")
     assert pools[Pair("semseg", "semseg")] == ("none", "global", "local", "tlabel")
     assert set(whole.pools(AB)[Pair("semseg", "depth")]) >= set(KINDS.names[:6])
     assert pyramid.levels == LEVELS
+    pools = wide.pools(AB)
+    assert pools[Pair("semseg", "depth")] == ("none", "linear", "global", "local", "wide", "aspp")
+    assert pools[Pair("depth", "depth")] == ("none", "global", "local", "wide", "aspp")
 
 
 def test_unknown_bundled_name_lists_those_there_are() -> None:
@@ -128,3 +131,21 @@ def test_unknown_bundled_name_lists_those_there_are() -> None:
 
 def test_pool_may_be_a_mixture_of_any_kinds_in_any_order() -> None:
     assert load({"default": ["mti", "none"]}).pools(("sal",)) == {Pair("sal", "sal"): ("mti", "none")}
+
+
+def test_two_kinds_may_be_chosen_and_the_file_says_so(tmp_path: Path) -> None:
+    assert load({"default": ["none", "mti"]}).choose == 1
+    space = load({"default": ["local", "mti"]}, choose=2)
+    space.save(tmp_path / "space.yaml")
+    assert SearchSpace.load(tmp_path / "space.yaml").choose == 2
+
+
+@pytest.mark.parametrize("choose", [0, 3, "2", True])
+def test_another_number_of_kinds_is_refused(choose: object) -> None:
+    with pytest.raises(ConfigError, match="choose"):
+        load({"default": ["local", "mti"]}, choose=choose)
+
+
+def test_two_kinds_together_are_no_candidate() -> None:
+    with pytest.raises(ConfigError, match=r"pairs\.default: expected single kinds, got 'local\+mti'.*choose: 2"):
+        load({"default": ["none", "local+mti"]})

@@ -1,0 +1,56 @@
+"""Attention to a few regions of the source, which a kind gets by its own means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from atrcnas.nn.contexts.base import Context, ContextInputs, Projection, to_maps, to_tokens
+from atrcnas.spec.pairs import Pair
+
+
+class RegionContext(Context):
+    """Region vectors are weighted means of the source features; queries of the target attend to the regions.
+
+    Source: Yuan et al., ECCV 2020 (object-contextual representations).
+    """
+
+    def __init__(self, pairs: Sequence[Pair], width: int, out_width: int, searching: bool) -> None:
+        super().__init__(pairs, width, out_width, searching)
+        self.query = Projection(self, "target", layers=2)
+        self.key = Projection(self, "source", layers=2)
+        self.value = Projection(self, "source", layers=1, affine=not searching)
+
+    def regions(self, inputs: ContextInputs, rows: tuple[int, ...]) -> dict[int, Tensor]:
+        """Region vectors of each row, [B, C, K]; K may differ between rows."""
+        raise NotImplementedError
+
+    def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
+        """Pool one map for each row: each [B, d, H, W]."""
+        height, width = inputs.features[self.pairs[rows[0]].target].shape[-2:]
+        regions = self.regions(inputs, rows)
+        # Taken apart once: the gradient of each row is then put in place by one stacking for all.
+        queries = to_tokens(self.query(self, inputs.features, rows), len(rows)).unbind(1)
+        maps: dict[int, Tensor] = {}
+        for group in _by_region_count(rows, regions):
+            # [B, n*C, K, 1]: one group of channels for each pair, so that BatchNorm sees each pair's regions alone.
+            stacked = torch.cat([regions[row] for row in group], dim=1).unsqueeze(-1)
+            key, value = (
+                to_tokens(project.finish(project.first(stacked, group, grouped=True), group), len(group))
+                for project in (self.key, self.value)
+            )
+            own = torch.stack([queries[rows.index(row)] for row in group], dim=1)
+            pooled = F.scaled_dot_product_attention(own, key, value)
+            maps.update(zip(group, to_maps(pooled, height, width), strict=True))
+        return [maps[row] for row in rows]
+
+
+def _by_region_count(rows: tuple[int, ...], regions: dict[int, Tensor]) -> list[tuple[int, ...]]:
+    """Group rows by their number of regions, each group in the order of ``rows``."""
+    groups: dict[int, list[int]] = {}
+    for row in rows:
+        groups.setdefault(regions[row].shape[-1], []).append(row)
+    return [tuple(group) for group in groups.values()]
