@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atrcnas.nn.blocks import PairConv, PairConvBN
+from atrcnas.nn.blocks import PairConv, PairConvBN, resize
 from atrcnas.nn.contexts.base import Context, ContextInputs, Projection, to_maps, to_tokens
-from atrcnas.nn.heads import resize
 from atrcnas.spec.pairs import Pair
 
 STRIDE = 2
