@@ -17,7 +17,6 @@ from atrcnas.engine.finite import FiniteCheck
 from atrcnas.engine.losses import Losses
 from atrcnas.engine.weights import Weights
 from atrcnas.nn.mixture import Mixture
-from atrcnas.nn.net import Outputs
 from atrcnas.nn.sync_norm import SyncBatchNorm
 from atrcnas.objectives.averaging import average, mean_over_processes, num_processes
 from atrcnas.objectives.objective import Objective
@@ -117,15 +116,18 @@ class Training:
     def losses(self, batch: Batch, mixtures: Sequence[Mixture | None]) -> Losses:
         """The losses of a batch under each of ``mixtures``; None for a fixed network."""
         batch = batch.to(self.fabric.device)
+        net, truth = self.weights.net, (batch.targets, batch.valid)
         synced: AbstractContextManager[Any] = SyncBatchNorm() if self.sync_batchnorm else nullcontext()
-        found = []
         with self.fabric.autocast(), synced:
-            for mixture in mixtures:
-                outputs: Outputs = self.weights.net(batch.image, batch.image_valid, mixture)
-                truth = (batch.targets, batch.valid)
-                found.append(self.objective(outputs.predictions, outputs.labels, outputs.initial, *truth))
-        totals = [total for total, _ in found]
-        total = totals[0] if len(totals) == 1 else torch.stack(totals).mean()
+            encoded = net.encode(batch.image, batch.image_valid)
+            if len(mixtures) == 1:
+                total, parts = self.objective(net.decode(encoded, mixtures[0]), encoded.labels, encoded.initial, *truth)
+                return Losses(total, [parts])
+            # Computed once: what the draws have in common, and the losses of it.
+            found = [self.objective(net.decode(encoded, mixture), {}, {}, *truth) for mixture in mixtures]
+            total = torch.stack([total for total, _ in found]).mean()
+            if encoded.labels or encoded.initial:
+                total = total + self.objective({}, encoded.labels, encoded.initial, *truth)[0]
         return Losses(total, [parts for _, parts in found])
 
     def accepts(self, losses: Losses, batch: Batch) -> bool:

@@ -43,6 +43,29 @@ class Outputs:
     initial: dict[tuple[str, int], Tensor] = field(default_factory=dict)
 
 
+@dataclass
+class Encoded:
+    """What a forward pass has computed before any context is pooled.
+
+    Attributes:
+        size: height and width of the image.
+        valid: [B, 1, H, W] bool, False where the image is padding; None if all is image.
+        features: level, coarse to fine -> task -> [B, C, h, w].
+        labels: as in :class:`Outputs`.
+        initial: as in :class:`Outputs`.
+    """
+
+    size: tuple[int, ...]
+    valid: Tensor | None
+    features: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    labels: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    initial: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+
+    def mask(self, level: int) -> Tensor | None:
+        """``valid`` at the size of a level's maps."""
+        return None if self.valid is None else self.valid[..., ::level, ::level]
+
+
 class MultiTaskNet(nn.Module):
     """Multi-task network over one backbone; searching or fixed by what ``candidates`` holds.
 
@@ -140,27 +163,38 @@ class MultiTaskNet(nn.Module):
             valid: [B, 1, H, W] bool, False where the image is padding; None if all is image.
             mixture: weights of the candidates; None for a fixed network.
         """
+        encoded = self.encode(image, valid)
+        return Outputs(self.decode(encoded, mixture), encoded.labels, encoded.initial)
+
+    def encode(self, image: Tensor, valid: Tensor | None = None) -> Encoded:
+        """The part of :meth:`forward` that no mixture has a say in, up to task features and label logits."""
         self._check_statistics(image)
-        image = self._prepare(image, valid)
-        features = self._neck(self.backbone(image))
-        outputs = Outputs({})
-        refined: dict[int, dict[str, Tensor]] = {}
+        features = self._neck(self.backbone(self._prepare(image, valid)))
+        encoded = Encoded(tuple(image.shape[-2:]), valid)
         carried: dict[str, Tensor] | None = None
         for level in reversed(self.levels):
-            own = self._task_features(level, features[level], carried, outputs)
-            mask = None if valid is None else valid[..., ::level, ::level]
-            labels = {name: branch(features[level]) for name, branch in self._part(self.labels, level).items()}
-            outputs.labels.update({(name, level): logits for name, logits in labels.items()})
+            own = encoded.features[level] = self._task_features(level, features[level], carried)
+            for name, module in self._part(self.initial, level).items():
+                encoded.initial[name, level] = module(own[name])
+            for name, branch in self._part(self.labels, level).items():
+                encoded.labels[name, level] = branch(features[level])
             key = str(level)
             carried = self.propagate[key](own) if key in self.propagate else None
+        return encoded
+
+    def decode(self, encoded: Encoded, mixture: Mixture | None = None) -> dict[str, Tensor]:
+        """The part of :meth:`forward` that depends on the mixture: task -> [B, channels, H, W], raw."""
+        refined: dict[int, dict[str, Tensor]] = {}
+        for level, own in encoded.features.items():
             refined[level] = {**own}
-            if key in self.refiners:
-                refined[level] |= self.refiners[key](own, labels, mask, mixture)
-        mask = None if valid is None else valid[..., ::BASE_LEVEL, ::BASE_LEVEL]
-        for task in self.tasks:
-            prediction = self.heads[task]({level: refined[level][task] for level in self.levels}, mask)
-            outputs.predictions[task] = resize(prediction, image.shape[-2:])
-        return outputs
+            if str(level) in self.refiners:
+                labels = {name: logits for (name, at), logits in encoded.labels.items() if at == level}
+                refined[level] |= self.refiners[str(level)](own, labels, encoded.mask(level), mixture)
+        mask = encoded.mask(BASE_LEVEL)
+        return {
+            task: resize(self.heads[task]({level: refined[level][task] for level in self.levels}, mask), encoded.size)
+            for task in self.tasks
+        }
 
     def _check_statistics(self, image: Tensor) -> None:
         stride, (batch, _, height, width) = self.coarsest, image.shape
@@ -184,14 +218,10 @@ class MultiTaskNet(nn.Module):
         size = maps[BASE_LEVEL].shape[-2:]
         return {BASE_LEVEL: self.neck_conv(torch.cat([resize(maps[level], size) for level in maps], dim=1))}
 
-    def _task_features(
-        self, level: int, features: Tensor, carried: dict[str, Tensor] | None, outputs: Outputs
-    ) -> dict[str, Tensor]:
+    def _task_features(self, level: int, features: Tensor, carried: dict[str, Tensor] | None) -> dict[str, Tensor]:
         if str(level) not in self.stems:
             return dict.fromkeys(self.all_tasks, features)
-        own = self.stems[str(level)](features, carried)
-        for name, module in self._part(self.initial, level).items():
-            outputs.initial[name, level] = module(own[name])
+        own: dict[str, Tensor] = self.stems[str(level)](features, carried)
         return own
 
     def _part(self, parts: nn.ModuleDict, level: int) -> dict[str, nn.Module]:

@@ -327,3 +327,19 @@ def test_state_dict_of_a_supernet_loads_into_another() -> None:
     with torch.no_grad():
         a, b = (net.eval()(image(), mixture=mixture).predictions for net in (one, two))
     assert all(torch.equal(a[task], b[task]) for task in TWO)
+
+
+def test_several_mixtures_share_what_comes_before_the_contexts() -> None:
+    kinds = ("none", "local", "tlabel")
+    candidates = pools(TWO, kinds)
+    net = MultiTaskNet(records(TWO), candidates, BackboneSpec(name="atrcnas_small"), ModelSpec(width=8)).eval()
+    image = torch.rand(1, 3, 33, 46)
+    mixtures = [Mixture.one_hot(dict.fromkeys(candidates, kind)) for kind in kinds]
+    calls: list[int] = []
+    net.backbone.register_forward_hook(lambda *_: calls.append(1))
+    encoded = net.encode(image)
+    decoded = [net.decode(encoded, mixture) for mixture in mixtures]
+    assert len(calls) == 1
+    for mixture, predictions in zip(mixtures, decoded, strict=True):
+        whole = net(image, None, mixture).predictions
+        assert all(torch.equal(whole[name], predictions[name]) for name in TWO)
