@@ -303,6 +303,14 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        from atrcnas.engine.devices import lost_process
+
+        lost = lost_process(error)
+        if debug or lost is None:
+            raise
+        print(f"error: {lost}", file=sys.stderr)
+        sys.exit(2)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(130 if stopped.signal == signal.SIGINT else 0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import pickle
+import resource
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,15 @@ from atrcnas.deploy.predict import Predictor, predict_images
 from atrcnas.ground.errors import AtrcnasError, ExportError
 
 INPUTS = "data/sample_inputs/model.pt"
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """A size that is believed fails the test and not the machine."""
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (8 * 2**30, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_DATA, limits)
 
 
 class _Touch:
