@@ -78,7 +78,11 @@ class _Processes(DDPStrategy):
 
     def setup_environment(self) -> None:
         at = self.cluster_environment
-        if isinstance(at, LightningEnvironment) and self.num_nodes == 1 and at.main_address in ("127.0.0.1", "localhost"):
+        if (
+            isinstance(at, LightningEnvironment)
+            and self.num_nodes == 1
+            and at.main_address in ("127.0.0.1", "localhost")
+        ):
             self._meet(at.local_rank(), at.main_port)
         super().setup_environment()  # which keeps a connection that is there
 

@@ -12,7 +12,7 @@ from typing import Any
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import PARTIAL, write_json, write_yaml
 from atrcnas.ground.locking import LockHeldError, locked
-from atrcnas.ground.paths import require_plain_tree
+from atrcnas.ground.paths import below, require_plain_tree
 from atrcnas.ground.rank import first_process
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
@@ -61,12 +61,12 @@ class RunFolder:
     @property
     def plots(self) -> Path:
         """Figures."""
-        return self.root / "plots"
+        return below(self.root, "plots")
 
     @property
     def exported(self) -> Path:
         """The network as the whole job exports it."""
-        return self.root / "deploy" / "model.onnx"
+        return below(self.root, "deploy", "model.onnx")
 
     def stage(self, stage: str) -> Path:
         """Folder of ``search`` or ``retrain``: metrics, logits, checkpoints."""
