@@ -70,7 +70,7 @@ class Batch:
         masks = [] if self.image_valid is None else [self.image_valid]
         try:
             for tensor in (self.image, *masks, *self.targets.values(), *self.valid.values()):
-                tensor.share_memory_()
+                tensor.share_memory_()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[0]
             raise DataError(f"data: a loader process cannot hand over its batch ({reason}). {HINT}") from error

@@ -76,7 +76,9 @@ def prepare(
     try:
         require_regular(archive)
     except OSError as error:
-        raise ConfigError(f"{archive}: expected an archive, cannot read it ({error.strerror}). Check the path.") from error
+        raise ConfigError(
+            f"{archive}: expected an archive, cannot read it ({error.strerror}). Check the path."
+        ) from error
     journal = root / f".prepare-{name}.json"
     source = {"archive_bytes": archive.stat().st_size, "archive_time_ns": archive.stat().st_mtime_ns}
     known = _read_journal(journal) == source

@@ -203,7 +203,7 @@ class _TarInfo(tarfile.TarInfo):
         """The next header."""
         try:
             return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
             raise ValueError(f"it ends, or is damaged, after {tarfile_.offset} unpacked bytes") from error

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from atrcnas.ground.errors import DataError
 
@@ -42,11 +42,13 @@ class WatchedLoader(DataLoader[BatchT]):
     """A loader whose faults are :class:`DataError`, each with one line and the way out.
 
     Args:
+        dataset: as for ``DataLoader``.
+        num_workers: loader processes; 0 to load in this one.
         options: as for ``DataLoader``, except ``timeout``.
     """
 
-    def __init__(self, *args: Any, num_workers: int = 0, **options: Any) -> None:
-        super().__init__(*args, num_workers=num_workers, timeout=POLL_S if num_workers else 0, **options)
+    def __init__(self, dataset: Dataset[Any], *, num_workers: int = 0, **options: Any) -> None:
+        super().__init__(dataset, num_workers=num_workers, timeout=POLL_S if num_workers else 0, **options)
 
     def __iter__(self) -> Iterator[BatchT]:  # type: ignore[override]
         try:

@@ -61,6 +61,6 @@ def _fits(name: str) -> bool:
 
 def _link(path: Path) -> AtrcnasError:
     return AtrcnasError(
-        f"{path}: expected no link inside a folder to write to, got one to {os.readlink(path)!r:.80}. "
+        f"{path}: expected no link inside a folder to write to, got one to {str(path.readlink())!r:.80}. "
         "Put the file or folder itself there, or make the whole folder the link."
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from atrcnas.ground.errors import ConfigError
-from atrcnas.ground.processes import first_process
+from atrcnas.ground.rank import first_process
 
 
 class Named(Protocol):

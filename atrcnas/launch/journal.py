@@ -64,7 +64,7 @@ class Journal:
     def _content(self) -> bytes:
         try:
             return read_regular(self.path, _MAX_BYTES)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return b""
         except OSError as error:
             raise RunError(f"{self.path}: cannot read ({error.strerror}). Choose another --run.") from error

@@ -126,7 +126,7 @@ def wait_for_steps(folder: Path, process: subprocess.Popen[str]) -> None:
 
 def listening(pids: list[int]) -> set[str]:
     """Addresses, as the kernel writes them, on which any of the processes listens."""
-    links = [os.readlink(link) for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
+    links = [str(link.readlink()) for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:

@@ -377,9 +377,9 @@ def test_the_first_and_the_last_sample_are_read(trees: dict[str, Path], tmp_path
 
 
 def test_missing_archives_and_unknown_names_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected an archive, cannot read it .No such file"):
+    with pytest.raises(ConfigError, match=r"expected an archive, cannot read it .No such file"):
         prepare("nyud", tmp_path / "none.tgz", tmp_path / "root")
-    with pytest.raises(ConfigError, match="expected an archive, cannot read it .Is a directory"):
+    with pytest.raises(ConfigError, match=r"expected an archive, cannot read it .Is a directory"):
         prepare("nyud", tmp_path, tmp_path / "root")
     unknown: Any = "cityscapes"
     with pytest.raises(ConfigError, match=r"no archive of 'cityscapes' is known\. Known: nyud, pascal"):

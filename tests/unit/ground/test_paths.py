@@ -24,7 +24,7 @@ def test_no_name_leads_out_of_the_folder(names: list[str]) -> None:
     except AtrcnasError:
         return
     # The oracle is the text's own normal form, by another module than the one that made the path.
-    assert os.path.normpath(path) == os.path.join("/base/folder", *names)
+    assert os.path.normpath(path) == "/".join(["/base/folder", *names])
     assert len(path.parts) == len(folder.parts) + len(names)
 
 
@@ -58,5 +58,5 @@ def test_a_pipe_in_a_run_is_refused_and_a_plain_tree_is_not(tmp_path: Path) -> N
     (tmp_path / "search/metrics.csv").write_text("step\n")
     require_plain_tree(tmp_path)
     os.mkfifo(tmp_path / "search/budget.csv")
-    with pytest.raises(AtrcnasError, match="budget.csv: expected a file or a folder"):
+    with pytest.raises(AtrcnasError, match=r"budget\.csv: expected a file or a folder"):
         require_plain_tree(tmp_path)

@@ -27,9 +27,7 @@ def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "contexts.yaml"
 
 
-def test_a_neighbours_plugins_are_not_imported_unless_named(
-    contexts: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_neighbours_plugins_are_not_imported_unless_named(contexts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = contexts.with_name("heat.png")
     assert CliRunner().invoke(app, ["plot", str(contexts), "--out", str(out)]).exit_code == 0
     assert PLUGIN not in sys.modules and out.is_file()
