@@ -204,17 +204,21 @@ def predict(
 def plot(
     source: Annotated[str, typer.Argument(help="A run folder, a context config or a preset.")],
     out: Annotated[Path | None, typer.Option(help="Folder (of a run's plots) or file (of a heat map).")] = None,
+    plugins: Annotated[
+        list[str] | None, typer.Option(help="Module to import first, for the kinds it registers. A run names its own.")
+    ] = None,
 ) -> None:
     """Draw the heat map of a context config, or every figure of a run."""
+    from atrcnas.ground.registry import load_plugins
     from atrcnas.plots import plot_contexts, plot_run
 
     path = Path(source)
+    load_plugins(plugins or [])
     if path.is_dir():
         _load_plugins_of(path)
         for figure in plot_run(path, out):
             typer.echo(str(figure))
     else:
-        _load_plugins_of(path.parent)
         typer.echo(str(plot_contexts(path, out or Path(f"{path.stem}.png"))))
 
 
@@ -302,6 +306,14 @@ def main() -> None:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except RuntimeError as error:
+        from atrcnas.engine.devices import lost_process
+
+        lost = lost_process(error)
+        if debug or lost is None:
+            raise
+        print(f"error: {lost}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)

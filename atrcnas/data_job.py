@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from atrcnas.data.archive import Name, prepare
+from atrcnas.data.prepare import Name, prepare
 from atrcnas.data.sample import Source
 from atrcnas.data.survey import survey
 from atrcnas.data.tally import SplitReport
@@ -69,7 +69,7 @@ def prepare_lines(name: Name, archive: Path, root: Path) -> Iterator[str]:
         Lines to show.
 
     Raises:
-        AtrcnasError: see :func:`atrcnas.data.archive.prepare`.
+        AtrcnasError: see :func:`atrcnas.data.prepare.prepare`.
     """
     with _Shown(f"unpacking {archive.name} (%)") as shown:
         done = prepare(name, archive, root, lambda _, share: shown.update(int(100 * share), 100))

@@ -17,6 +17,7 @@ from atrcnas.data.normals_centroids import published_centroids
 from atrcnas.data.reading import read_image
 from atrcnas.data.sample import Sample
 from atrcnas.ground.errors import ConfigError, DataError
+from atrcnas.ground.opening import read_regular
 from atrcnas.spec.schema import Bool, Spec
 
 Labels = tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]
@@ -179,9 +180,7 @@ def read_ids(path: Path, way_out: str) -> list[str]:
         DataError: missing, not text, empty, a repeated id, or one that is no plain file name.
     """
     try:
-        if path.stat().st_size > _MAX_LIST_BYTES:
-            raise DataError(f"{path}: expected a list of ids, got {path.stat().st_size} bytes. {way_out}")
-        ids = path.read_text(encoding="utf-8").split()
+        ids = read_regular(path, _MAX_LIST_BYTES).decode("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise DataError(f"{path}: expected a list with one id a line, got an error ({reason}). {way_out}") from error

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from atrcnas.data.caching import Cached
 from atrcnas.data.sample import Sample, Source, labelled_indices
 from atrcnas.data.transforms import Augmented, augment, place_centred
+from atrcnas.data.watched import HINT, WatchedLoader
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.data import AugmentSpec
@@ -60,6 +61,21 @@ class Batch:
         valid = {name: x.to(device, non_blocking=True) for name, x in self.valid.items()}
         mask = None if self.image_valid is None else self.image_valid.to(device, non_blocking=True)
         return Batch(self.image.to(device, non_blocking=True), mask, moved, valid, self.names, self.sizes, self.corners)
+
+    def share_memory(self) -> Batch:
+        """Move into memory that other processes see.
+
+        Raises:
+            DataError: there is no room in it.
+        """
+        masks = [] if self.image_valid is None else [self.image_valid]
+        try:
+            for tensor in (self.image, *masks, *self.targets.values(), *self.valid.values()):
+                tensor.share_memory_()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise DataError(f"data: a loader process cannot hand over its batch ({reason}). {HINT}") from error
+        return self
 
     def pin_memory(self) -> Batch:
         """Copy into page-locked memory."""
@@ -238,7 +254,7 @@ def _loader(
     experiment: Experiment, dataset: _Prepared, tasks: Mapping[str, Task], batch_sampler: Any
 ) -> DataLoader[Batch]:
     workers = experiment.data.workers
-    return DataLoader(
+    return WatchedLoader(
         dataset,
         batch_sampler=batch_sampler,
         num_workers=workers,
@@ -259,7 +275,10 @@ class _Collate:
     tasks: Mapping[str, Task]
 
     def __call__(self, items: list[Augmented]) -> Batch:
-        return collate(items, self.tasks)
+        batch = collate(items, self.tasks)
+        # Left to the loader, this happens in a thread whose failure nobody hears of: the batch would be waited for without
+        # end.
+        return batch if get_worker_info() is None else batch.share_memory()
 
 
 def collate(items: Sequence[Augmented], tasks: Mapping[str, Task]) -> Batch:

@@ -6,10 +6,12 @@ process down. Here every length is checked against what is there.
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from atrcnas.ground.errors import DataError
+from atrcnas.ground.opening import read_regular
 
 Array = npt.NDArray[Any]
 _MAX_BYTES = 64_000_000
-_MAX_CONTENT = 512_000_000
+# Of one file: what it holds unpacked and as arrays, and its arrays and records. The published files stay below a third.
+_MAX_CONTENT = 256_000_000
+_MAX_ARRAYS = 100_000
 _MAX_DEPTH = 8
 _HEADER = 128
 # Numbers of the format: how elements are stored, and what arrays hold.
@@ -47,10 +52,7 @@ def read_variable(path: Path, name: str) -> Array:
         DataError: missing, damaged, too large, of another kind, or without that variable.
     """
     try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise ValueError(f"{size} bytes, more than {_MAX_BYTES}")
-        found = _find(memoryview(path.read_bytes()), name)
+        found = _find(memoryview(read_regular(path, _MAX_BYTES)), name)
     except (OSError, ValueError, TypeError, struct.error, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise DataError(
@@ -66,21 +68,39 @@ def _find(content: memoryview, name: str) -> Array | None:
     order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]))
     if order is None:
         raise ValueError("no MATLAB 5 to 7 header")
+    budget = _Budget()
     for kind, data in _elements(content[_HEADER:], order):
+        budget.take(arrays=1)
         if kind == _COMPRESSED:
-            kind, data = next(_elements(_inflated(data), order), (0, data))
+            kind, data = next(_elements(_inflated(data, budget), order), (0, data))
         if kind == _MATRIX and len(data):
-            array = _Matrix(data, order)
+            array = _Matrix(data, order, budget)
             if array.name == name:
                 return array.values(0)
     return None
 
 
-def _inflated(data: memoryview) -> memoryview:
+@dataclass
+class _Budget:
+    """What one file may still take: each array alone may be small."""
+
+    content: int = _MAX_CONTENT
+    arrays: int = _MAX_ARRAYS
+
+    def take(self, content: int = 0, arrays: int = 0) -> None:
+        """Count bytes, and arrays or records, before they are made."""
+        self.content -= content
+        self.arrays -= arrays
+        if self.content < 0 or self.arrays < 0:
+            raise ValueError(f"more than {_MAX_CONTENT} bytes or {_MAX_ARRAYS} arrays and records")
+
+
+def _inflated(data: memoryview, budget: _Budget) -> memoryview:
     stream = zlib.decompressobj()
-    content = stream.decompress(data, _MAX_CONTENT)
+    content = stream.decompress(data, budget.content + 1)
+    budget.take(len(content))
     if not stream.eof:
-        raise ValueError("compressed data is cut short or too large")
+        raise ValueError("compressed data is cut short")
     return memoryview(content)
 
 
@@ -102,8 +122,8 @@ def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview
 class _Matrix:
     """An array's head: class, shape and name; its values are read on demand."""
 
-    def __init__(self, content: memoryview, order: str) -> None:
-        self._parts, self._order = _elements(content, order), order
+    def __init__(self, content: memoryview, order: str, budget: _Budget) -> None:
+        self._parts, self._order, self._budget = _elements(content, order), order, budget
         flags, _ = (int(flag) for flag in self._numbers())
         self._class, self._flags = flags & 0xFF, flags
         self._shape = tuple(int(side) for side in self._numbers())
@@ -129,27 +149,34 @@ class _Matrix:
         if self._class == _CHAR:
             return np.array([self._text()])
         dtype = np.bool_ if self._flags & _LOGICAL else np.dtype(_NUMBERS[self._class])
+        stored = self._numbers()
+        self._budget.take(stored.size * np.dtype(dtype).itemsize)
         with np.errstate(invalid="ignore"):
-            return self._numbers().astype(dtype).reshape(self._shape, order="F")
+            return stored.astype(dtype).reshape(self._shape, order="F")
 
     def _records(self, depth: int) -> Array:
         length = int(self._numbers()[0])
         _, names = self._next()
         if length < 1 or len(names) % length:
             raise ValueError("damaged field names")
+        count = math.prod(self._shape)
+        self._budget.take(arrays=count + (count + 1) * (len(names) // length))
         fields = [
             bytes(names[start : start + length]).split(b"\0")[0].decode("ascii")
             for start in range(0, len(names), length)
         ]
-        nested = list(self._parts)
-        count = math.prod(self._shape)
+        # One more than there should be, to notice it.
+        nested = list(itertools.islice(self._parts, count * len(fields) + 1))
         if len(nested) != count * len(fields) or any(kind != _MATRIX for kind, _ in nested):
             raise ValueError(f"{len(nested)} arrays in {count} records of {len(fields)} fields")
-        found = [_Matrix(data, self._order).values(depth + 1) if len(data) else np.zeros((0, 0)) for _, data in nested]
+        found = [self._nested(data, depth + 1) for _, data in nested]
         records = np.empty(count, [(field, object) for field in fields])
         for number in range(count):
             records[number] = tuple(found[number * len(fields) : (number + 1) * len(fields)])
         return records.reshape(self._shape, order="F")
+
+    def _nested(self, data: memoryview, depth: int) -> Array:
+        return _Matrix(data, self._order, self._budget).values(depth) if len(data) else np.zeros((0, 0))
 
     def _next(self) -> tuple[int, memoryview]:
         found = next(self._parts, None)
@@ -167,6 +194,7 @@ class _Matrix:
         kind, data = self._next()
         if kind not in _TEXT:
             raise ValueError(f"text stored as kind {kind}")
+        self._budget.take(4 * len(data))  # NumPy keeps a character in four bytes
         encoding = _TEXT[kind]
         if encoding == "utf-16":
             encoding += "-le" if self._order == "<" else "-be"

@@ -15,10 +15,12 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from atrcnas.ground.errors import DataError
+from atrcnas.ground.opening import open_regular, require_regular
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 TARGET_SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
 MAX_PIXELS = 50_000_000
+MAX_FILE_BYTES = 32 * MAX_PIXELS  # four channels of eight bytes
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _EXIF_TRANSPOSES = {
@@ -136,7 +138,7 @@ def read_size(path: Path, max_pixels: int = MAX_PIXELS, *, upright: bool = False
 def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """An image with only its header read; whatever decoding raises inside the block becomes a DataError."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with open_regular(path, MAX_FILE_BYTES) as stream, Image.open(stream, formats=_FORMATS) as image:
             if image.width * image.height > max_pixels:
                 raise DataError(_too_large(path, f"{image.height} x {image.width}", max_pixels))
             yield image
@@ -149,6 +151,7 @@ def _opened(path: Path, max_pixels: int) -> Iterator[Image.Image]:
 def _map_npy(path: Path, max_pixels: int) -> npt.NDArray[Any]:
     """The array of a .npy file, mapped: a header that promises more than the file holds allocates nothing."""
     try:
+        require_regular(path, MAX_FILE_BYTES)
         array: npt.NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except _DECODER_ERRORS as error:
         raise DataError(_unreadable(path, ".npy file of plain numbers", error)) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 import shutil
 import stat
 import tarfile
@@ -15,9 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
-from atrcnas.ground.errors import DataError
+from atrcnas.ground.errors import AtrcnasError, DataError
+from atrcnas.ground.files import PARTIAL
+from atrcnas.ground.opening import open_regular
+from atrcnas.ground.paths import below
 
 # By their layouts NYUD_MT has 7 thousand files and PASCAL_MT 60 thousand, a few GB each.
 MAX_MEMBERS = 500_000
@@ -25,8 +29,7 @@ MAX_BYTES = 200 * 10**9
 # Deflate reaches 1000; the published archives stay below 10.
 MAX_RATIO = 100
 SMALL_BYTES = 10**9
-_MAX_HEADER = 1 << 20
-_BLOCK = 512
+_MAX_HEADER = _MAX_TAIL = 1 << 20
 _BUFFER = 1 << 16
 # Damage shows as any of these, depending on which byte was hit.
 _DAMAGE = (
@@ -63,10 +66,11 @@ class Unpacked:
 
 @dataclass(frozen=True)
 class _Member:
-    """A file in an archive; ``share`` in [0, 1] of the archive has been read before it."""
+    """A file or folder in an archive; ``share`` in [0, 1] of the archive has been read before it."""
 
     name: str
     size: int
+    is_folder: bool
     open: Callable[[], IO[bytes] | None]
     share: float
 
@@ -80,7 +84,7 @@ def unpack(
     unpacking; the next call goes on from there.
 
     Args:
-        archive: .tgz, .tar or .zip, told by content.
+        archive: .tgz, .tar or .zip, detected from its content.
         root: folder to unpack into, created if missing.
         on_member: called after each file with its name and the share in [0, 1] of the archive that is done.
         keep: leave files alone that are there already with the right size.
@@ -90,161 +94,151 @@ def unpack(
         DataError: it holds links, devices, paths out of ``root``, a path twice, or too much; or the disk refuses.
     """
     done = Unpacked()
-    seen: set[PurePosixPath] = set()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        home = root.resolve()
-        with archive.open("rb") as raw:
-            for member in _members(archive, raw, home):
-                path = _safe_path(archive, member.name)
-                if path in seen or not path.parts:
-                    raise _refused(archive, f"the path {path} twice, or no name")
-                seen.add(path)
-                done.num_files += 1
-                done.num_bytes += member.size
-                done.num_kept += not _place(archive, member, home, path, keep)
-                if on_member is not None:
-                    on_member(str(path), member.share)
-    except OSError as error:
-        raise DataError(
-            f"{error.filename or root}: cannot read the archive or write its files ({error.strerror or error}). "
-            "Free space or correct the paths, and run it again; it goes on where it ended."
-        ) from error
-    if not seen:
+    for name, share in _place_all(archive, root, keep, done):
+        if on_member is not None:
+            on_member(name, share)
+    if not done.num_files:
         raise _refused(archive, "no files")
     return done
 
 
-def _place(archive: Path, member: _Member, home: Path, path: PurePosixPath, keep: bool) -> bool:
-    """Write one file; False if it was there already."""
-    target = home / path
-    # A folder of the user's that is a link to elsewhere is as little ours to write into as one of the archive's.
-    if not target.parent.resolve().is_relative_to(home):
-        raise _refused(archive, f"the path {path}, which a link on the disk leads out of {home}")
-    if keep and target.is_file() and not target.is_symlink() and target.stat().st_size == member.size:
-        return False
+def _place_all(archive: Path, root: Path, keep: bool, done: Unpacked) -> Iterator[tuple[str, float]]:
+    """Name and share of each file, when it is on the disk."""
+    with _explained(archive, root), open_regular(archive) as raw:
+        root.mkdir(parents=True, exist_ok=True)
+        home, seen = root.resolve(), set[Path]()
+        for member in _members(archive, raw):
+            target = _target(archive, home, member.name)
+            if member.is_folder:
+                continue
+            if target in seen or target == home:
+                raise _refused(archive, f"the path {member.name!r:.80} twice, or no name")
+            seen.add(target)
+            done.num_files += 1
+            done.num_bytes += member.size
+            if keep and target.is_file() and target.stat().st_size == member.size:
+                done.num_kept += 1
+            else:
+                _place(archive, member, target)
+            yield str(target.relative_to(home)), member.share
+
+
+def _target(archive: Path, home: Path, name: str) -> Path:
+    parts = PurePosixPath(name).parts
+    # Whole files have names that begin otherwise: one of these would be taken for a part of another.
+    if parts and (parts[0].endswith(":") or parts[-1].startswith(PARTIAL)):
+        raise _refused(archive, f"the path {name!r:.80}, which leads out of the folder or is reserved")
+    try:
+        return below(home, *parts)
+    except AtrcnasError as error:
+        raise _refused(archive, f"the path {name!r:.80}, which leads out of the folder ({error})") from error
+
+
+def _place(archive: Path, member: _Member, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Always the same name, so that the next attempt clears what a killed one has left.
-    partial_file = target.with_name(f".{target.name}.part")
+    partial_file = target.with_name(f"{PARTIAL}{target.name}")
     partial_file.unlink(missing_ok=True)
     try:
-        with _damage_told(archive), partial_file.open("xb") as sink:
+        with partial_file.open("xb") as sink:
             source = member.open()
             if source is None:
-                raise _refused(archive, f"{path} without content")
+                raise _refused(archive, f"{member.name!r:.80} without content")
             with source:
                 shutil.copyfileobj(source, sink, _BUFFER)
             if sink.tell() != member.size:
-                raise _damaged(archive, f"{path} has {sink.tell()} of {member.size} bytes")
+                raise ValueError(f"{member.name!r:.80} has {sink.tell()} of {member.size} bytes")
         partial_file.replace(target)
     finally:
         partial_file.unlink(missing_ok=True)
-    return True
 
 
-def _members(archive: Path, raw: IO[bytes], home: Path) -> Iterator[_Member]:
-    """The files of an archive, checked for type and number but not yet for their paths."""
-    start = raw.read(4)
+def _members(archive: Path, raw: IO[bytes]) -> Iterator[_Member]:
+    """What an archive holds, checked for type, number and size but not yet for paths."""
+    magic, total, num_bytes = raw.read(2), max(os.fstat(raw.fileno()).st_size, 1), 0
     raw.seek(0)
-    total = max(archive.stat().st_size, 1)
-    is_zip = start[:2] == b"PK"
-    found = _zip_members(archive, raw) if is_zip else _tar_members(archive, raw, start, home, total)
-    num_bytes = 0
+    found = _zip_members(archive, raw) if magic == b"PK" else _tar_members(archive, raw, magic, total)
     for number, member in enumerate(found, start=1):
         num_bytes += member.size
         if num_bytes > max(SMALL_BYTES, MAX_RATIO * total):
             raise _refused(archive, f"a file of {total} bytes that unpacks to more than {num_bytes / 1e9:.3g} GB")
         if number > MAX_MEMBERS or num_bytes > MAX_BYTES:
             raise _refused(archive, f"more than {MAX_MEMBERS} members or {MAX_BYTES / 1e9:g} GB")
-        if not member.name.endswith("/"):
-            yield member
+        yield member
 
 
 def _zip_members(archive: Path, raw: IO[bytes]) -> Iterator[_Member]:
-    with _damage_told(archive), zipfile.ZipFile(raw) as content:
+    with zipfile.ZipFile(raw) as content:
         infos = content.infolist()
         for number, info in enumerate(infos, start=1):
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _refused(archive, f"{info.filename!r:.80}, which is a link or a device")
             if info.flag_bits & 1:
                 raise _refused(archive, f"{info.filename!r:.80}, which is encrypted")
-            yield _Member(info.filename, info.file_size, partial(content.open, info), number / len(infos))
+            opened = partial(content.open, info)
+            yield _Member(info.filename, info.file_size, info.is_dir(), opened, number / len(infos))
 
 
-def _tar_members(archive: Path, raw: IO[bytes], start: bytes, home: Path, total: int) -> Iterator[_Member]:
-    with _damage_told(archive):
-        watched = _Watched(gzip.GzipFile(fileobj=raw) if start[:2] == b"\x1f\x8b" else raw)
-        end = 0
-        with tarfile.open(fileobj=watched, mode="r|", bufsize=_BUFFER) as content:
-            for info in content:
-                if not (info.isdir() or info.isfile()) or info.issparse():
-                    raise _refused(archive, f"{info.name!r:.80}, which is a link or a device")
-                _safe_path(archive, info.name)
-                try:
-                    tarfile.data_filter(info, str(home))
-                except tarfile.FilterError as error:
-                    raise _refused(archive, str(error)) from error
-                end = info.offset_data + -(-info.size // _BLOCK) * _BLOCK
-                # tarfile loads the next member's headers whole, whatever size they claim.
-                watched.limit = end + _MAX_HEADER
-                name = f"{info.name}/" if info.isdir() else info.name
-                yield _Member(name, info.size, partial(content.extractfile, info), raw.tell() / total)
-        watched.limit = None
-        # tarfile takes a cut between two files, or a damaged header, for the end.
-        if not watched.is_blank_after(end):
-            raise _damaged(archive, f"it ends, or is damaged, after {end} unpacked bytes")
+def _tar_members(archive: Path, raw: IO[bytes], magic: bytes, total: int) -> Iterator[_Member]:
+    source = _Bounded(gzip.GzipFile(fileobj=raw) if magic == b"\x1f\x8b" else raw)
+    with tarfile.open(fileobj=source, mode="r|", bufsize=_BUFFER, tarinfo=_TarInfo) as content:
+        for info in content:
+            if not (info.isdir() or info.isfile()) or info.issparse():
+                raise _refused(archive, f"{info.name!r:.80}, which is a link or a device")
+            # tarfile loads the next member's headers whole, whatever size they claim.
+            source.left = info.size + _BUFFER + _MAX_HEADER
+            opened = partial(content.extractfile, info)
+            yield _Member(info.name, info.size, info.isdir(), opened, raw.tell() / total)
+    source.left = _MAX_TAIL
+    while chunk := source.read(_BUFFER):  # to the end of a compressed stream, where its checksum is
+        if any(chunk):
+            raise ValueError("it goes on after its end")
 
 
-class _Watched(io.RawIOBase):
-    """A stream that remembers the last bytes it gave, to look at them again, and gives none beyond ``limit``."""
+class _TarInfo(tarfile.TarInfo):
+    """A header; tarfile would take a damaged one, and none at all, for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:
+        """The next header."""
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise ValueError(f"it ends, or is damaged, after {tarfile_.offset} unpacked bytes") from error
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that gives no more than ``left`` bytes."""
 
     def __init__(self, source: IO[bytes] | gzip.GzipFile) -> None:
         super().__init__()
-        self._source = source
-        self._position = 0
-        self._last = b""
-        self.limit: int | None = _MAX_HEADER
+        self._source, self.left = source, _BUFFER + _MAX_HEADER
 
     def read(self, size: int = -1) -> bytes:
         """At most ``size`` bytes."""
         chunk = self._source.read(size)
-        self._position += len(chunk)
-        if self.limit is not None and self._position > self.limit + _BUFFER:
-            raise ValueError(f"a header of more than {_MAX_HEADER} bytes")
-        self._last = (self._last + chunk)[-2 * _BUFFER :]
+        self.left -= len(chunk)
+        if self.left < 0:
+            raise ValueError(f"a header or an end of more than {_MAX_HEADER} bytes")
         return chunk
-
-    def is_blank_after(self, end: int) -> bool:
-        """Read to the end (which checks a compressed stream's sum); True if zeros follow ``end``, a block or more."""
-        ahead = self._position - end
-        blank, length = (not any(self._last[-ahead:]), ahead) if ahead > 0 else (True, 0)
-        while chunk := self.read(_BUFFER):
-            blank, length = blank and not any(chunk), length + len(chunk)
-        return blank and length >= _BLOCK
-
-
-def _safe_path(archive: Path, name: str) -> PurePosixPath:
-    """The path of a member below the root."""
-    path = PurePosixPath(name)
-    outside = path.is_absolute() or ".." in path.parts
-    if outside or "\\" in name or "\0" in name or (path.parts and path.parts[0].endswith(":")):
-        raise _refused(archive, f"the path {name!r:.80}, which leads out of the folder")
-    return path
 
 
 @contextmanager
-def _damage_told(archive: Path) -> Iterator[None]:
+def _explained(archive: Path, root: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise _damaged(archive, (str(error) or type(error).__name__).splitlines()[0].rstrip(".")) from error
-
-
-def _damaged(archive: Path, reason: str) -> DamagedArchive:
-    return DamagedArchive(
-        f"{archive}: expected an intact .tgz, .tar or .zip, got a damaged one ({reason}). Download it again."
-    )
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise DamagedArchive(
+            f"{archive}: expected an intact .tgz, .tar or .zip, got a damaged one ({reason}). Download it again."
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or root}: cannot read the archive or write its files ({error.strerror or error}). "
+            "Free space or correct the paths, and run it again; it goes on where it ended."
+        ) from error
 
 
 def _refused(archive: Path, got: str) -> DataError:

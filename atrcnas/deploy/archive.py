@@ -9,22 +9,23 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
+import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from atrcnas.ground.errors import ExportError
+from atrcnas.ground.opening import open_regular
 
 _ENTRY = re.compile(
-    r"[^/]+/(\.data/\w+|\.format_version|\.storage_alignment|archive_format|archive_version|byteorder|version|extra/\w+"
+    r"(\.data/\w+|\.format_version|\.storage_alignment|archive_format|archive_version|byteorder|version|extra/\w+"
     r"|models/model\.json|data/sample_inputs/model\.pt"
-    r"|data/weights/(model_weights_config\.json|weight_\d+)|data/constants/(model_constants_config\.json|tensor_\d+))"
+    r"|data/weights/(model_weights_config\.json|weight_\d+)|data/constants/(model_constants_config\.json|tensor_\d+))",
+    re.ASCII,
 )
+_ROOT, _PROGRAM, _INPUTS = "model", "models/model.json", "data/sample_inputs/model.pt"
 _FUNCTION = re.compile(
     r"torch\.ops\.aten\.\w+\.\w+|torch\.sym_\w+|_operator\.(add|sub|mul|floordiv|mod|eq|ne|ge|gt|le|lt|getitem|neg)"
 )
@@ -34,36 +35,69 @@ _EXPRESSION = re.compile(
 )
 
 
-def refuse_code(path: Path) -> None:
-    """Check an archive before it is given to ``torch.export.load``.
+def checked_copy(path: Path) -> io.BytesIO:
+    """A new archive, in memory, of the checked content of a ``.pt2`` file, for ``torch.export.load``.
+
+    Torch reads archives with another reader than this one. The two can be made to see different entries in one file, so
+    torch is not given the file: each entry is read once, checked, and written anew.
 
     Raises:
         ExportError: it holds something that could run, or is no such archive.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_archive(path, archive)
-    except (OSError, zipfile.BadZipFile, LookupError, ValueError, RuntimeError, RecursionError) as error:
+        with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
+            return _packed(_checked(path, _read(path, archive, os.fstat(stream.fileno()).st_size)))
+    except ExportError:
+        raise
+    except Exception as error:  # on damaged bytes these readers raise what they please
         raise ExportError(
             f"{path}: expected a .pt2 archive written by `atrcnas deploy`, got something else or a damaged one "
-            f"({type(error).__name__}). Export it again."
+            f"({_reason(error)}). Export it again."
         ) from error
 
 
-def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
-    names = archive.namelist()
-    root = names[0].split("/")[0]
-    for name in names:
-        # Of two entries with one name, this reader and torch's could each see another.
-        if not _ENTRY.fullmatch(name) or not name.startswith(f"{root}/") or names.count(name) > 1:
-            raise _refusal(path, f"an unexpected entry '{name}'")
-    for config in ("weights", "constants"):
-        _check_tensors(path, json.loads(archive.read(f"{root}/data/{config}/model_{config}_config.json")))
-    _check_program(path, json.loads(archive.read(f"{root}/models/model.json")))
-    try:
-        torch.load(io.BytesIO(archive.read(f"{root}/data/sample_inputs/model.pt")), weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise _refusal(path, "a pickled object among its sample inputs") from error
+def _reason(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__
+
+
+def _read(path: Path, archive: zipfile.ZipFile, num_bytes: int) -> dict[str, bytes]:
+    """The entries, by their names below the archive's root."""
+    infos = archive.infolist()
+    root = infos[0].filename.partition("/")[0]
+    found: dict[str, bytes] = {}
+    for info in infos:
+        above, _, name = info.filename.partition("/")
+        # Torch looks names up in any case.
+        if above != root or not _ENTRY.fullmatch(name) or name.lower() in map(str.lower, found):
+            raise _refusal(path, f"an unexpected entry {info.filename!r:.80}")
+        num_bytes -= info.file_size
+        if info.compress_type != zipfile.ZIP_STORED or num_bytes < 0:
+            raise _refusal(path, f"the compressed entry {info.filename!r:.80}")
+        found[name] = archive.read(info)
+    return found
+
+
+def _packed(entries: Mapping[str, bytes]) -> io.BytesIO:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as fresh:
+        for name, content in entries.items():
+            fresh.writestr(f"{_ROOT}/{name}", content)
+    stream.seek(0)
+    return stream
+
+
+def _checked(path: Path, entries: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The same entries; those that are parsed to be checked are written anew from what was parsed."""
+    checked = dict(entries)
+    for config in (f"data/{kind}/model_{kind}_config.json" for kind in ("weights", "constants")):
+        value = json.loads(entries[config])
+        _check_tensors(path, value)
+        checked[config] = json.dumps(value).encode()
+    program = json.loads(entries[_PROGRAM])
+    _check_program(path, program)
+    checked[_PROGRAM] = json.dumps(program).encode()
+    checked[_INPUTS] = b""  # pickled, and of no use to who only runs the network
+    return checked
 
 
 def _check_tensors(path: Path, config: dict[str, Any]) -> None:

@@ -95,8 +95,8 @@ def export(
     if out.is_dir():
         raise ExportError(f"{out}: expected a file to write, this is a folder. Choose another name.")
     live = inference_copy(net).to("cpu", torch.float32)
-    metadata = Metadata(task_records(live), size)
     images = _images(size, example)
+    metadata = Metadata(tasks=task_records(live), height=size[0], width=size[1])
     expected = [predict(live, image) for image in images]
     differences: dict[str, float] = {}
 

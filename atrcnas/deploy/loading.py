@@ -11,6 +11,7 @@ from torch import Tensor
 from atrcnas.deploy.formats import format_of
 from atrcnas.deploy.metadata import Metadata
 from atrcnas.ground.errors import ExportError
+from atrcnas.ground.opening import require_regular
 from atrcnas.ground.registry import resolve
 
 RawOutputs = dict[str, Tensor]
@@ -35,16 +36,41 @@ def load_exported(path: Path, trusted: bool = False) -> ExportedNet:
 
     Args:
         path: the file, of any registered format.
-        trusted: written by this very process, so that it need not be searched for code.
+        trusted: written by this very process, so that neither its content nor its outputs need be checked.
 
     Raises:
         ExportError: missing, damaged, of another kind, not from atrcnas, or a package for it is not installed.
     """
     load = resolve(format_of(path).load)
-    if not path.is_file():
-        raise ExportError(f"{path}: no such file. Check the path, or write it with `atrcnas deploy`.")
-    loaded: ExportedNet = load(path, trusted)
-    return loaded
+    try:
+        require_regular(path)
+    except OSError as error:
+        raise ExportError(
+            f"{path}: cannot read the file ({error.strerror}). Check the path, or write it with `atrcnas deploy`."
+        ) from error
+    net: ExportedNet = load(path, trusted)
+    return net if trusted else ExportedNet(net.metadata, _checked(net.run, net.metadata, path))
+
+
+def _checked(run: Run, metadata: Metadata, path: Path) -> Run:
+    """``run``, whose outputs are what the file says of itself."""
+
+    def checked(image: Tensor) -> RawOutputs:
+        try:
+            outputs = run(image)
+        except Exception as error:  # what runtimes raise shares no base class
+            raise damaged(path, error) from error
+        for name, task in metadata.tasks.items():
+            found = outputs.get(name) if isinstance(outputs, dict) else None
+            shape = list(found.shape) if isinstance(found, Tensor) and found.is_floating_point() else []
+            if len(shape) != 4 or shape[:2] != [len(image), task.channels] or not all(shape):
+                raise ExportError(
+                    f"{path}: {name}: expected real numbers [{len(image)}, {task.channels}, height, width], got "
+                    f"{shape or 'something else'}. Export it again with `atrcnas deploy`."
+                )
+        return outputs
+
+    return checked
 
 
 def damaged(path: Path, error: Exception) -> ExportError:

@@ -4,41 +4,77 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
 
+from matplotlib import colormaps
+from pydantic import Field, model_validator
 from torch import nn
 
 from atrcnas._version import __version__
-from atrcnas.ground.errors import ExportError
+from atrcnas.data.rasters import MAX_PIXELS
+from atrcnas.ground.errors import ConfigError, ExportError
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.spec.decoders import DECODERS
+from atrcnas.spec.schema import Int, Spec, show, validate
 from atrcnas.spec.tasks import TASKS, Task
 
 KEY = "atrcnas"
 INPUT = "image"
+MAX_BYTES = 1_000_000
+MAX_SIDE = 32_768
+MAX_TASKS = 100
+MAX_CHANNELS = 4096
+_WAY_OUT = "Export it again with `atrcnas deploy`."
 
 
-@dataclass(frozen=True)
-class Metadata:
-    """What one needs to use the file.
+_Name = Annotated[str, Field(pattern=r"^\w[\w .+-]{0,99}$", description="the name of a task")]
+_Side = Annotated[Int, Field(ge=1, le=MAX_SIDE)]
+
+
+class Metadata(Spec):
+    """What one needs to use the file; one from outside is checked before any of it is used.
 
     Attributes:
         tasks: task records by name, with class counts; ``decode`` says how a raw output becomes a prediction.
-        size: (height, width) of the image, pixels.
+        height: of the image, pixels.
+        width: of the image, pixels.
         version: of the atrcnas that wrote it.
+        input: what the image is, for other programs.
     """
 
-    tasks: dict[str, Task]
-    size: tuple[int, int]
-    version: str = __version__
+    version: str = Field(default=__version__, max_length=100)
+    height: _Side
+    width: _Side
+    input: dict[str, str] = {"name": INPUT, "layout": "[batch, 3, height, width]", "values": "float32 RGB in [0, 1]"}
+    tasks: dict[_Name, Task] = Field(min_length=1, max_length=MAX_TASKS)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the image, pixels."""
+        return self.height, self.width
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.height * self.width > MAX_PIXELS:
+            raise ValueError(f"expected at most {MAX_PIXELS} pixels, got {self.height} x {self.width}.")
+        for name, task in self.tasks.items():
+            if task.name != name:
+                raise ValueError(f"tasks.{name}.name: expected '{name}', got {show(task.name)}.")
+            if not 1 <= (task.channels or 0) <= MAX_CHANNELS:
+                raise ValueError(f"tasks.{name}.channels: expected 1 to {MAX_CHANNELS}, got {task.channels}.")
+            if task.decode not in DECODERS:
+                raise ValueError(f"tasks.{name}.decode: {DECODERS.miss(task.decode):.300}")
+            if task.display not in ("palette", "vector", *colormaps):
+                raise ValueError(f"tasks.{name}.display: expected a colour map, got {show(task.display)}.")
+            if task.display_range is not None and not all(map(math.isfinite, task.display_range)):
+                raise ValueError(f"tasks.{name}.display_range: expected finite numbers, got {task.display_range}.")
+        return self
 
     def to_json(self) -> str:
         """The stored form."""
-        records = {name: dataclasses.asdict(task) for name, task in self.tasks.items()}
-        image = {"name": INPUT, "layout": "[batch, 3, height, width]", "values": "float32 RGB in [0, 1]"}
-        height, width = self.size
-        return json.dumps({"version": self.version, "height": height, "width": width, "input": image, "tasks": records})
+        return json.dumps(self.model_dump(), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, where: Path) -> Metadata:
@@ -48,13 +84,12 @@ class Metadata:
             ExportError: something else.
         """
         try:
-            value = json.loads(text)
-            tasks = {name: _task(record) for name, record in value["tasks"].items()}
-            return cls(tasks, (int(value["height"]), int(value["width"])), str(value["version"]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            return validate(cls, json.loads(text[:MAX_BYTES]), str(where))
+        except ConfigError as error:
+            raise ExportError(f"{error} {_WAY_OUT}") from error
+        except (ValueError, RecursionError) as error:
             raise ExportError(
-                f"{where}: expected a network exported by atrcnas, its description is missing or damaged "
-                f"({type(error).__name__}). Export it again with `atrcnas deploy`."
+                f"{where}: expected a network exported by atrcnas, its description is missing or damaged. {_WAY_OUT}"
             ) from error
 
 
@@ -70,8 +105,3 @@ def task_records(net: MultiTaskNet) -> dict[str, Task]:
 def _channels(head: nn.Module) -> int:
     convs = [module for module in head.modules() if isinstance(module, nn.Conv2d)]
     return convs[-1].out_channels
-
-
-def _task(record: dict[str, Any]) -> Task:
-    span = record["display_range"]
-    return Task(**{**record, "display_range": None if span is None else (float(span[0]), float(span[1]))})

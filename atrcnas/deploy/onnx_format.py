@@ -42,7 +42,7 @@ def write(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
 
 
 def load(path: Path, trusted: bool) -> ExportedNet:
-    """Load a file for the CPU; an ONNX graph holds tensor operations only, so any file is trusted.
+    """Load a file for the CPU; an ONNX graph holds tensor operations only, and what the file says of itself is checked.
 
     Raises:
         ExportError: damaged, not from atrcnas, or ONNX Runtime is missing.
@@ -60,6 +60,13 @@ def load(path: Path, trusted: bool) -> ExportedNet:
         raise damaged(path, error) from error
     metadata = Metadata.from_json(session.get_modelmeta().custom_metadata_map.get(KEY, ""), path)
     names = [output.name for output in session.get_outputs()]
+    shapes = {node.name: list(node.shape[1:]) for node in session.get_inputs()}
+    if set(names) != set(metadata.tasks) or shapes != {INPUT: [3, *metadata.size]}:
+        raise ExportError(
+            f"{path}: expected the input '{INPUT}' {[3, *metadata.size]} and an output per task "
+            f"({', '.join(metadata.tasks)}), as it says of itself, got {shapes!s:.200} and {', '.join(names):.200}. "
+            "Export it again with `atrcnas deploy`."
+        )
 
     def run(image: Tensor) -> RawOutputs:
         arrays = session.run(names, {INPUT: image.numpy()})

@@ -17,8 +17,9 @@ from atrcnas.data.rasters import read_image, read_size
 from atrcnas.data.resizing import resize_image
 from atrcnas.deploy.loading import load_exported
 from atrcnas.deploy.metadata import task_records
-from atrcnas.ground.errors import DataError
+from atrcnas.ground.errors import DataError, ExportError
 from atrcnas.ground.files import write_atomically
+from atrcnas.ground.paths import below
 from atrcnas.ground.registry import resolve
 from atrcnas.nn.blocks import resize
 from atrcnas.plots.colourise import colourise
@@ -98,7 +99,13 @@ class Predictor:
 
 
 def _decode(task: Task, raw: Tensor) -> NDArray[Any]:
-    decoded = resolve(DECODERS[task.decode].function)(raw)[0]
+    try:
+        decoded = resolve(DECODERS[task.decode].function)(raw)[0]
+    except (IndexError, RuntimeError) as error:
+        raise ExportError(
+            f"task '{task.name}': expected an output that '{task.decode}' can decode, got {raw.shape[1]} channels. "
+            "Correct the task's record."
+        ) from error
     if decoded.dim() == 3:
         decoded = decoded[0] if decoded.shape[0] == 1 else decoded.permute(1, 2, 0)
     return np.ascontiguousarray(decoded.numpy())
@@ -119,6 +126,7 @@ def predict_images(predictor: Predictor, images: Sequence[Path], out: Path) -> l
     Raises:
         DataError: an image cannot be read, or two images have one NAME; before anything is written, unless only the
             pixels of an image are damaged.
+        AtrcnasError: a task's name cannot be part of a file's, or its predictions do not fit its record.
     """
     names = _names(images)
     for image in names.values():
@@ -126,11 +134,18 @@ def predict_images(predictor: Predictor, images: Sequence[Path], out: Path) -> l
     written: list[Path] = []
     for name, image in names.items():
         predictions = predictor(read_image(image))
-        written.append(_write(out / f"{name}.npz", partial(_save_arrays, predictions)))
+        written.append(_write(below(out, f"{name}.npz"), partial(_save_arrays, predictions)))
         for task, array in predictions.items():
-            picture = Image.fromarray(colourise(predictor.tasks[task], array))
-            written.append(_write(out / f"{name}.{task}.png", picture.save))
+            picture = _picture(predictor.tasks[task], array)
+            written.append(_write(below(out, f"{name}.{task}.png"), picture.save))
     return written
+
+
+def _picture(task: Task, array: NDArray[Any]) -> Image.Image:
+    try:
+        return Image.fromarray(colourise(task, array))
+    except ValueError as error:
+        raise ExportError(f"{error} Correct the task's record.") from error
 
 
 def _names(images: Sequence[Path]) -> dict[str, Path]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from atrcnas.deploy.archive import refuse_code
+from atrcnas.deploy.archive import checked_copy
 from atrcnas.deploy.loading import ExportedNet, RawOutputs, damaged
 from atrcnas.deploy.metadata import KEY, Metadata
 
@@ -19,16 +19,14 @@ def write(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
 
 
 def load(path: Path, trusted: bool) -> ExportedNet:
-    """Load a file for the CPU, after a search for code in it unless it is ``trusted``.
+    """Load a file for the CPU, by way of a checked copy unless it is ``trusted``.
 
     Raises:
         ExportError: it holds code, is damaged or not from atrcnas.
     """
-    if not trusted:
-        refuse_code(path)
     extra = {KEY: ""}
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") if trusted else checked_copy(path) as stream:
             module = torch.export.load(stream, extra_files=extra).module()
     except (RuntimeError, ValueError, KeyError, TypeError, AssertionError, OSError) as error:
         raise damaged(path, error) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pickle
 import re
 import sys
@@ -11,7 +12,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.ground.files import write_atomically
+from atrcnas.ground.opening import open_regular, require_regular
 
 _SUM = "crc32"
 
@@ -114,6 +116,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         CheckpointError: damaged.
     """
     try:
+        require_regular(path)
         with safe_open(path, framework="pt") as content:
             metadata = content.metadata()
         state = load_file(path)
@@ -149,9 +152,11 @@ def read_checkpoint(path: Path, way_out: str = "Use an earlier one, or start ove
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint. Check the path, or run without --resume.")
     try:
-        if zipfile.is_zipfile(path):
-            _check_archive(path)
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as stream:
+            if zipfile.is_zipfile(stream):
+                _check_archive(stream)
+            stream.seek(0)
+            value = torch.load(stream, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged or forged pickle can fail anywhere in the reader
         raise CheckpointError(f"{path}: not a readable checkpoint ({_reason(error)}). {way_out}") from error
     if not isinstance(value, dict):
@@ -161,15 +166,15 @@ def read_checkpoint(path: Path, way_out: str = "Use an earlier one, or start ove
     return value
 
 
-def _check_archive(path: Path) -> None:
+def _check_archive(stream: BinaryIO) -> None:
     """Compare the checksums, which torch does not; a decompression bomb is rejected before anything of it is unpacked.
 
     Raises:
         ValueError: damaged, or more than the file itself holds.
     """
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(stream) as archive:
         # torch.save compresses nothing.
-        if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
+        if sum(info.file_size for info in archive.infolist()) > os.fstat(stream.fileno()).st_size:
             raise ValueError("it would unpack to more than its own size")
         damaged = archive.testzip()
     if damaged is not None:

@@ -7,16 +7,23 @@ the first process alone writes.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import logging
+import os
+import re
+import socket
 import sys
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
-from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.runs.environment import environment
 from atrcnas.spec.experiment import Experiment
 
@@ -44,17 +51,61 @@ def connect(experiment: Experiment) -> Fabric:
             )
     if gpu and devices > torch.cuda.device_count():
         raise ConfigError(f"devices: expected at most {torch.cuda.device_count()}, got {devices}.")
+    if experiment.num_nodes == 1:
+        _stay_on_this_machine()
     fabric = Fabric(
         accelerator="cuda" if gpu else "cpu",
         devices=devices,
         num_nodes=experiment.num_nodes,
-        strategy="ddp" if world > 1 else "auto",
+        strategy=_Processes() if world > 1 else "auto",
         precision=_PRECISIONS[experiment.precision],  # type: ignore[arg-type]
     )
     fabric.launch()
     if not gpu:
         keep_freed_memory()
     return fabric
+
+
+def _stay_on_this_machine() -> None:
+    """Let gloo listen on the loopback interface alone, unless the user names another."""
+    names = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
+    if names:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", names[0])
+
+
+class _Processes(DDPStrategy):
+    """Connects the processes; those of one machine meet on its loopback address, where torch would listen on every one."""
+
+    def setup_environment(self) -> None:
+        at = self.cluster_environment
+        if (
+            isinstance(at, LightningEnvironment)
+            and self.num_nodes == 1
+            and at.main_address in ("127.0.0.1", "localhost")
+        ):
+            self._meet(at.local_rank(), at.main_port)
+        super().setup_environment()  # which keeps a connection that is there
+
+    def _meet(self, rank: int, port: int) -> None:
+        handle = None
+        if rank == 0:
+            listening = socket.create_server(("127.0.0.1", port))
+            handle = listening.detach()  # the store closes it
+        store = TCPStore("127.0.0.1", port, self.num_processes, rank == 0, master_listen_fd=handle)
+        backend = "nccl" if self.root_device.type == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=self.num_processes)
+        atexit.register(torch.distributed.destroy_process_group)
+
+
+def lost_process(error: RuntimeError) -> RunError | None:
+    """What to say when another process of the run is gone; None for another error."""
+    text = str(error).strip()
+    if not re.search(r"gloo|NCCL|Connection (closed|reset) by peer", text):
+        return None
+    return RunError(
+        f"devices: another process of this run ended ({text.splitlines()[0]:.200}). Its own message says why; without "
+        "one, too little memory is the usual cause. Then go on with --resume."
+    )
 
 
 def on_gpu(experiment: Experiment) -> bool:

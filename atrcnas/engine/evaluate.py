@@ -18,11 +18,11 @@ from atrcnas.engine.networks import load_network
 from atrcnas.engine.scores import Scores
 from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import RunError
-from atrcnas.ground.files import write_atomically, write_json
+from atrcnas.ground.files import write_atomically
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.runs.budget import spent as spent_on
 from atrcnas.runs.folder import RunFolder
-from atrcnas.runs.results import read_results
+from atrcnas.runs.results import read_results, write_results
 from atrcnas.spec.experiment import Experiment
 
 DEPLOYED = "latency_ms_deployed"
@@ -95,7 +95,7 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
         "device": surroundings(experiment)["device"],
         "costs": {"image_size": list(size), **measure_costs(net.cpu(), size), **_deployed(before)},
     }
-    write_json(folder.results, results)
+    write_results(folder.results, results)
     return results
 
 
@@ -115,7 +115,7 @@ def add_latency(folder: RunFolder, form: str, latency: Latency) -> dict[str, Any
     """Write the latency of a deployed form into results.json, besides that of the plain network; return all of it."""
     results = read_results(folder.root)
     results["costs"].setdefault(DEPLOYED, {})[form] = latency
-    write_json(folder.results, results)
+    write_results(folder.results, results)
     return results
 
 

@@ -19,13 +19,14 @@ import torch
 from torch.profiler import record_function
 
 from atrcnas.data.loading import Batch
+from atrcnas.data.watched import explained
 from atrcnas.engine.checkpoints import Checkpoints
 from atrcnas.engine.listener import Listener, Listeners
 from atrcnas.engine.step import take_step
 from atrcnas.engine.stopping import StopRequest
 from atrcnas.engine.training import Training
 from atrcnas.engine.validation import validate
-from atrcnas.ground.errors import AtrcnasError, DataError, RunError, Stopped
+from atrcnas.ground.errors import DataError, RunError, Stopped
 
 # Ranges of a profile; without one they cost a microsecond.
 MARK = "part: "
@@ -80,10 +81,11 @@ def train(
     except (RuntimeError, DataError) as error:
         if stop.received:  # the signal killed a loader process too; the step under way is lost
             raise Stopped(stop.received, training.step, saved=False) from error
-        explained = _explained(error, training.step)
-        if explained is None:
+        lost = isinstance(error, torch.OutOfMemoryError)
+        told = _out_of_memory(error, training.step) if lost else explained(error)
+        if told is None:
             raise
-        raise explained from error
+        raise told from error
     finally:
         everyone.end(training)
 
@@ -92,19 +94,8 @@ def _state(training: Training, listeners: Listener) -> dict[str, Any]:
     return {**training.state(), **listeners.state()}
 
 
-def _explained(error: Exception, step: int) -> AtrcnasError | None:
-    """What a user can do about it; None for an error that is no user's."""
-    text = str(error).strip()
-    if isinstance(error, torch.OutOfMemoryError):
-        return RunError(
-            f"step {step + 1}: out of GPU memory ({text.splitlines()[0]}). Lower batch_size or data.augment.crop_size, "
-            "set precision: bf16 or search.estimator: sampled, or use more devices."
-        )
-    if isinstance(error, DataError):  # from a loader process it comes with that process's traceback
-        return DataError(text.splitlines()[-1].partition("DataError: ")[2] or text)
-    if "DataLoader worker" in text:
-        return DataError(
-            f"data: a loader process died ({text.splitlines()[0]}). Too little memory is the usual cause: "
-            "set data.workers lower, then go on with --resume."
-        )
-    return None
+def _out_of_memory(error: Exception, step: int) -> RunError:
+    return RunError(
+        f"step {step + 1}: out of GPU memory ({str(error).strip().splitlines()[0]}). Lower batch_size or "
+        "data.augment.crop_size, set precision: bf16 or search.estimator: sampled, or use more devices."
+    )

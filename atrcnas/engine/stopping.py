@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import ExitStack
 from types import FrameType
 
 import torch
 from lightning_fabric import Fabric
 
+from atrcnas.data.watched import polled
 from atrcnas.engine.listener import Listener
 from atrcnas.engine.training import Training
-from atrcnas.ground.errors import Stopped
+from atrcnas.ground.errors import DataError, Stopped
 
 CHECK_EVERY = 10  # steps, where several processes have to agree
+MAX_WAIT_S = 30.0  # for data, until one of them leaves alone
 
 
 class StopRequest(Listener):
@@ -26,14 +29,17 @@ class StopRequest(Listener):
         self.fabric = fabric
         self.received = 0
         self._before: dict[int, object] = {}
+        self._polled = ExitStack()
 
     def begin(self, training: Training) -> None:
-        """Take the signals over."""
+        """Take the signals over, and be asked while a batch is waited for."""
+        self._polled.enter_context(polled(lambda waited: self.check_waiting(training.step, waited)))
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def end(self, training: Training) -> None:
         """Give them back."""
+        self._polled.close()
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
@@ -50,6 +56,22 @@ class StopRequest(Listener):
         if self.received:
             raise KeyboardInterrupt
         self.received = number
+
+    def check_waiting(self, step: int, waited: float) -> None:
+        """Leave if asked to while waiting for data, where :meth:`check` may never be reached again.
+
+        Args:
+            step: steps completed.
+            waited: seconds.
+
+        Raises:
+            Stopped: with one process.
+            DataError: one of several has waited for long; alone it cannot save a state.
+        """
+        if self.received and self.fabric.world_size == 1:
+            raise Stopped(self.received, step)
+        if self.received and waited > MAX_WAIT_S:
+            raise DataError(f"data: no batch for {waited:.0f} s, and asked to stop.")
 
     def check(self, step: int) -> None:
         """Leave if asked to.

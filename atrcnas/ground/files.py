@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
-import shutil
-import tempfile
+import secrets
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from atrcnas.ground.errors import AtrcnasError, ConfigError
+from atrcnas.ground.opening import read_regular
 
 # Ten times the largest file anyone has needed; PyYAML takes a second for as much.
 MAX_YAML_BYTES = 128_000
@@ -111,15 +112,10 @@ def read_text(path: Path, noun: str = "file") -> str:
     """Read a UTF-8 text file of at most 128 kB.
 
     Raises:
-        ConfigError: missing, a folder, too large, or not UTF-8.
+        ConfigError: missing, not a regular file, too large, or not UTF-8.
     """
     try:
-        if path.stat().st_size > MAX_YAML_BYTES:
-            raise ConfigError(
-                f"{path}: expected a {noun} of at most {MAX_YAML_BYTES} bytes, got {path.stat().st_size}. "
-                "Check that it is the right file."
-            )
-        return path.read_text(encoding="utf-8")
+        return read_regular(path, MAX_YAML_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected UTF-8 text, got bytes that are not. Save the {noun} as UTF-8.") from error
     except OSError as error:
@@ -142,13 +138,13 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{PARTIAL}{path.name}.", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        name = path.with_name(f"{PARTIAL}{path.name}.{secrets.token_hex(8)}{path.suffix}")
+        # Not by tempfile, whose files are nobody else's: the umask decides who may read this one.
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        temporary = name
         write(temporary)
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
         raise AtrcnasError(
@@ -162,9 +158,12 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 
 def _room(folder: Path) -> str:
     try:
-        return f"; {shutil.disk_usage(folder).free / 1e6:.0f} MB free there"
+        system = os.statvfs(folder)
     except OSError:
         return ""
+    if system.f_files and not system.f_favail:  # some file systems count no inodes
+        return "; no inodes are left there: remove files, however small"
+    return f"; {system.f_bavail * system.f_frsize / 1e6:.0f} MB free there"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -173,8 +172,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON atomically."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    """Write indented JSON atomically; strict JSON has no NaN, so the caller turns one into null and a reason."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def nan_to_null(value: Any) -> Any:
+    """The same JSON value with None in place of every number that is not finite."""
+    if isinstance(value, dict):
+        return {key: nan_to_null(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [nan_to_null(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def dump_yaml(value: Any) -> str:

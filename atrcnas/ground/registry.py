@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.rank import first_process
 
 
 class Named(Protocol):
@@ -80,12 +82,14 @@ def resolve(target: Any) -> Any:
 
 
 def load_plugins(modules: list[str]) -> None:
-    """Import the user's own modules, whose import registers their kinds, tasks, data sets or metrics.
+    """Import the user's own modules, whose import registers their kinds, tasks, data sets or metrics; says so.
 
     Raises:
         ConfigError: a module cannot be imported.
     """
     for module in modules:
+        if module not in sys.modules and first_process():
+            print(f"plugins: importing '{module:.80}'", file=sys.stderr)
         try:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:  # a plugin's own code may raise anything

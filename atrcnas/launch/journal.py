@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from atrcnas.ground.errors import RunError
+from atrcnas.ground.files import nan_to_null
+from atrcnas.ground.opening import read_regular
+
+_MAX_BYTES = 10**9
 
 
 class Journal:
@@ -41,7 +45,7 @@ class Journal:
 
     def _read(self, header: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         whole, found = 0, list[dict[str, Any]]()
-        content = self.path.read_bytes() if self.path.is_file() else b""
+        content = self._content()
         lines = content.splitlines(keepends=True)
         for number, line in enumerate(lines, start=1):
             entry = _parsed(line)
@@ -57,12 +61,20 @@ class Journal:
             return header, []
         return found[0], found[1:]
 
+    def _content(self) -> bytes:
+        try:
+            return read_regular(self.path, _MAX_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot read ({error.strerror}). Choose another --run.") from error
+
     def _write(self, entry: Mapping[str, Any]) -> None:
         created = not self.path.exists()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as stream:
-                stream.write(json.dumps(entry).encode() + b"\n")
+                stream.write(json.dumps(nan_to_null(entry), allow_nan=False).encode() + b"\n")
                 stream.flush()
                 os.fsync(stream.fileno())
             if created:

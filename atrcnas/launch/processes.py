@@ -99,7 +99,8 @@ class _Process:
     def _start(self) -> subprocess.Popen[str]:
         # A session of its own: Ctrl-C reaches the driver alone, which then ends its workers.
         return subprocess.Popen(
-            [sys.executable, "-m", "atrcnas.launch.worker"],
+            # Without -P, a module in the working folder would stand in for one of Python's (random.py).
+            [sys.executable, "-P", "-m", "atrcnas.launch.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

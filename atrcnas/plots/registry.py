@@ -75,4 +75,6 @@ def known(registry: Registry[RecordT], name: str, where: Any) -> RecordT:
     try:
         return registry[name]
     except ConfigError as error:
-        raise RunError(f"{where}: {error} If a plugin defines it, load the plugin first.") from error
+        raise RunError(
+            f"{where}: {error} If a plugin defines it, import that first (atrcnas plot --plugins MODULE)."
+        ) from error

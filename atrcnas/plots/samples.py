@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atrcnas.ground.errors import RunError
+from atrcnas.ground.opening import open_regular
 from atrcnas.plots.colourise import Range, colourise, own_range
 from atrcnas.plots.registry import known
 from atrcnas.spec.tasks import TASKS
 
+_MAX_BYTES = 10**9
 _PARTS = ("prediction", "target", "valid")
 
 
@@ -68,7 +70,7 @@ def read_sample(path: Path) -> Sample:
         RunError: unreadable, or an array is missing or of another size than the image.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open_regular(path, _MAX_BYTES) as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = dict(archive)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
         _refuse(path, "expected an .npz of plain arrays", f"something else ({error})")

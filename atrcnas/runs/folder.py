@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import PARTIAL, write_json, write_yaml
+from atrcnas.ground.locking import LockHeldError, locked
+from atrcnas.ground.paths import below, require_plain_tree
 from atrcnas.ground.rank import first_process
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
@@ -61,12 +61,12 @@ class RunFolder:
     @property
     def plots(self) -> Path:
         """Figures."""
-        return self.root / "plots"
+        return below(self.root, "plots")
 
     @property
     def exported(self) -> Path:
         """The network as the whole job exports it."""
-        return self.root / "deploy" / "model.onnx"
+        return below(self.root, "deploy", "model.onnx")
 
     def stage(self, stage: str) -> Path:
         """Folder of ``search`` or ``retrain``: metrics, logits, checkpoints."""
@@ -128,26 +128,25 @@ class RunFolder:
 
         Raises:
             RunError: another process holds it, or it cannot be written.
+            AtrcnasError: it holds a link or a pipe.
         """
         if not writes:
             yield
             return
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.root / ".lock")
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise RunError(
-                f"{self.root}: another process is writing this run. Wait for it, or choose another --run."
-            ) from error
-        except OSError as error:
-            raise RunError(f"{self.root}: cannot write here ({error.strerror}). Choose another --run.") from error
-        try:
-            for left in self.root.rglob(f"{PARTIAL}*"):
-                left.unlink(missing_ok=True)
+        with ExitStack() as held:
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+                require_plain_tree(self.root)
+                held.enter_context(locked(self.root / ".lock"))
+                for left in self.root.rglob(f"{PARTIAL}*"):
+                    left.unlink(missing_ok=True)
+            except LockHeldError as error:
+                raise RunError(
+                    f"{self.root}: another process is writing this run. Wait for it, or choose another --run."
+                ) from error
+            except OSError as error:
+                raise RunError(f"{self.root}: cannot write here ({error.strerror}). Choose another --run.") from error
             yield
-        finally:
-            lock.release()
 
     def begun(self, stage: str) -> bool:
         """Whether a stage has something to go on from: one that failed before may be begun again."""

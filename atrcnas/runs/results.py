@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from atrcnas.ground.errors import RunError
+from atrcnas.ground.files import nan_to_null, write_json
+from atrcnas.ground.opening import read_regular
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
+_MAX_BYTES = 10**7
 # Neither these nor, in a run that searched nothing, the settings of a search change what is trained.
 _NO_PART = ("seed", "name", "devices", "num_nodes", "plugins", "launch")
 _OF_THE_SEARCH = ("search", "space")
@@ -41,6 +45,9 @@ class Costs(BaseModel):
     latency_ms: Latency
 
 
+_Score = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
+
+
 class SelectedOn(BaseModel):
     """What states and configs were chosen on: a split and the number of its samples."""
 
@@ -53,7 +60,7 @@ class SelectedOn(BaseModel):
 class _Results(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
-    scores: dict[str, dict[str, float]]
+    scores: dict[str, dict[str, _Score]]
     costs: Costs
     keep: str = "best"  # files of earlier versions: the best on the reported split
     selected_on: SelectedOn = SelectedOn()
@@ -109,7 +116,7 @@ def read_finished(run: Path) -> Finished:
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """What ``results.json`` of a run holds.
+    """What ``results.json`` of a run holds; NaN for a score that it has as null.
 
     Raises:
         RunError: it is missing, damaged or lacks figures.
@@ -117,9 +124,21 @@ def read_results(run: Path) -> dict[str, Any]:
     return _read_results(RunFolder(run).results, run).model_dump()
 
 
+def write_results(path: Path, results: Mapping[str, Any]) -> None:
+    """Write ``results.json``: a score that is not finite as null, with the reason under ``undefined``."""
+    undefined = {
+        f"{task}.{name}": f"{score}: no pixel to score, or a prediction that is not finite"
+        for task, figures in results["scores"].items()
+        for name, score in figures.items()
+        if not math.isfinite(score)
+    }
+    told = {"undefined": undefined} if undefined else {}
+    write_json(path, nan_to_null({**results, **told}))
+
+
 def _read_results(path: Path, run: Path) -> _Results:
     try:
-        return _Results.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return _Results.model_validate(json.loads(read_regular(path, _MAX_BYTES)))
     except FileNotFoundError as error:
         raise RunError(f"{path}: not there yet. {_way_out(run)}") from error
     except ValidationError as error:

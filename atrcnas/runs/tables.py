@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_text
+from atrcnas.ground.opening import read_regular
 
 # Column -> type, in the order of the file; ``step`` counts completed steps.
 Columns = Mapping[str, type]
@@ -31,6 +32,7 @@ LOGITS: Columns = {
     "committed": int,
 }
 BUDGET: Columns = {"strategy": str, "trial": int, "step": int, "seconds": float, "score": float, "best": float}
+_MAX_BYTES = 10**9
 _WAY_OUT = "Log it anew, or restore the file."
 
 
@@ -110,8 +112,7 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
         RunError: missing file or column, a row of another length, or a value of another type.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            text = stream.read()
+        text = read_regular(path, _MAX_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: expected a csv file, got none to read ({error}). Check the run folder.") from error
     rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())

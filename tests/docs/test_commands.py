@@ -47,7 +47,7 @@ def check_line(words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) 
     match words:
         case ["atrcnas", *arguments] | ["python", "-m", "atrcnas", *arguments]:
             check_atrcnas(arguments)
-        case ["torchrun", "--nproc_per_node", _, "-m", "atrcnas", *arguments]:
+        case ["torchrun", "--standalone", "--nproc-per-node", _, "--no-python", "--", "atrcnas", *arguments]:
             check_atrcnas(arguments)
         case ["make", target]:
             check_target(target)

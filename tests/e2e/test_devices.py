@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +21,7 @@ from atrcnas.engine.checkpoints import read_checkpoint
 from atrcnas.ground.errors import ConfigError
 from tests.conftest import TINY
 
+ATRCNAS = str(Path(sys.executable).with_name("atrcnas"))
 OPTIONS = ["precision=64", "sync_batchnorm=true", "data.options.val_size=5", "search.steps=4", "search.log_every=1"]
 
 
@@ -96,3 +100,69 @@ def test_slurms_environment_is_understood(tmp_path: Path) -> None:
 def test_a_batch_has_to_divide_among_the_processes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"search\.batch_size: expected a multiple of the 3 processes"):
         search(Experiment.load(TINY, ["devices=3"]), tmp_path / "run")
+
+
+def begin(folder: Path, *launcher: str, **more: str) -> subprocess.Popen[str]:
+    """A search of many steps on two devices."""
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    command = [*(launcher or (ATRCNAS,)), "search", "tiny.yaml", "--run", "several", *OPTIONS]
+    command += ["devices=2", "search.steps=100000"]
+    env = {key: value for key, value in os.environ.items() if not key.startswith("MASTER_")} | more
+    return subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def members(process: subprocess.Popen[str]) -> list[int]:
+    """Process ids of the whole session."""
+    found = subprocess.run(["ps", "-s", str(process.pid), "-o", "pid="], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in found.stdout.split()]
+
+
+def wait_for_steps(folder: Path, process: subprocess.Popen[str]) -> None:
+    ends = time.monotonic() + 120
+    while not (folder / "several/search/metrics.csv").is_file() and process.poll() is None:
+        assert time.monotonic() < ends
+        time.sleep(0.2)
+
+
+def listening(pids: list[int]) -> set[str]:
+    """Addresses, as the kernel writes them, on which any of the processes listens."""
+    links = [str(link.readlink()) for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in links:
+                found.add(fields[1].partition(":")[0])
+    return found
+
+
+@pytest.mark.slow
+def test_the_processes_of_one_machine_listen_on_loopback_only_and_a_dead_one_is_one_message(tmp_path: Path) -> None:
+    process = begin(tmp_path)
+    try:
+        wait_for_steps(tmp_path, process)
+        pids = members(process)
+        assert len(pids) == 2
+        assert listening(pids) == {"0100007F"}  # 127.0.0.1
+        os.kill(next(pid for pid in pids if pid != process.pid), signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 2, said
+    assert "Traceback" not in said
+    assert [line for line in said.splitlines() if line.startswith("error:")] == [said.splitlines()[-1]]
+    assert "error: devices: another process of this run ended" in said and "--resume" in said
+
+
+@pytest.mark.slow
+def test_the_torchrun_command_of_the_documentation_works(tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('the wrong random')")
+    torchrun = str(Path(sys.executable).with_name("torchrun"))
+    process = begin(tmp_path, torchrun, "--standalone", "--nproc-per-node=2", "--no-python", "--", ATRCNAS)
+    try:
+        wait_for_steps(tmp_path, process)
+        assert process.poll() is None, process.communicate()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)

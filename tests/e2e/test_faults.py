@@ -7,6 +7,8 @@ import os
 import resource
 import shutil
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +18,10 @@ import torch
 from PIL import Image
 
 from atrcnas import ContextConfig, Experiment, retrain, search
+from atrcnas.data.loading import _Prepared
 from atrcnas.engine.checkpoints import read_checkpoint
 from atrcnas.engine.training import Training
-from atrcnas.ground.errors import AtrcnasError, DataError, RunError
+from atrcnas.ground.errors import AtrcnasError, DataError, RunError, Stopped
 from tests.conftest import TINY
 
 BASELINE = ContextConfig.load("baseline")
@@ -147,3 +150,13 @@ def test_broken_images_are_skipped_on_request_within_a_bound(
     at_step(monkeypatch, 0, lambda: damage(photographs, *names))
     with pytest.raises(DataError, match="5 samples in a row cannot be read"):
         retrain(on_photographs(photographs, "data.on_corrupt=skip", "seed=1"), BASELINE, tmp_path / "again")
+
+
+def test_a_stop_request_is_answered_while_the_data_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Prepared, "__getitem__", lambda self, key: time.sleep(600))
+    stop = threading.Timer(8, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    stop.start()
+    begun = time.monotonic()
+    with pytest.raises(Stopped, match="stopped by SIGTERM after step 0, the state is saved"):
+        retrain(Experiment.load(TINY, ["data.workers=1"]), BASELINE, tmp_path / "run")
+    assert time.monotonic() - begun < 60

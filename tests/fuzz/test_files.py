@@ -258,10 +258,10 @@ def test_a_damaged_archive_is_unpacked_or_refused_and_stays_inside(content: byte
 @pytest.mark.parametrize(
     ("members", "match"),
     [
-        ([("./././@LongLink", tarfile.GNUTYPE_LONGNAME, bytes(3_000_000))], "a header of more than"),
-        ([("x", tarfile.XHDTYPE, bytes(3_000_000))], "a header of more than"),
+        ([("./././@LongLink", tarfile.GNUTYPE_LONGNAME, bytes(3_000_000))], "a header or an end of more than"),
+        ([("x", tarfile.XHDTYPE, bytes(3_000_000))], "a header or an end of more than"),
         ([("x", tarfile.GNUTYPE_LONGNAME, b"x\0")] * 900, "damaged"),
-        ([("n" * 300, tarfile.REGTYPE, b"1")], "name too long"),
+        ([("n" * 300, tarfile.REGTYPE, b"1")], "a plain name"),
         ([("a", tarfile.REGTYPE, b"1"), ("a/b", tarfile.REGTYPE, b"1")], "cannot read the archive or write"),
     ],
 )

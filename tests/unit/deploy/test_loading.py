@@ -38,7 +38,6 @@ def _expression(program: dict) -> None:
 
 
 ATTACKS = {
-    "pickled inputs": ("data/sample_inputs/model.pt", _pickled),
     "function": (
         "models/model.json",
         _json(lambda p: p["graph_module"]["graph"]["nodes"][0].update(target="torch.os.system")),
@@ -92,6 +91,13 @@ def test_an_onnx_file_from_elsewhere_is_refused(exported, tmp_path: Path) -> Non
 def test_another_suffix_or_no_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ExportError, match=name):
         load_exported(tmp_path / name)
+
+
+def test_the_pickled_inputs_of_a_pt2_are_never_read(exported, tmp_path: Path) -> None:
+    path = _rewritten(
+        exported("mixed", ".pt2").report.path, tmp_path / "net.pt2", "data/sample_inputs/model.pt", _pickled
+    )
+    assert load_exported(path).metadata.tasks
 
 
 def _rewritten(source: Path, target: Path, entry: str, edit: Callable[[bytes], bytes]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from atrcnas.engine.evaluate import add_latency
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_json, write_yaml
 from atrcnas.runs.folder import RunFolder
+from atrcnas.runs.results import read_results, write_results
 from tests.conftest import TINY
 
 
@@ -178,3 +180,20 @@ def test_missing_or_broken_results_name_their_file(runs: list[Path], content: st
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"expected a run folder with experiment\.yaml"):
         compare([tmp_path])
+
+
+def test_a_score_that_is_not_finite_is_null_with_its_reason_in_strict_json(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", 0.4, 1.0)
+    results = read_results(run)
+    results["scores"]["depth"] = {"rmse": math.nan, "abs_rel": 0.1}
+    write_results(run / "results.json", results)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    stored = json.loads((run / "results.json").read_text(), parse_constant=refuse)
+    assert stored["scores"]["depth"] == {"rmse": None, "abs_rel": 0.1}
+    assert list(stored["undefined"]) == ["depth.rmse"]
+    assert "no pixel" in stored["undefined"]["depth.rmse"]
+    add_latency(RunFolder(run), "onnxruntime", {"median": 1.0, "threads": 1, "device": "cpu"})
+    assert math.isnan(read_results(run)["scores"]["depth"]["rmse"])

@@ -141,7 +141,33 @@ def test_write_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None
     write_text(path, "two")
     assert path.read_text() == "two"
     assert only(path.parent) == ["f.txt"]
-    assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_the_umask_decides_who_may_read_a_file(umask: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "f.txt", "mine")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "f.txt").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_disk_without_inodes_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(temporary: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    full = os.statvfs_result((4096, 4096, 1000, 900, 900, 500, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda folder: full)
+    with pytest.raises(AtrcnasError, match="no inodes are left there"):
+        write_atomically(tmp_path / "f.txt", fail)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_that_no_other_program_could_read_is_not_written(value: float, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "f.json", {"a": value})
+    assert only(tmp_path) == []
 
 
 def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
@@ -158,7 +184,7 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     assert only(tmp_path) == ["f.txt"]
 
 
-@pytest.mark.parametrize("call", ["fsync", "mkstemp", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "open", "replace"])
 def test_fault_at_any_moment_keeps_the_old_file(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "f.txt"
     write_text(path, "old")
@@ -167,7 +193,7 @@ def test_fault_at_any_moment_keeps_the_old_file(call: str, tmp_path: Path, monke
         raise OSError(errno.EIO, "Input/output error")
 
     with monkeypatch.context() as patch:
-        place = {"fsync": os, "mkstemp": __import__("tempfile"), "replace": Path}[call]
+        place = {"fsync": os, "open": os, "replace": Path}[call]
         patch.setattr(place, call, fail)
         with pytest.raises(AtrcnasError, match="Input/output error"):
             write_text(path, "new")

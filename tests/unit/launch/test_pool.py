@@ -58,6 +58,17 @@ def test_a_call_in_this_process_leaves_the_generators_as_they_were() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
+def test_a_module_in_the_working_folder_stands_in_for_none_of_pythons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("queue", "random"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('the wrong {name}')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    with open_pool(LaunchSpec(engine="processes", workers=1)) as opened:
+        assert opened.submit(FAULT, {"folder": str(tmp_path / "one")}).result()["calls"] == 1
+
+
 DRIVER = """
 import sys, time
 from atrcnas.launch.processes import Processes

@@ -13,6 +13,7 @@ from atrcnas.data.id_lists import SPLITS, Listed, Split
 from atrcnas.data.unpack import DamagedArchive, unpack
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.files import write_json
+from atrcnas.ground.opening import read_regular, require_regular
 
 Name = Literal["nyud", "pascal"]
 
@@ -54,7 +55,7 @@ def prepare(
 ) -> PrepareReport:
     """Unpack an archive, count its samples and read the first and the last of each split.
 
-    Interrupted at any moment, the same call goes on: complete files are told by their size and kept. They are kept for
+    Interrupted at any moment, calling it again resumes: complete files are known by their size and kept. They are kept for
     the same archive only, and not after it has turned out to be damaged, since a damaged archive can yield
     files of the right size.
 
@@ -72,8 +73,12 @@ def prepare(
     """
     if name not in _EXPECTED:
         raise ConfigError(f"no archive of '{name}' is known. Known: {', '.join(_EXPECTED)}.")
-    if not archive.is_file():
-        raise ConfigError(f"{archive}: expected an archive, got {'a folder' if archive.exists() else 'nothing there'}.")
+    try:
+        require_regular(archive)
+    except OSError as error:
+        raise ConfigError(
+            f"{archive}: expected an archive, cannot read it ({error.strerror}). Check the path."
+        ) from error
     journal = root / f".prepare-{name}.json"
     source = {"archive_bytes": archive.stat().st_size, "archive_time_ns": archive.stat().st_mtime_ns}
     known = _read_journal(journal) == source
@@ -128,6 +133,6 @@ def _told(counts: Mapping[str, int]) -> str:
 
 def _read_journal(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_regular(path, 10_000))
     except (OSError, ValueError):
         return None

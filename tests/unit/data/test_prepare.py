@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import stat
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 from analysis.dataset_files import write_nyud, write_pascal
 from atrcnas.data import unpack as unpacking
-from atrcnas.data.archive import prepare
+from atrcnas.data.prepare import prepare
 from atrcnas.data.rooms import Rooms
 from atrcnas.data.unpack import DamagedArchive, unpack
 from atrcnas.ground.errors import ConfigError, DataError
@@ -119,7 +121,7 @@ def test_what_a_killed_write_leaves_is_cleared_and_short_files_are_completed(
     depth = root / "NYUD_MT/depth"
     short, gone = sorted(depth.iterdir())[:2]
     short.write_bytes(short.read_bytes()[:-9])
-    (depth / f".{gone.name}.part").write_bytes(b"half")
+    (depth / f".partial-{gone.name}").write_bytes(b"half")
     gone.unlink()
     assert prepare("nyud", archive, root, expected=COUNTS).num_kept == len(files(trees["nyud"])) - 2
     assert files(root) == files(trees["nyud"])
@@ -316,6 +318,39 @@ def test_archives_without_bound_are_refused(
         unpack(tmp_path / "a.tgz", tmp_path / "root")
 
 
+def test_what_looks_like_a_file_in_writing_does_not_hide_another(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as content:
+        for name in ("NYUD_MT/.x.part", "NYUD_MT/x", "NYUD_MT/.y.part", "NYUD_MT/y"):
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            content.addfile(info, io.BytesIO(name.encode()))
+    unpack(tmp_path / "a.tar", tmp_path / "root")
+    expected = {name: name.encode() for name in ("NYUD_MT/.x.part", "NYUD_MT/.y.part", "NYUD_MT/x", "NYUD_MT/y")}
+    assert files(tmp_path / "root") == expected
+
+
+def test_a_name_of_files_in_writing_is_refused(tmp_path: Path) -> None:
+    tar_member(name="NYUD_MT/.partial-x")(tmp_path / "a.tgz")
+    with pytest.raises(DataError, match="reserved"):
+        unpack(tmp_path / "a.tgz", tmp_path / "root")
+
+
+def test_zeros_behind_the_end_are_not_read_without_bound(tmp_path: Path) -> None:
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as content:
+        info = tarfile.TarInfo("NYUD_MT/x")
+        info.size = 4
+        content.addfile(info, io.BytesIO(b"good"))
+    with gzip.open(tmp_path / "a.tgz", "wb", compresslevel=1) as packed:
+        packed.write(plain.getvalue())
+        for _ in range(300):
+            packed.write(bytes(10**6))
+    begun = time.process_time()
+    with pytest.raises(DamagedArchive, match="an end of more than"):
+        unpack(tmp_path / "a.tgz", tmp_path / "root")
+    assert time.process_time() - begun < 0.5
+
+
 def test_wrong_counts_are_told(trees: dict[str, Path], tmp_path: Path) -> None:
     archive = pack(trees["pascal"], tmp_path / "a.tgz")
     with pytest.raises(DataError, match="expected 4998 train, 5105 val samples, got 3 train, 2 val"):
@@ -342,9 +377,9 @@ def test_the_first_and_the_last_sample_are_read(trees: dict[str, Path], tmp_path
 
 
 def test_missing_archives_and_unknown_names_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected an archive, got nothing there"):
+    with pytest.raises(ConfigError, match=r"expected an archive, cannot read it .No such file"):
         prepare("nyud", tmp_path / "none.tgz", tmp_path / "root")
-    with pytest.raises(ConfigError, match="expected an archive, got a folder"):
+    with pytest.raises(ConfigError, match=r"expected an archive, cannot read it .Is a directory"):
         prepare("nyud", tmp_path, tmp_path / "root")
     unknown: Any = "cityscapes"
     with pytest.raises(ConfigError, match=r"no archive of 'cityscapes' is known\. Known: nyud, pascal"):

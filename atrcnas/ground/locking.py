@@ -1,0 +1,43 @@
+"""One writer at a time, by a lock on a file of our own that ends with its process."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from atrcnas.ground.errors import RunError
+
+
+class LockHeldError(RunError):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock on ``path``, an empty file that is made if missing, stays, and is never written.
+
+    Raises:
+        LockHeldError: another process holds it.
+        OSError: it cannot be made here, is a link or no regular file, or the file system has no locks.
+    """
+    # The path may come from a stranger's folder: no link is followed, nothing is emptied, no pipe is waited for.
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockHeldError(f"{path}: another process holds this lock. Wait for it.") from error
+        try:
+            yield
+        finally:
+            # Closing alone would leave it to loader processes, which share the handle.
+            fcntl.flock(handle, fcntl.LOCK_UN)
+    finally:
+        os.close(handle)
