@@ -1,23 +1,24 @@
-"""Samples into batches: a step-indexed order that resumes anywhere, augmentation, collation, loaders."""
+"""Loaders of training and validation batches: opening a split, augmenting, collating, worker processes."""
 
 from __future__ import annotations
 
 import bisect
 import os
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from atrcnas.data.batch import Batch, collate
 from atrcnas.data.caching import Cached
+from atrcnas.data.order import StepBatches
 from atrcnas.data.sample import Sample, Source, labelled_indices
 from atrcnas.data.transforms import Augmented, augment, place_centred
-from atrcnas.data.watched import HINT, WatchedLoader
+from atrcnas.data.watched import WatchedLoader
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.data import AugmentSpec
@@ -26,63 +27,6 @@ from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
 MAX_CORRUPT = 5  # samples in a row that `on_corrupt: skip` leaves out
-
-
-@dataclass
-class Batch:
-    """A batch of labelled images.
-
-    Attributes:
-        image: [B, 3, H, W] uint8 RGB.
-        image_valid: [B, 1, H, W] bool, False on padding; None if nothing is padded.
-        targets: task -> [B, H, W] int64, [B, 1, H, W] float32 or [B, 3, H, W] float32.
-        valid: task -> [B, H, W] bool.
-        names: B sample names.
-        sizes: B pairs (height, width) before padding.
-        corners: B pairs (top, left) of the image on its padded canvas; empty if all are (0, 0).
-    """
-
-    image: Tensor
-    image_valid: Tensor | None
-    targets: dict[str, Tensor]
-    valid: dict[str, Tensor]
-    names: list[str]
-    sizes: list[tuple[int, int]]
-    corners: list[tuple[int, int]] = field(default_factory=list)
-
-    def window(self, index: int) -> tuple[slice, slice]:
-        """Rows and columns of one image without its padding."""
-        (top, left), (height, width) = self.corners[index] if self.corners else (0, 0), self.sizes[index]
-        return slice(top, top + height), slice(left, left + width)
-
-    def to(self, device: torch.device) -> Batch:
-        """Move to ``device`` without waiting."""
-        moved = {name: x.to(device, non_blocking=True) for name, x in self.targets.items()}
-        valid = {name: x.to(device, non_blocking=True) for name, x in self.valid.items()}
-        mask = None if self.image_valid is None else self.image_valid.to(device, non_blocking=True)
-        return Batch(self.image.to(device, non_blocking=True), mask, moved, valid, self.names, self.sizes, self.corners)
-
-    def share_memory(self) -> Batch:
-        """Move into memory that other processes see.
-
-        Raises:
-            DataError: there is no room in it.
-        """
-        masks = [] if self.image_valid is None else [self.image_valid]
-        try:
-            for tensor in (self.image, *masks, *self.targets.values(), *self.valid.values()):
-                tensor.share_memory_()  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise DataError(f"data: a loader process cannot hand over its batch ({reason}). {HINT}") from error
-        return self
-
-    def pin_memory(self) -> Batch:
-        """Copy into page-locked memory."""
-        mask = None if self.image_valid is None else self.image_valid.pin_memory()
-        targets = {name: x.pin_memory() for name, x in self.targets.items()}
-        valid = {name: x.pin_memory() for name, x in self.valid.items()}
-        return Batch(self.image.pin_memory(), mask, targets, valid, self.names, self.sizes, self.corners)
 
 
 def open_source(experiment: Experiment, split: str) -> Source:
@@ -137,74 +81,6 @@ class _Prepared(Dataset[Any]):
                 print(f"skipped: {error}", file=sys.stderr)
                 last = error
         raise DataError(f"{MAX_CORRUPT} samples in a row cannot be read; the last: {last}") from last
-
-
-class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
-    """The batches of steps ``first .. steps - 1``, a pure function of (seed, step).
-
-    Samples are shuffled anew in each pass over ``indices``; a batch may span two passes, so that all have one size.
-    Where some images are not labelled for every task, single images give way so that each task has a labelled one in
-    each batch, as far as there is room.
-
-    Args:
-        indices: samples to draw from.
-        batch_size: over all processes; each takes its share.
-        steps: of the whole training.
-        first: the step to begin with (after a resume).
-        seed: of order and augmentation.
-        rank: of this process.
-        world: number of processes.
-        drop_last: leave out what does not fill a batch at the end of a pass; without effect on less than a batch.
-        labelled: one entry per partly labelled task, the indices that are labelled.
-    """
-
-    def __init__(
-        self,
-        indices: Sequence[int],
-        batch_size: int,
-        steps: int,
-        *,
-        seed: int,
-        first: int = 0,
-        rank: int = 0,
-        world: int = 1,
-        drop_last: bool = False,
-        labelled: Sequence[Collection[int]] = (),
-    ) -> None:
-        self.indices = np.asarray(indices)
-        rest = len(indices) % batch_size if drop_last and len(indices) > batch_size else 0
-        self.pass_length = len(indices) - rest
-        self.labelled = [found for task in labelled if (found := set(task).intersection(self.indices.tolist()))]
-        self.batch_size, self.steps, self.first = batch_size, steps, first
-        self.seed, self.rank, self.world = seed, rank, world
-
-    def __len__(self) -> int:
-        return self.steps - self.first
-
-    def __iter__(self) -> Iterator[list[tuple[int, tuple[int, ...]]]]:
-        for step in range(self.first, self.steps):
-            slots = range(step * self.batch_size, (step + 1) * self.batch_size)
-            chosen = [self._sample(slot) for slot in slots]
-            self._cover(chosen, step)
-            yield [(chosen[k], (self.seed, slots[k])) for k in range(self.rank, self.batch_size, self.world)]
-
-    def _sample(self, slot: int) -> int:
-        turn, position = divmod(slot, self.pass_length)
-        if getattr(self, "_turn", None) != turn:
-            self._turn, self._order = turn, np.random.default_rng((self.seed, turn)).permutation(self.indices)
-        return int(self._order[position])
-
-    def _cover(self, chosen: list[int], step: int) -> None:
-        """Give each task without a labelled image in the batch the place of one that the other tasks can spare."""
-        for task, pool in enumerate(self.labelled):
-            if not pool.isdisjoint(chosen):
-                continue
-            rng = np.random.default_rng((self.seed, step, task))
-            for place in rng.permutation(len(chosen)):
-                others = chosen[:place] + chosen[place + 1 :]
-                if all(other.isdisjoint(chosen) or not other.isdisjoint(others) for other in self.labelled):
-                    chosen[place] = int(rng.choice(sorted(pool)))
-                    break
 
 
 def training_loader(
@@ -279,36 +155,3 @@ class _Collate:
         # Left to the loader, this happens in a thread whose failure nobody hears of: the batch would be waited for without
         # end.
         return batch if get_worker_info() is None else batch.share_memory()
-
-
-def collate(items: Sequence[Augmented], tasks: Mapping[str, Task]) -> Batch:
-    """Stack samples, padding the smaller ones on the right and at the bottom."""
-    canvases = [item.image_valid.shape for item in items]
-    size = (max(height for height, _ in canvases), max(width for _, width in canvases))
-    mask = np.stack([_pad(item.image_valid, size) for item in items])
-    image = np.stack([_pad(item.sample.image, size) for item in items])
-    targets, valid = {}, {}
-    for name, task in tasks.items():
-        stacked = torch.from_numpy(np.stack([_pad(item.sample.targets[name], size) for item in items]))
-        if task.target == "classes":
-            targets[name] = stacked.long()
-        else:
-            targets[name] = (stacked[:, None] if task.target == "scalar" else stacked.permute(0, 3, 1, 2)).float()
-        valid[name] = torch.from_numpy(np.stack([_pad(item.sample.valid[name], size) for item in items]))
-    return Batch(
-        image=torch.from_numpy(image).permute(0, 3, 1, 2),
-        image_valid=None if mask.all() else torch.from_numpy(mask)[:, None],
-        targets=targets,
-        valid=valid,
-        names=[item.sample.name for item in items],
-        sizes=[item.size for item in items],
-        corners=[item.corner for item in items],
-    )
-
-
-def _pad(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if array.shape[:2] == size:
-        return array
-    padded = np.zeros((*size, *array.shape[2:]), array.dtype)
-    padded[: array.shape[0], : array.shape[1]] = array
-    return padded

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from atrcnas.data.loading import Batch, validation_loader
+from atrcnas.data.batch import Batch
+from atrcnas.data.loading import validation_loader
 from atrcnas.data.sample import Source
 from atrcnas.engine.costs import Latency, measure_compiled, measure_costs
 from atrcnas.engine.devices import on_gpu, surroundings

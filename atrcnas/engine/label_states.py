@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from atrcnas.data.loading import collate
+from atrcnas.data.batch import collate
 from atrcnas.data.sample import Sample, Source, labelled_indices
 from atrcnas.data.transforms import place_centred
 from atrcnas.ground.errors import ConfigError, DataError

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch.profiler import record_function
 
-from atrcnas.data.loading import Batch
+from atrcnas.data.batch import Batch
 from atrcnas.data.watched import explained
 from atrcnas.engine.checkpoints import Checkpoints
 from atrcnas.engine.listener import Listener, Listeners

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from atrcnas.data.loading import Batch
+from atrcnas.data.batch import Batch
 from atrcnas.ground.registry import resolve
 from atrcnas.objectives.gain import selection_score
 from atrcnas.spec.decoders import DECODERS

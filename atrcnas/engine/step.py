@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from atrcnas.data.loading import Batch
+from atrcnas.data.batch import Batch
 from atrcnas.engine.choice import Choice
 from atrcnas.engine.losses import Losses
 from atrcnas.engine.training import Training

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
-from atrcnas.data.loading import Batch
+from atrcnas.data.batch import Batch
 from atrcnas.engine.choice import Choice
 from atrcnas.engine.finite import FiniteCheck
 from atrcnas.engine.losses import Losses

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 
-from atrcnas.data.loading import Batch
+from atrcnas.data.batch import Batch
 from atrcnas.engine.listener import Listener
 from atrcnas.engine.scores import Scores
 from atrcnas.engine.training import Training

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from atrcnas import Experiment
+from atrcnas.data.batch import Batch
 from atrcnas.data.caching import Cached
-from atrcnas.data.loading import Batch, open_source, training_loader
+from atrcnas.data.loading import open_source, training_loader
 from atrcnas.data.sample import Sample
 from tests.conftest import TINY
 

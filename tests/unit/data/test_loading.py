@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from atrcnas.data.loading import Batch, StepBatches, validation_loader
+from atrcnas.data.batch import Batch
+from atrcnas.data.loading import validation_loader
+from atrcnas.data.order import StepBatches
 from atrcnas.data.sample import Sample
 from atrcnas.engine.scores import Scores
 from atrcnas.spec.experiment import Experiment

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from atrcnas import Experiment
-from atrcnas.data.loading import Batch, open_source, validation_loader
+from atrcnas.data.batch import Batch
+from atrcnas.data.loading import open_source, validation_loader
 from atrcnas.engine.scores import Scores
 from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.tasks import TASKS
