@@ -35,7 +35,7 @@ OPTIONS = [
     f"search.weight_decay={DECAY}",
     f"search.clip={CLIP}",
     f"search.logits_learning_rate={LOGITS_RATE}",
-    "search.commit_gap=0.06",
+    "space={pairs: {default: [none, global, slabel], diagonal: [none, local]}}",
 ]
 
 
