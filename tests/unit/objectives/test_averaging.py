@@ -11,9 +11,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from atrcnas.objectives.averaging import average, mean_over_processes, num_processes
 from atrcnas.objectives.labels import LABEL_ENCODERS
 from atrcnas.objectives.losses import LOSSES
-from atrcnas.objectives.processes import average, mean_over_processes, num_processes
 from atrcnas.spec.tasks import TASKS
 from tests.unit.objectives.conftest import make_example
 
