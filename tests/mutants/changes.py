@@ -133,7 +133,8 @@ def _alternatives(node: ast.AST) -> Iterator[ast.AST]:
             for i, given in enumerate(keywords):
                 if not isinstance(getattr(given.value, "value", None), bool):  # which is turned round above
                     yield ast.Call(node.func, args, keywords[:i] + keywords[i + 1 :])
-            if len(args) >= 2 and all(isinstance(arg, ast.Name | ast.Attribute) for arg in args[:2]):
+            named = len(args) >= 2 and all(isinstance(arg, ast.Name | ast.Attribute) for arg in args[:2])
+            if named and ast.dump(args[0]) != ast.dump(args[1]):
                 yield ast.Call(node.func, [args[1], args[0], *args[2:]], keywords)
 
 
