@@ -34,7 +34,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 JOURNAL = ROOT / "build/mutants.jsonl"
 COPIED = ("atrcnas", "analysis", "tests", "experiments", "search_spaces", "setup.cfg", "pyproject.toml", "README.md")
-LIBRARIES = ("torch.distributed", "torch._subclasses.fake_tensor", "timm", "torchmetrics", "lightning_fabric",
+LIBRARIES = ("torch.distributed", "timm", "torchmetrics", "lightning_fabric",
              "scipy.sparse.csgraph", "hypothesis", "pandas", "PIL.Image", "pydantic", "filelock")  # fmt: skip
 # Nothing that takes time and finds no fault: other plugins, rewritten assertions, collecting garbage at the end.
 os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
