@@ -70,6 +70,7 @@ class ContextRefiner(nn.Module):
             raise ConfigError(f"expected fuse 'concat' or 'sum' and hidden of at least 1, got {fuse!r} and {hidden}.")
         self.candidates = {pair: tuple(kinds) for pair, kinds in candidates.items()}
         self.searching = any(len(kinds) > 1 for kinds in self.candidates.values())
+        self.width = width
         self.hidden = width if fuse == "sum" else hidden or max(width // 2, 1)
         self.recompute = False
         self.targets = tuple(dict.fromkeys(pair.target for pair in self.candidates))
