@@ -94,13 +94,13 @@ class PlainLoop:
         self.rate_factor = 1.0
 
     def loss(self, batch: Batch, step: int) -> Tensor:
-        share = step / (STEPS - 1)
+        share = step / STEPS
         mixture = self.sampler.draw(step, 1.0 - 0.95 * share)
         outputs = self.net(batch.image, batch.image_valid, mixture)
         return self.objective(outputs.predictions, outputs.labels, outputs.initial, batch.targets, batch.valid)[0]
 
     def entropy(self, step: int) -> Tensor:
-        return (-0.02 + 0.08 * step / (STEPS - 1)) * self.sampler.entropy()
+        return (-0.02 + 0.08 * step / STEPS) * self.sampler.entropy()
 
     def single_level(self, step: int, batch: Batch) -> None:
         total = self.loss(batch, step) + self.entropy(step)

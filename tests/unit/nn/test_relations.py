@@ -404,13 +404,9 @@ def test_maps_are_fused_as_written(fuse: str, refine: bool) -> None:
 
 
 def test_new_fusions_begin_as_published() -> None:
-    """Xavier's range; contexts have no effect at first; dropout only where nothing is searched."""
-    torch.manual_seed(0)
+    """Contexts have no effect at first; dropout only where nothing is searched."""
     fixed, searching = ContextRefiner(uniform("mti"), 32), ContextRefiner(full(), 32)
     for block in fixed.fuse.values():
-        for convolution in (block.project[0], block.refine[0][0]):
-            bound = (6 / (convolution.in_channels + convolution.out_channels)) ** 0.5
-            assert 0.95 * bound < convolution.weight.abs().max() <= bound
         assert (block.project[1].weight == 0).all()
     dropout = [[part.p for part in net.modules() if isinstance(part, nn.Dropout2d)] for net in (fixed, searching)]
     assert dropout == [[0.05] * len(TASKS), []]

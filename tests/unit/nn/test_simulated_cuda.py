@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 from unittest.mock import patch
 
 import pytest
@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from atrcnas import ContextConfig
+from atrcnas.ground.registry import resolve
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.nn.relations import ContextRefiner
@@ -31,6 +32,7 @@ from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import Pair, all_pairs
 from atrcnas.spec.recipe import SearchSpec
 from atrcnas.spec.space import SearchSpace
+from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 from atrcnas.spec.tasks import TASKS, Task
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -39,9 +41,10 @@ CUDA = torch.device("cuda")
 SIZE = (60, 96)  # 60 is no multiple of the network's stride: images are padded inside
 TWO = ("semseg", "depth")
 TINY = BackboneSpec(name="test_resnet")
-ESTIMATORS = get_args(SearchSpec.model_fields["estimator"].annotation)
-# How often the host may read from the device in a search step: sampled has to know what to compute.
-READS = {"sampled": 1}
+# How often the host may read from the device in a search step: those that draw have to know what to compute.
+READS = {"sampled": 1, "paired": 1}
+# Every way to search by gradient.
+WAYS = [(s.name, e.name) for s in STRATEGIES for e in ESTIMATORS if s.by_gradient and (s.noise or not e.draws)]
 
 
 class DeviceWatch(TorchDispatchMode):
@@ -85,8 +88,8 @@ def network(tasks: tuple[str, ...], candidates: Candidates, **model: Any) -> tup
     return net, Objective(records(tasks), states)
 
 
-def total_loss(net: MultiTaskNet, objective: Objective, mixture: Mixture | None) -> Tensor:
-    """Of a batch of bytes with padding, on the device."""
+def losses(net: MultiTaskNet, objective: Objective, mixture: Mixture | None) -> tuple[Tensor, dict[str, Tensor]]:
+    """And of each task, of a batch of bytes with padding, on the device."""
 
     def on_device(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.empty(2, *shape, *SIZE, dtype=dtype, device=CUDA)
@@ -99,24 +102,34 @@ def total_loss(net: MultiTaskNet, objective: Objective, mixture: Mixture | None)
     targets = {name: truth[task.target]() for name, task in objective.tasks.items()}
     valid = {name: on_device(dtype=torch.bool) for name in targets}
     outputs = net(on_device(3, dtype=torch.uint8), on_device(1, dtype=torch.bool), mixture)
-    loss, _ = objective(outputs.predictions, outputs.labels, outputs.initial, targets, valid)
+    loss: tuple[Tensor, dict[str, Tensor]]
+    loss = objective(outputs.predictions, outputs.labels, outputs.initial, targets, valid)
     return loss
 
 
 def check_fixed(net: MultiTaskNet, objective: Objective) -> None:
     for training in (True, False):
         net.train(training)
-        assert total_loss(net, objective, None).device.type == "cuda"
+        assert losses(net, objective, None)[0].device.type == "cuda"
 
 
-def reads_of_a_search_step(net: MultiTaskNet, objective: Objective, **options: Any) -> int:
+def reads_of_a_search_step(net: MultiTaskNet, objective: Objective, strategy: str, estimator: str) -> int:
     """How often the host reads from the device; it is answered as the same draw goes without one."""
-    sampler = Sampler(net.candidates, **options)
-    drawn = [sampler.kinds.index(min(kinds)) for kinds in sampler.draw(0, 0.7).active]
-    with simulated(), patch.object(FakeTensor, "tolist", return_value=drawn, autospec=True) as read:
-        moved(net), moved(objective), moved(sampler)
-        loss = total_loss(net, objective, sampler.draw(0, 0.7)) + 0.1 * sampler.entropy()
-        sampler.commit()
+    recipe = SearchSpec(strategy=strategy, estimator=estimator)
+    sampler = Sampler(
+        net.candidates, estimator="sampled" if estimator == "sampled" else "soft", noise=STRATEGIES[strategy].noise
+    )
+    way = resolve(ESTIMATORS[estimator].module)(sampler, recipe)
+    drawn = [[sampler.kinds.index(min(kinds)) for kinds in mixture.active] for mixture in way.draw(0, 0.7)]
+    answer = drawn if len(drawn) > 1 else drawn[0]
+    with simulated(), patch.object(FakeTensor, "tolist", return_value=answer, autospec=True) as read:
+        moved(net), moved(objective), moved(sampler), moved(way)
+        mixtures = way.draw(0, 0.7)
+        found = [losses(net, objective, mixture) for mixture in mixtures]
+        term = way.term(0, mixtures, [parts for _, parts in found])
+        loss = torch.stack([total for total, _ in found]).mean() + 0.1 * sampler.entropy()
+        loss = loss if term is None else loss + term
+        way.after_step(0)
     assert loss.device.type == sampler.committed.device.type == "cuda"
     return int(read.call_count)
 
@@ -159,14 +172,13 @@ def test_preset(preset: str) -> None:
 def test_supernet(space: str) -> None:
     loaded = SearchSpace.load(space)
     model = {"neck": "pyramid", "head": "pyramid"} if len(loaded.levels) > 1 else {}
-    assert reads_of_a_search_step(*network(TWO, loaded.pools(TWO), **model)) == 0
+    assert reads_of_a_search_step(*network(TWO, loaded.pools(TWO), **model), "gumbel", "soft") == 0
 
 
-@pytest.mark.parametrize("noise", [True, False])
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_estimator(estimator: str, noise: bool) -> None:
+@pytest.mark.parametrize(("strategy", "estimator"), WAYS)
+def test_way_to_search(strategy: str, estimator: str) -> None:
     built = network(TWO, pools(*KINDS.names))
-    assert reads_of_a_search_step(*built, estimator=estimator, noise=noise) == READS.get(estimator, 0)
+    assert reads_of_a_search_step(*built, strategy, estimator) == READS.get(estimator, 0)
 
 
 OFFENCES: dict[str, Callable[[Tensor], Any]] = {

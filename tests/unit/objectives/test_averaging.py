@@ -11,9 +11,10 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from atrcnas.ground.registry import resolve
 from atrcnas.objectives.averaging import average, mean_over_processes, num_processes
-from atrcnas.objectives.labels import LABEL_ENCODERS
-from atrcnas.objectives.losses import LOSSES
+from atrcnas.spec.labels import LABEL_ENCODERS
+from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.tasks import TASKS
 from tests.unit.objectives.conftest import make_example
 
@@ -93,12 +94,12 @@ def test_the_mean_of_the_losses_is_the_loss_of_the_whole_batch(in_two: InTwo) ->
             task, target = example.task, example.target[images].to(torch.float64 if example.target.ndim == 4 else None)
             count = example.valid.flatten().cumsum(0).view_as(example.valid)
             valid = (example.valid if most is None else example.valid & (count <= most))[images]
-            labels = LABEL_ENCODERS[task.label_encoder].encode(target, valid, task.num_labels, None)
+            labels = resolve(LABEL_ENCODERS[task.label_encoder].encode)(target, valid, task.num_labels, None)
             options = task.loss_options
-            found[name] = LOSSES[task.loss].function(example.raw[images], target, valid, **options).item()
-            found[f"{name}: labels"] = (
-                LOSSES[task.label_loss].function(example.label_logits[images], labels, valid, **options).item()
-            )
+            found[name] = resolve(LOSSES[task.loss].function)(example.raw[images], target, valid, **options).item()
+            found[f"{name}: labels"] = resolve(LOSSES[task.label_loss].function)(
+                example.label_logits[images], labels, valid, **options
+            ).item()
         return found
 
     halves = (slice(0, 2), slice(2, 4))

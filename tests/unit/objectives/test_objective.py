@@ -9,19 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atrcnas.objectives.labels import LABEL_ENCODERS
-from atrcnas.objectives.losses import LOSSES
+from atrcnas.ground.registry import resolve
 from atrcnas.objectives.objective import Objective, fit_label_states
+from atrcnas.spec.labels import LABEL_ENCODERS
+from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.tasks import TASKS, Task
 
 SIZE, BATCH = (27, 38), 2
-# Feature maps of the padded image, which is 32 pixels high and 64 wide.
+# Feature maps of two levels.
 FEATURES = {4: (8, 16), 8: (4, 8)}
 
 
 def records() -> dict[str, Task]:
-    options = {"semseg": {"num_classes": 5}, "edge": {"positive_weight": 0.8}}
-    tasks = {name: TASKS[name].with_options(**options.get(name, {})) for name in ("semseg", "normals", "edge")}
+    tasks = {
+        "semseg": TASKS["semseg"].with_options(5),
+        "normals": TASKS["normals"],
+        "edge": TASKS["edge"].with_options(options={"positive_weight": 0.8}),
+    }
     return {name: replace(task, weight=0.5 + i) for i, (name, task) in enumerate(tasks.items())}
 
 
@@ -41,8 +45,7 @@ def truth() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def enlarged(x: Tensor) -> Tensor:
-    """To the padded image, each value at the middle of its cell, then to the image."""
-    return F.interpolate(x, size=(32, 64), mode="bilinear")[:, :, : SIZE[0], : SIZE[1]]
+    return F.interpolate(x, size=SIZE, mode="bilinear", align_corners=False)
 
 
 def test_the_objective_is_the_weighted_sum_of_final_label_and_initial_losses(
@@ -56,14 +59,14 @@ def test_the_objective_is_the_weighted_sum_of_final_label_and_initial_losses(
     classes = (torch.einsum("bchw,kc->bkhw", targets["normals"], centroids)).argmax(1)
 
     def final(name: str, raw: Tensor) -> Tensor:
-        return LOSSES[tasks[name].loss].function(raw, targets[name], valid[name], **tasks[name].loss_options)
+        return resolve(LOSSES[tasks[name].loss].function)(raw, targets[name], valid[name], **tasks[name].loss_options)
 
     expected = {name: final(name, raw) for name, raw in predictions.items()}
     for (name, _), raw in initial.items():
         expected[name] = expected.get(name, 0) + final(name, enlarged(raw))
     for (name, _), logits in labels.items():
         target = classes if name == "normals" else targets[name]
-        loss, options = LOSSES[tasks[name].label_loss].function, tasks[name].loss_options
+        loss, options = resolve(LOSSES[tasks[name].label_loss].function), tasks[name].loss_options
         expected[name] = expected[name] + loss(enlarged(logits), target, valid[name], **options)
     expected = {name: tasks[name].weight * value for name, value in expected.items()}
 
@@ -91,7 +94,7 @@ def test_what_label_encoders_were_fitted_to_is_part_of_the_state(
     tasks = records()
     states = fit_label_states(tasks, iter([truth]), seed=5)
     assert states.keys() == {name for name in tasks if LABEL_ENCODERS[tasks[name].label_encoder].fit}
-    expected = LABEL_ENCODERS["normal_centroids"].fit(
+    expected = resolve(LABEL_ENCODERS["normal_centroids"].fit)(
         [(truth[0]["normals"], truth[1]["normals"])], tasks["normals"].num_labels, 5
     )
     torch.testing.assert_close(states["normals"], expected, rtol=0, atol=0)
