@@ -6,7 +6,7 @@ RUN    ?= runs/quickstart
 # Threads that wait by spinning slow a shared machine down many times.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: quickstart test test-slow lint format clean
+.PHONY: quickstart test test-slow mutants lint format clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/atrcnas run quickstart --run $(RUN)
@@ -16,6 +16,9 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
+
+mutants: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(MUTANTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -18,10 +18,21 @@ Written by `make test-slow`; each row by the test it names, when that test last 
 """
 
 
+PART = "\n## "
+
+
 def record(test: str, measured: str) -> None:
     """Replace the row of ``test``."""
-    rows = [line for line in PATH.read_text().splitlines() if line.startswith("| `")] if PATH.is_file() else []
+    table, *parts = PATH.read_text().split(PART) if PATH.is_file() else [""]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
     day = datetime.now(UTC).date().isoformat()
     where = f"{os.cpu_count()} CPU cores, torch {torch.__version__.partition('+')[0]}, {day}"
     rows = [row for row in rows if not row.startswith(f"| `{test}` ")] + [f"| `{test}` | {measured} | {where} |"]
-    PATH.write_text(HEAD + "\n".join(sorted(rows)) + "\n")
+    PATH.write_text(PART.join([HEAD + "\n".join(sorted(rows)) + "\n", *parts]))
+
+
+def record_part(title: str, text: str) -> None:
+    """Replace what stands below a title, after the table."""
+    table, *parts = PATH.read_text().split(PART)
+    parts = [part for part in parts if part.partition("\n")[0] != title]
+    PATH.write_text(PART.join([table, *parts, f"{title}\n\n{text}\n"]))

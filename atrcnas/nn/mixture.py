@@ -66,4 +66,4 @@ class Mixture:
 
     def to(self, device: torch.device) -> Mixture:
         """The same mixture with its weights on ``device``."""
-        return Mixture(self.pairs, self.kinds, self.weights.to(device), self.active)
+        return Mixture(self.pairs, self.kinds, self.weights.to(device, non_blocking=True), self.active)

@@ -14,6 +14,8 @@ from atrcnas.ground.files import read_yaml
 from atrcnas.spec.bundled import names, shelf_dir
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.kinds import KINDS
+from atrcnas.spec.pairs import all_pairs
 from atrcnas.spec.space import SearchSpace
 from atrcnas.spec.tasks import TASKS
 
@@ -21,11 +23,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", names("search_spaces"))
-def test_search_space_loads_and_gives_every_pair_a_pool(name: str) -> None:
+def test_a_search_space_gives_every_pair_a_choice_that_fits_it(name: str) -> None:
     space = SearchSpace.load(name)
-    named = {task for task in TASKS.names if any(task in key for key in space.pairs)}
-    pools = space.pools(tuple(named or TASKS.names))
-    assert all(pools.values())
+    named = tuple(task for task in TASKS.names if any(task in key for key in space.pairs))
+    tasks = named or tuple(TASKS.names)
+    pools = space.pools(tasks)
+    assert set(pools) == set(all_pairs(tasks, space.levels))
+    for pair, pool in pools.items():
+        assert len(set(pool)) == len(pool) > 1
+        assert all(KINDS[kind].on_diagonal or not pair.on_diagonal for kind in pool)
 
 
 @pytest.mark.parametrize("name", names("search_spaces/presets"))

@@ -18,10 +18,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from atrcnas import __version__
+from atrcnas import ContextConfig, Pair, __version__
 from atrcnas.cli import main
 from atrcnas.engine.training import Training
 from atrcnas.ground.errors import ConfigError
+from atrcnas.spec.pairs import all_pairs
 from tests.conftest import TINY
 
 
@@ -112,12 +113,24 @@ def test_the_same_seed_gives_the_same_answer(job: Path) -> None:
     assert (job / "run/search/logits.csv").read_text() == (job / "again/search/logits.csv").read_text()
 
 
-def test_a_config_in_the_references_form_comes_back(job: Path) -> None:
-    done = atrcnas(job, "export", "run", "--format", "reference-json", "--out", "c.json")
-    if done.returncode == 2:  # a pair chose mti, which the reference does not have
-        assert "mti" in done.stderr
-        return
-    assert json.loads((job / "c.json").read_text())["data"].keys() == {"semseg", "depth"}
+def test_a_config_goes_into_the_references_form_and_comes_back(tmp_path: Path) -> None:
+    chosen = ContextConfig.load("atrc-nyud-hrnet18")
+    chosen.save(tmp_path / "run/contexts.yaml")
+    done = atrcnas(tmp_path, "export", "run", "--format", "reference-json", "--out", "c.json")
+    assert (done.returncode, done.stdout.strip()) == (0, "c.json"), done.stderr
+    codes = json.loads((tmp_path / "c.json").read_text())["data"]
+    assert codes.keys() == set(chosen.tasks)
+    assert ContextConfig.load(str(tmp_path / "c.json")).kinds(chosen.tasks) == chosen.kinds(chosen.tasks)
+
+
+def test_a_kind_that_the_reference_does_not_have_is_refused_by_name(tmp_path: Path) -> None:
+    kinds = {
+        pair: "mti" if pair == Pair("depth", "semseg") else "none" for pair in all_pairs(("semseg", "depth"), (4,))
+    }
+    ContextConfig.from_kinds(kinds).save(tmp_path / "run/contexts.yaml")
+    message = refused(tmp_path, "export", "run", "--format", "reference-json", "--out", "c.json")
+    assert "mti" in message
+    assert not (tmp_path / "c.json").exists()
 
 
 def test_an_error_in_a_real_process_ends_with_status_2_and_no_traceback(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -15,8 +16,9 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
-from atrcnas import Experiment, search
+from atrcnas import ContextConfig, Experiment, retrain, search
 from atrcnas.engine.checkpoints import read_checkpoint
 from atrcnas.ground.errors import ConfigError
 from tests.conftest import TINY
@@ -33,15 +35,21 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def search_in(folder: Path, environments: list[dict[str, str]], *options: str) -> None:
+    said = run_in(folder, environments, "search", "tiny.yaml", *OPTIONS, *options)
+    assert said.splitlines() == ["contexts: several/contexts.yaml"], "one process speaks"
+
+
+def run_in(folder: Path, environments: list[dict[str, str]], *arguments: str) -> str:
+    """What the command says, run at once in each of the environments."""
     (folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
-    command = [sys.executable, "-m", "atrcnas", "search", "tiny.yaml", "--run", "several", *OPTIONS, *options]
+    command = [sys.executable, "-m", "atrcnas", *arguments, "--run", "several"]
     began = [
         subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for env in environments
     ]
     said = [process.communicate(timeout=300) for process in began]
     assert [process.returncode for process in began] == [0] * len(began), said
-    assert "".join(out for out, _ in said).splitlines() == ["contexts: several/contexts.yaml"], "one process speaks"
+    return "".join(out for out, _ in said)
 
 
 def equal_to_one_process(folder: Path, *options: str) -> None:
@@ -67,6 +75,21 @@ def equal_to_one_process(folder: Path, *options: str) -> None:
 def test_two_devices_search_as_one_with_the_same_batch(tmp_path: Path, options: list[str]) -> None:
     search_in(tmp_path, [environment()], "devices=2", *options)
     equal_to_one_process(tmp_path, *options)
+
+
+def test_two_devices_retrain_as_one_with_the_same_batch(tmp_path: Path) -> None:
+    """Dropout is off: each process draws its own."""
+    short = {"steps": 2, "batch_size": 4, "validate_every": 2, "log_every": 1}
+    options = [*OPTIONS, "model.dropout=0", *(f"retrain.{key}={value}" for key, value in short.items())]
+    run_in(tmp_path, [environment()], "retrain", "tiny.yaml", "--contexts", "uniform-slabel", "devices=2", *options)
+    contexts = ContextConfig.load("uniform-slabel")
+    one = retrain(Experiment.load(TINY, options), contexts, tmp_path / "one")
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "several"))
+    for key, value in first.items():
+        torch.testing.assert_close(second[key], value, rtol=1e-9, atol=1e-11, msg=key)
+    assert json.loads((tmp_path / "several/results.json").read_text())["scores"] == one["scores"]
+    rows = [pd.read_csv(tmp_path / run / "retrain/metrics.csv") for run in ("one", "several")]
+    pd.testing.assert_frame_equal(rows[0], rows[1], rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from atrcnas.ground.errors import CheckpointError, ConfigError
 from atrcnas.nn.atrc_weights import load_refiner
+from atrcnas.nn.contexts.base import ContextInputs
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.relations import ContextRefiner, label_tasks
 from atrcnas.sampling.sampler import Sampler
@@ -293,7 +295,7 @@ def test_pooled_width_is_half_the_features_unless_said_or_summed() -> None:
     assert ContextRefiner(pools, WIDTH).hidden == WIDTH // 2
     assert ContextRefiner(pools, 9).hidden == 4
     assert ContextRefiner(pools, 1).hidden == 1
-    assert ContextRefiner(pools, WIDTH, hidden=3).hidden == 3
+    assert [ContextRefiner(pools, WIDTH, hidden=hidden).hidden for hidden in (1, 3)] == [1, 3]
     assert ContextRefiner(pools, WIDTH, fuse="sum").hidden == WIDTH
     assert ContextRefiner(pools, WIDTH, fuse="sum", hidden=3).hidden == WIDTH
 
@@ -363,3 +365,60 @@ def test_queries_of_one_target_are_one_convolution(kind: str, monkeypatch: pytes
     few = convolutions(monkeypatch, kind, ("a",), ("b", "c"))
     assert convolutions(monkeypatch, kind, ("a",), ("b", "c", "d")) - few <= 2
     assert convolutions(monkeypatch, kind, ("a", "d"), ("b", "c")) - few <= 1
+
+
+# Fusing, written out.
+
+
+def batch_norm(x: Tensor, norm: nn.BatchNorm2d) -> Tensor:
+    """In evaluation mode."""
+    mean, var, gain, shift = (v[:, None, None] for v in (norm.running_mean, norm.running_var, norm.weight, norm.bias))
+    return (x - mean) / (var + norm.eps).sqrt() * gain + shift
+
+
+def project(x: Tensor, block: nn.Sequential) -> Tensor:
+    """A 1x1 convolution without bias, and BatchNorm."""
+    return batch_norm(torch.einsum("oc,bchw->bohw", block[0].weight[:, :, 0, 0], x), block[1])
+
+
+@pytest.mark.parametrize("refine", [True, False])
+@pytest.mark.parametrize("fuse", ["concat", "sum"])
+def test_maps_are_fused_as_written(fuse: str, refine: bool) -> None:
+    refiner = ContextRefiner(uniform("mti"), WIDTH, fuse=fuse, refine=refine).double().eval()
+    randomise(refiner, 4)
+    features, _ = tensors()
+    pairs = refiner.contexts["mti_"].pairs
+    maps = refiner.contexts["mti_"](ContextInputs(features, {}, None), tuple(range(len(pairs))))
+    refined = refiner(features)
+    for target in TASKS:
+        own, block = features[target], refiner.fuse[target]
+        given = [pooled for pair, pooled in zip(pairs, maps, strict=True) if pair.target == target]
+        if fuse == "sum":
+            expected = own + torch.stack(given).sum(0)
+            expected = project(expected, block.refine[0]).relu() if refine else expected
+        else:
+            context = project(torch.cat(given, dim=1), block.project)
+            joined = torch.cat([own, context], dim=1)
+            expected = project(joined, block.refine[0]).relu() if refine else own + context
+        torch.testing.assert_close(refined[target], expected, **EXACT)
+
+
+def test_new_fusions_begin_as_published() -> None:
+    """Contexts have no effect at first; dropout only where nothing is searched."""
+    fixed, searching = ContextRefiner(uniform("mti"), 32), ContextRefiner(full(), 32)
+    for block in fixed.fuse.values():
+        assert (block.project[1].weight == 0).all()
+    dropout = [[part.p for part in net.modules() if isinstance(part, nn.Dropout2d)] for net in (fixed, searching)]
+    assert dropout == [[0.05] * len(TASKS), []]
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": 0}, {"fuse": "max"}])
+def test_another_fusion_and_a_width_of_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="expected fuse 'concat' or 'sum' and hidden of at least 1"):
+        ContextRefiner(uniform("mti"), WIDTH, **wrong)
+
+
+def test_two_kinds_for_one_pair_make_a_search() -> None:
+    pools = {**uniform("mti"), Pair("a", "b"): ("mti", NONE)}
+    with pytest.raises(ConfigError, match="Pass mixture="):
+        ContextRefiner(pools, WIDTH).double()(tensors()[0])

@@ -88,3 +88,19 @@ def test_every_batch_has_its_share_of_the_sample(monkeypatch: pytest.MonkeyPatch
         batches.append((target, torch.ones(1, 20, 20, dtype=torch.bool)))
     found = fit_normal_centroids(batches, 4, seed=0)
     assert sorted(found.tolist()) == sorted(target[0, :, 0, 0].tolist() for target, _ in batches)
+
+
+def test_default_centroids_lie_a_golden_angle_apart_on_rings_of_equal_area() -> None:
+    golden = 2 * np.pi / ((1 + np.sqrt(5)) / 2) ** 2
+    turns, height = np.arange(7) * golden, 1 - (2 * np.arange(7) + 1) / 14
+    expected = np.stack(
+        [np.cos(turns) * np.sqrt(1 - (1 - height) ** 2), np.sin(turns) * np.sqrt(1 - (1 - height) ** 2)]
+    )
+    np.testing.assert_allclose(default_normal_centroids(7)[:, :2].T, expected, atol=1e-6)
+    np.testing.assert_allclose(default_normal_centroids(7)[:, 2], height - 1, atol=1e-6)
+
+
+def test_as_many_vectors_as_groups_suffice_whatever_their_length() -> None:
+    target = torch.diag(torch.tensor([0.5, 2.0, 4.0])).reshape(1, 3, 1, 3)
+    found = fit_normal_centroids([(target, torch.ones(1, 1, 3, dtype=torch.bool))], 3, seed=0)
+    assert sorted(found.tolist()) == [[0, 0, 1], [0, 1, 0], [1, 0, 0]]

@@ -41,3 +41,8 @@ def test_unit_gives_length_one_and_leaves_zero() -> None:
 def test_foreground_is_the_probability_of_class_one() -> None:
     output = torch.tensor([0.0, 2.0]).view(1, 2, 1, 1)
     assert resolve(DECODERS["foreground"].function)(output).item() == pytest.approx(torch.tensor(2.0).sigmoid().item())
+
+
+def test_clamp_changes_only_what_is_negative() -> None:
+    output = torch.tensor([-1.0, 0.0, 0.5, 12.0]).view(1, 1, 2, 2)
+    assert resolve(DECODERS["clamp"].function)(output).flatten().tolist() == [0.0, 0.0, 0.5, 12.0]

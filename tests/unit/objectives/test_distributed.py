@@ -11,13 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.tasks import TASKS
-from tests.unit.objectives.conftest import make_example
 from tests.unit.objectives.metric_process import NUM_SAMPLES, SHARES, WORLD, figures
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -78,10 +75,3 @@ def test_figures_depend_neither_on_the_batch_split_nor_on_the_order(
     bounds = [0, *sorted(cuts), NUM_SAMPLES]
     batches = [order[start:stop] for start, stop in itertools.pairwise(bounds)]
     check(figures(TASKS[name], batches), name)
-
-
-@pytest.mark.parametrize("name", TASKS.names)
-def test_what_is_added_up_is_a_whole_number_or_of_double_precision(name: str) -> None:
-    task = make_example(TASKS[name]).task
-    kept = METRICS[task.metric].build(task).metric_state.values()
-    assert {value.dtype for value in kept} <= {torch.int64, torch.float64}

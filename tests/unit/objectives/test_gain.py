@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -54,3 +55,12 @@ def test_selection_score_rises_when_any_task_improves() -> None:
 def test_a_diverged_task_counts_as_the_worst(bad: float) -> None:
     assert selection_score(scores(0.4, bad), PAIR) == pytest.approx(0.2)
     assert selection_score(scores(math.nan, bad), PAIR) == 0.0
+
+
+def test_gain_of_one_task_is_its_relative_improvement() -> None:
+    assert multi_task_gain({UP.name: 0.5}, {UP.name: 0.4}, [UP]) == pytest.approx(25.0)
+    assert multi_task_gain({DOWN.name: 0.5}, {DOWN.name: 0.4}, [DOWN]) == pytest.approx(-25.0)
+
+
+def test_an_error_of_the_tasks_own_scale_counts_half() -> None:
+    assert selection_score({DOWN.name: 4.0}, [replace(DOWN, score_scale=4.0)]) == 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -74,3 +75,11 @@ def test_another_number_of_centroids_is_refused() -> None:
 
 def test_every_label_encoder_of_the_task_table_exists() -> None:
     assert {task.label_encoder for task in TASKS} <= set(LABEL_ENCODERS.names)
+
+
+def test_a_depth_on_an_edge_belongs_to_the_farther_of_two_bins() -> None:
+    valid = torch.ones(1, 1, 3, dtype=torch.bool)
+    encode_depth = resolve(LABEL_ENCODERS["depth_bins"].encode)
+    edge = torch.logspace(math.log10(0.7), 1, 3, dtype=torch.float64)[1].item()
+    depths = torch.tensor([edge - 1e-9, edge, edge + 1e-9], dtype=torch.float64).view(1, 1, 1, 3)
+    assert encode_depth(depths, valid, 2, None).flatten().tolist() == [0, 1, 1]

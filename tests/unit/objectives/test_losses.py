@@ -122,3 +122,18 @@ def test_balance_follows_the_share_of_foreground_in_the_batch() -> None:
     loss = resolve(LOSSES["balanced_cross_entropy"].function)(torch.zeros(1, 2, 2, 2), target, target >= 0)
     weights = torch.tensor([0.75, 0.25, 0.25, 0.25])
     torch.testing.assert_close(loss, weights.mean() * torch.log(torch.tensor(2.0)))
+
+
+@pytest.mark.parametrize("name", [loss.name for loss in LOSSES if "positive_weight" in loss.options.model_fields])
+def test_an_edge_weighs_95_percent_unless_asked_otherwise(name: str) -> None:
+    torch.manual_seed(0)
+    channels = 1 if name == "balanced_bce" else 2
+    batch = torch.randn(1, channels, 4, 4), torch.randint(0, 2, (1, 4, 4)), torch.ones(1, 4, 4, dtype=torch.bool)
+    assert resolve(LOSSES[name].function)(*batch) == resolve(LOSSES[name].function)(*batch, positive_weight=0.95)
+
+
+def test_a_single_valid_pixel_is_the_mean() -> None:
+    valid = torch.zeros(1, 2, 2, dtype=torch.bool)
+    valid[0, 1, 0] = True
+    prediction = torch.tensor([1.0, 2.0, 5.0, 4.0]).view(1, 1, 2, 2)
+    assert resolve(LOSSES["l1"].function)(prediction, torch.zeros(1, 1, 2, 2), valid) == 5

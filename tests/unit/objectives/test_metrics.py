@@ -75,6 +75,20 @@ def test_a_better_prediction_has_a_better_score(example: Any) -> None:
     assert gain > 0 if example.task.higher_is_better else gain < 0
 
 
+def test_what_is_added_up_is_a_whole_number_or_of_double_precision(example: Any) -> None:
+    assert {value.dtype for value in build(example).metric_state.values()} <= {torch.int64, torch.float64}
+
+
+def test_two_metrics_merge_into_that_of_all_images(example: Any) -> None:
+    """As torchmetrics merges those of several processes, by the reduction that each state names."""
+    metrics = [build(example), build(example)]
+    for metric, images in zip(metrics, (slice(0, 1), slice(1, None)), strict=True):
+        metric.update(example.decoded[images], example.target[images], example.valid[images])
+    metrics[0].merge_state(metrics[1])
+    for name, value in score(example).items():
+        torch.testing.assert_close(metrics[0].compute()[name], value, rtol=1e-12, atol=0)
+
+
 def test_metric_survives_copying_and_reset(example: Any) -> None:
     metric = build(example)
     metric.update(example.decoded, example.target, example.valid)
@@ -143,3 +157,59 @@ def test_saliency_thresholds_run_from_5_to_95_percent_both_included(step: int) -
     metric = SaliencyMetric()
     metric.update(prediction, target, torch.ones_like(target, dtype=torch.bool))
     assert float(metric.compute()["max_f"]) == 1.0
+
+
+def test_depth_limits_are_powers_of_1_25_and_on_a_limit_is_not_below_it() -> None:
+    from atrcnas.objectives.metrics.depth import DepthMetric
+
+    target = torch.full((1, 1, 1, 6), 2.0, dtype=torch.float64)
+    prediction = target * torch.tensor([1.25, 1 / 1.2, 1.5, 1.6, 1.9, 2.0], dtype=torch.float64)
+    metric = DepthMetric()
+    metric.update(prediction, target, torch.ones(1, 1, 6) > 0)
+    assert [float(metric.compute()[f"delta{power}"]) * 6 for power in (1, 2, 3)] == pytest.approx([1, 3, 5])
+
+
+def test_normals_within_a_limit_are_strictly_below_it() -> None:
+    from atrcnas.objectives.metrics.normals import LIMITS_DEG, NormalsMetric
+
+    angles = torch.tensor([11.24, 11.26, 22.49, 22.51, 29.99, 30.01, 90.0], dtype=torch.float64).deg2rad()
+    prediction = torch.stack([angles.sin(), torch.zeros(7), angles.cos()]).view(1, 3, 1, 7) * 3
+    target = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).view(1, 3, 1, 1).expand(1, 3, 1, 7)
+    metric = NormalsMetric()
+    metric.update(prediction, target, torch.ones(1, 1, 7) > 0)
+    figures = metric.compute()
+    assert LIMITS_DEG == (11.25, 22.5, 30.0)
+    assert [float(figures[f"within_{limit}"]) * 7 for limit in (11, 22, 30)] == pytest.approx([1, 3, 5])
+    assert float(figures["mean_error"]) == pytest.approx(angles.rad2deg().mean().item())
+
+
+def test_the_median_of_one_pixel_is_its_angle_and_of_opposite_vectors_nearly_180() -> None:
+    from atrcnas.objectives.metrics.normals import NormalsMetric
+
+    for prediction, expected in (([0.0, 1.0, 0.0], 90.0), ([0.0, 0.0, -1.0], 180.0), ([0.0, 0.0, 1.0], 0.0)):
+        metric = NormalsMetric()
+        vectors = [torch.tensor(vector).view(1, 3, 1, 1) for vector in (prediction, [0.0, 0.0, 1.0])]
+        metric.update(*vectors, torch.ones(1, 1, 1) > 0)
+        assert float(metric.compute()["median_error"]) == pytest.approx(expected, abs=0.0251)
+    assert torch.isnan(NormalsMetric().compute()["median_error"])
+
+
+def test_saliency_is_the_largest_f_beta_of_a_small_case() -> None:
+    """Precision 1 at recall 1/2 beats precision 2/3 at recall 1: beta^2 is 0.3."""
+    from atrcnas.objectives.metrics.saliency import SaliencyMetric
+
+    metric = SaliencyMetric()
+    target = torch.tensor([[[1, 1, 0, 0]]])
+    metric.update(torch.tensor([[[0.9, 0.3, 0.32, 0.01]]]), target, torch.ones(1, 1, 4) > 0)
+    at = {recall: 1.3 * precision * recall / (0.3 * precision + recall) for precision, recall in ((1, 0.5), (2 / 3, 1))}
+    assert float(metric.compute()["max_f"]) == pytest.approx(max(at.values()))
+    assert at[0.5] > at[1]
+
+
+def test_a_single_pixel_counts_whole() -> None:
+    from atrcnas.objectives.metrics.segmentation import SegmentationMetric
+
+    metric = SegmentationMetric(1)
+    one = torch.zeros(1, 1, 1, dtype=torch.int64)
+    metric.update(one, one, one == 0)
+    assert {name: float(value) for name, value in metric.compute().items()} == {"miou": 1.0, "pixel_accuracy": 1.0}

@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from atrcnas import Experiment
 from atrcnas.nn.mixture import Mixture
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.pairs import Pair, all_pairs
+from atrcnas.spec.recipe import SearchSpec
 from atrcnas.spec.space import SearchSpace
 
 TASKS = ("a", "b", "c")
@@ -36,6 +38,12 @@ def set_logits(sampler: Sampler, pair: Pair, **probabilities: float) -> None:
             sampler.logits[row, sampler.kinds.index(kind)] = math.log(share)
 
 
+def test_a_sampler_alone_has_the_defaults_of_an_experiment() -> None:
+    sampler, recipe = Sampler(POOLS), SearchSpec()
+    assert (sampler.estimator, sampler.noise, sampler.commit_gap) == (recipe.estimator, recipe.noise, recipe.commit_gap)
+    assert sampler.seed == Experiment.model_fields["seed"].default
+
+
 both = pytest.mark.parametrize("estimator", ["soft", "sampled"])
 
 
@@ -48,6 +56,17 @@ def test_draw_is_a_function_of_seed_and_step(estimator: str) -> None:
             assert torch.equal(one.draw(step, 0.5).weights, two.draw(step, 0.5).weights)
     assert not torch.equal(one.draw(0, 0.5).weights, one.draw(1, 0.5).weights)
     assert not torch.equal(one.draw(0, 0.5).weights, other.draw(0, 0.5).weights)
+
+
+def test_a_seed_draws_what_it_drew_in_earlier_versions() -> None:
+    """A search that was begun with another version goes on as it would have."""
+    sampler = Sampler({Pair("a", "b"): ("none", "global", "local", "mti")}, seed=3)
+    weights = torch.cat([sampler.draw(step, 0.5).weights for step in (0, 39_999)])
+    expected = [
+        [0.000058899, 0.002529136, 0.993985355, 0.003426645],
+        [0.428331643, 0.060256921, 0.491798788, 0.019612551],
+    ]
+    torch.testing.assert_close(weights.detach(), torch.tensor(expected), rtol=0, atol=1e-6)
 
 
 def test_draw_leaves_the_global_generator_alone() -> None:
@@ -138,6 +157,15 @@ def test_pair_commits_when_its_two_best_probabilities_differ_by_the_gap(gap: flo
     assert int(sampler.committed.sum()) == 1 + commits, "pairs with equal logits must not commit"
 
 
+def test_a_lead_of_exactly_the_gap_commits() -> None:
+    sampler = build(7)
+    row = sampler.pairs.index(Pair("a", "b"))
+    best, second = sampler.probabilities()[row].sort(descending=True).values[:2].tolist()
+    sampler.commit_gap = best - second
+    sampler.commit()
+    assert sampler.committed[row]
+
+
 @both
 def test_committed_pair_is_one_hot_for_ever(estimator: str) -> None:
     sampler = build(estimator=estimator)
@@ -226,8 +254,17 @@ def test_refresh_drops_candidates_but_changes_no_result(estimator: str) -> None:
 # Entropy and probabilities.
 
 
-def test_entropy_at_the_start_is_the_uniform_entropy() -> None:
-    sampler = build()
+@pytest.mark.parametrize(
+    "pools",
+    [
+        {**POOLS, SETTLED: ("local",)},
+        {Pair("a", "b"): ("none", "mti"), Pair("b", "a"): ("none", "mti", "local"), SETTLED: ("local",)},
+        {Pair("a", "b"): ("none", "mti"), SETTLED: ("local",)},
+    ],
+    ids=["full", "two or three kinds", "one pair that chooses"],
+)
+def test_entropy_at_the_start_is_the_uniform_entropy(pools: dict[Pair, tuple[str, ...]]) -> None:
+    sampler = Sampler(pools)
     choosing = [len(pool) for pool in sampler.pools.values() if len(pool) > 1]
     assert len(choosing) < len(sampler.pools), "a pair without a choice must not count"
     expected = sum(math.log(size) for size in choosing) / len(choosing)
@@ -266,17 +303,29 @@ def test_state_dict_round_trip_keeps_logits_commits_and_choice() -> None:
     stream.seek(0)
     two = build(seed=1)
     two.load_state_dict(torch.load(stream, weights_only=True))
-    two.refresh()
     assert torch.equal(one.committed, two.committed)
     assert one.chosen() == two.chosen()
     assert two.chosen()[Pair("c", "a")] == "tlabel"
     assert torch.equal(one.draw(11, 0.4).weights, two.draw(11, 0.4).weights)
 
 
+def test_a_resumed_search_computes_what_the_interrupted_one_did() -> None:
+    """Which pairs were seen to have committed, not which have: what is computed together changes rounding."""
+    one, two = build(), build()
+    for pair, look in ((Pair("c", "a"), one.refresh), (Pair("a", "b"), lambda: None)):
+        set_logits(one, pair, tlabel=0.8, none=0.2)
+        one.commit()
+        look()
+    two.load_state_dict(one.state_dict())
+    assert two.draw(0, 1.0).active == one.draw(0, 1.0).active
+    assert two.draw(0, 1.0).active_kinds(Pair("c", "a")) == {"tlabel"}
+    assert len(two.draw(0, 1.0).active_kinds(Pair("a", "b"))) > 1
+
+
 def test_state_dict_has_the_same_keys_before_and_after_a_commit() -> None:
     sampler = build()
     before = {key: value.shape for key, value in sampler.state_dict().items()}
-    assert {"logits", "committed", "choice"} <= before.keys()
+    assert before.keys() == {"logits", "committed", "choice", "seen"}
     set_logits(sampler, Pair("c", "a"), tlabel=0.8, none=0.2)
     sampler.commit()
     assert {key: value.shape for key, value in sampler.state_dict().items()} == before

@@ -1,0 +1,109 @@
+"""Means over two real processes, and losses whose mean over processes is the loss of their whole batch."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from atrcnas.ground.registry import resolve
+from atrcnas.objectives.averaging import average, mean_over_processes, num_processes
+from atrcnas.spec.labels import LABEL_ENCODERS
+from atrcnas.spec.losses import LOSSES
+from atrcnas.spec.tasks import TASKS
+from tests.unit.objectives.conftest import make_example
+
+InTwo = Callable[[Callable[[int], Any]], list[Any]]
+
+
+def _take_part(rank: int, store: Path, function: Callable[[int], Any]) -> None:
+    dist.init_process_group("gloo", init_method=store.as_uri(), rank=rank, world_size=2)
+    torch.save(function(rank), f"{store}.{rank}")
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InTwo:
+    """What a function of the rank returns in each of two connected processes."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    fork, store = multiprocessing.get_context("fork"), tmp_path / "store"
+
+    def both(function: Callable[[int], Any]) -> list[Any]:
+        ranks = [fork.Process(target=_take_part, args=(rank, store, function)) for rank in (0, 1)]
+        for process in ranks:
+            process.start()
+        for process in ranks:
+            process.join(60)
+            assert process.exitcode == 0
+        return [torch.load(f"{store}.{rank}") for rank in (0, 1)]
+
+    return both
+
+
+def test_one_process_averages_nothing() -> None:
+    weight = torch.ones(2, requires_grad=True)
+    assert num_processes() == 1
+    assert mean_over_processes(weight) is weight
+    average([weight])
+    assert weight.tolist() == [1, 1]
+
+
+def test_a_mean_over_processes_leaves_its_argument_and_has_no_gradient(in_two: InTwo) -> None:
+    def rank_by_rank(rank: int) -> Any:
+        own = torch.tensor([1.0, 10.0 * rank], requires_grad=True)
+        mean = mean_over_processes(own)
+        return num_processes(), mean.tolist(), own.tolist(), mean.requires_grad
+
+    assert in_two(rank_by_rank) == [(2, [1, 5], [1, 10 * rank], False) for rank in (0, 1)]
+
+
+def test_average_replaces_floating_tensors_of_any_shape_in_one_exchange_per_dtype(in_two: InTwo) -> None:
+    def rank_by_rank(rank: int) -> Any:
+        exchanged = []
+        plain = dist.all_reduce
+        dist.all_reduce = lambda x, *options: exchanged.append(x.dtype) or plain(x, *options)
+        weight = torch.full((2, 3), float(rank), requires_grad=True)
+        transposed = (torch.arange(6.0).reshape(2, 3) + 4 * rank).T
+        double = torch.tensor(2.0 + rank, dtype=torch.float64)
+        count = torch.tensor([7 + rank])
+        average([weight, count, double, transposed])
+        return weight.tolist(), transposed.tolist(), double.item(), count.item(), exchanged
+
+    for rank, (weight, transposed, double, count, exchanged) in enumerate(in_two(rank_by_rank)):
+        assert weight == [[0.5] * 3] * 2
+        assert transposed == [[2, 5], [3, 6], [4, 7]]
+        assert double == 2.5
+        assert count == 7 + rank, "whole numbers are counted alike in every process, and have no mean"
+        assert exchanged == [torch.float32, torch.float64]
+
+
+def test_the_mean_of_the_losses_is_the_loss_of_the_whole_batch(in_two: InTwo) -> None:
+    """Also where one process has hardly a valid pixel, or both together have one or none."""
+    examples = {name: make_example(TASKS[name], batch=4, dtype=torch.float64) for name in TASKS.names}
+    for example in examples.values():
+        example.valid[:2, 1:] = False
+
+    def losses(images: slice, most: int | None) -> dict[str, float]:
+        found = {}
+        for name, example in examples.items():
+            task, target = example.task, example.target[images].to(torch.float64 if example.target.ndim == 4 else None)
+            count = example.valid.flatten().cumsum(0).view_as(example.valid)
+            valid = (example.valid if most is None else example.valid & (count <= most))[images]
+            labels = resolve(LABEL_ENCODERS[task.label_encoder].encode)(target, valid, task.num_labels, None)
+            options = task.loss_options
+            found[name] = resolve(LOSSES[task.loss].function)(example.raw[images], target, valid, **options).item()
+            found[f"{name}: labels"] = resolve(LOSSES[task.label_loss].function)(
+                example.label_logits[images], labels, valid, **options
+            ).item()
+        return found
+
+    halves = (slice(0, 2), slice(2, 4))
+    first, second = in_two(lambda rank: [losses(halves[rank], most) for most in (None, 1, 0)])
+    for i, most in enumerate((None, 1, 0)):
+        for name, loss in losses(slice(0, 4), most).items():
+            assert (first[i][name] + second[i][name]) / 2 == pytest.approx(loss, rel=1e-12), name
