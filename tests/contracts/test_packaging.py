@@ -39,6 +39,7 @@ def test_a_wheel_holds_every_yaml_file_and_the_mark_of_a_typed_package(monkeypat
     assert packed == {
         ("atrcnas", "py.typed"),
         ("atrcnas.data", "normals_centroids.yaml"),
+        ("atrcnas.plots", "figures.mplstyle"),
         *((".".join(("atrcnas", *path.relative_to(ROOT).parent.parts)), path.name) for path in shelves),
     }
 

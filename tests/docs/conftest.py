@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from atrcnas import KINDS, TASKS
-from atrcnas.objectives.losses import LOSSES
 from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.strategies import STRATEGIES
 from tests.docs.pages import blocks

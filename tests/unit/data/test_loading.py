@@ -115,7 +115,7 @@ def test_scores_are_those_of_the_images_without_padding() -> None:
     """Boundary matching tolerates a share of the image's own diagonal, not of the canvas'."""
     figures = []
     for pad_to in (None, [90, 120]):
-        scores = Scores({"edge": TASKS["edge"].with_options(None, max_dist=0.03)}, torch.device("cpu"))
+        scores = Scores({"edge": TASKS["edge"].with_options(options={"max_dist": 0.03})}, torch.device("cpu"))
         for batch in edges(pad_to):
             decoded = torch.full(batch.image[:, 0].shape, 0.9)
             rows, columns = batch.window(0)

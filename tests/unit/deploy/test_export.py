@@ -78,7 +78,7 @@ def test_the_onnx_file_is_whole_and_says_what_it_holds(exported) -> None:
         value.name: [part.dim_param or part.dim_value for part in value.type.tensor_type.shape.dim]
         for value in (*model.graph.input, *model.graph.output)
     }
-    assert shapes == {"image": ["batch", 3, 50, 70], "semseg": ["batch", 5, 50, 70], "normals": ["batch", 3, 50, 70]}
+    assert shapes == {"image": ["batch", 3, 51, 70], "semseg": ["batch", 5, 51, 70], "normals": ["batch", 3, 51, 70]}
     about = json.loads({entry.key: entry.value for entry in model.metadata_props}["atrcnas"])
     assert (about["height"], about["width"]) == case.size
     assert {name: (task["decode"], task["channels"]) for name, task in about["tasks"].items()} == {
