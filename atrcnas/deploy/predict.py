@@ -22,6 +22,7 @@ from atrcnas.ground.files import write_atomically
 from atrcnas.ground.paths import below
 from atrcnas.ground.registry import resolve
 from atrcnas.nn.blocks import resize
+from atrcnas.objectives.decode import as_map
 from atrcnas.plots.colourise import colourise
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.decoders import DECODERS
@@ -100,15 +101,13 @@ class Predictor:
 
 def _decode(task: Task, raw: Tensor) -> NDArray[Any]:
     try:
-        decoded = resolve(DECODERS[task.decode].function)(raw)[0]
+        decoded = resolve(DECODERS[task.decode].function)(raw)
     except (IndexError, RuntimeError) as error:
         raise ExportError(
             f"task '{task.name}': expected an output that '{task.decode}' can decode, got {raw.shape[1]} channels. "
             "Correct the task's record."
         ) from error
-    if decoded.dim() == 3:
-        decoded = decoded[0] if decoded.shape[0] == 1 else decoded.permute(1, 2, 0)
-    return np.ascontiguousarray(decoded.numpy())
+    return np.ascontiguousarray(as_map(decoded))
 
 
 def predict_images(predictor: Predictor, images: Sequence[Path], out: Path) -> list[Path]:

@@ -21,6 +21,7 @@ from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_atomically
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.objectives.decode import as_map
 from atrcnas.runs.budget import spent as spent_on
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results, write_results
@@ -147,11 +148,3 @@ def _save_sample(path: Path, batch: Batch, decoded: Mapping[str, torch.Tensor]) 
         arrays[f"target.{name}"] = as_map(batch.targets[name])[inside]
         arrays[f"valid.{name}"] = batch.valid[name][0].cpu().numpy()[inside]
     write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
-
-
-def as_map(x: torch.Tensor) -> np.ndarray:
-    """First of a batch of [B, H, W], [B, 1, H, W] or [B, 3, H, W] as [H, W] or [H, W, 3]."""
-    one = x[0].cpu().numpy()
-    if one.ndim == 3:
-        one = one[0] if len(one) == 1 else np.moveaxis(one, 0, -1)
-    return one

@@ -1,8 +1,12 @@
 """3x3 convolution on the CPU with a quarter of the multiplications, for training steps.
 
 Tiles of 4x4 outputs come from 36 products in place of 144 (Lavin and Gray, CVPR 2016: F(4x4, 3x3)); the transforms
-before and behind cost little where channels are many. In float32 the result differs from the direct sum by some 1e-6
+before and after cost little where channels are many. In float32 the result differs from the direct sum by some 1e-6
 of the largest value. GPUs have such kernels already; PyTorch's CPU library has none.
+
+What it buys: 28 ms instead of 67 for the task features of a training step (2x128x160 image, HRNet18-S, four tasks, two
+threads of an AMD EPYC; `python -m analysis.bench.parts`). What it costs: in such steps hooks on the task features'
+inner modules do not run, and a FLOP counter sees fewer multiply-adds.
 """
 
 from __future__ import annotations

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -35,3 +39,11 @@ def sigmoid(output: Tensor) -> Tensor:
 def _at_least_float32(output: Tensor) -> Tensor:
     """Half precision would quantise a probability to 8 bits, coarser than the 99 thresholds of the edge metric."""
     return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+
+def as_map(x: Tensor) -> NDArray[Any]:
+    """First of a batch of [B, H, W], [B, 1, H, W] or [B, 3, H, W] as [H, W] or [H, W, 3]."""
+    one = x[0].cpu().numpy()
+    if one.ndim == 3:
+        one = one[0] if len(one) == 1 else np.moveaxis(one, 0, -1)
+    return one

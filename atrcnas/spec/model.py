@@ -41,7 +41,7 @@ class BackboneSpec(Spec):
 
 
 class ModelSpec(Spec):
-    """The point of the configuration space that is not the pairs (DESIGN: one space, one model)."""
+    """The point of the configuration space that is not the pairs (see nn/net.py)."""
 
     neck: Literal["concat", "pyramid"] = "concat"
     neck_conv: Bool = Field(

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-
 import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from atrcnas.objectives.metrics.arguments import check_shapes
-from atrcnas.objectives.metrics.boundary import NUM_THRESHOLDS, BoundaryCounts, count_boundaries
+from atrcnas.objectives.metrics.boundary import NUM_THRESHOLDS, count_boundaries
 from atrcnas.spec.tasks import Task
 
 
@@ -25,7 +19,6 @@ class EdgeMetric(Metric):
         max_dist: largest distance of a matched pair, as a share of the image diagonal; 0.011 for NYUD, 0.0075 else.
         thin_target: thin the true boundaries as the predicted ones are, so that a perfect prediction scores 1 however
             thick they are. False takes them as they are, as the tools behind published figures do (SEISM, BSDS500).
-        num_workers: processes over which the images of a batch are spread; 0 works in this one.
     """
 
     full_state_update = False
@@ -36,11 +29,10 @@ class EdgeMetric(Metric):
     true: Tensor
     best: Tensor
 
-    def __init__(self, *, max_dist: float = 0.0075, thin_target: bool = True, num_workers: int = 0) -> None:
+    def __init__(self, *, max_dist: float = 0.0075, thin_target: bool = True) -> None:
         super().__init__()
         self.max_dist = max_dist
         self.thin_target = thin_target
-        self.num_workers = num_workers
         self.add_state("matched", torch.zeros(NUM_THRESHOLDS, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("predicted", torch.zeros(NUM_THRESHOLDS, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("true", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
@@ -56,7 +48,9 @@ class EdgeMetric(Metric):
             valid: [B, H, W] bool.
         """
         check_shapes(prediction, target, valid)
-        for counts in self._count(prediction, target, valid):
+        images = prediction.detach().float().cpu().numpy()
+        for one in zip(images, (target == 1).cpu().numpy(), valid.cpu().numpy(), strict=True):
+            counts = count_boundaries(*one, self.max_dist, self.thin_target)
             f_score = _f_score(counts.matched, counts.predicted, counts.true)
             # Among equals (an image without boundaries) the threshold with the fewest predictions.
             index = int(np.lexsort((counts.predicted, -f_score))[0])
@@ -76,20 +70,6 @@ class EdgeMetric(Metric):
             "ap": _average_precision(matched, predicted, true),
         }
         return {name: self.matched.new_tensor(value, dtype=torch.float64) for name, value in figures.items()}
-
-    def _count(self, prediction: Tensor, target: Tensor, valid: Tensor) -> Iterator[BoundaryCounts]:
-        images = prediction.detach().float().cpu().numpy()
-        arguments = (images, (target == 1).cpu().numpy(), valid.cpu().numpy())
-        options = (itertools.repeat(self.max_dist), itertools.repeat(self.thin_target))
-        if self.num_workers and len(images) > 1:
-            return _pool(self.num_workers).map(count_boundaries, *arguments, *options)
-        return map(count_boundaries, *arguments, *options)
-
-
-@functools.cache
-def _pool(num_workers: int) -> ProcessPoolExecutor:
-    """One pool for all metrics of the process. Spawned: a fork would copy CUDA's and torch's threads mid-work."""
-    return ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn"))
 
 
 def _f_score(matched: np.ndarray, predicted: np.ndarray, true: int) -> np.ndarray:

@@ -79,7 +79,7 @@ def test_hrnet_is_timms_own_where_its_maps_fit(name: str) -> None:
 
 
 def test_published_backbone_has_its_number_of_parameters() -> None:
-    """FACTS: 3.86072 M; timm's classification features (64 to 1024 channels) would have more."""
+    """The published backbone has 3.86072 M parameters; timm's classification features (64 to 1024 channels) would have more."""
     with torch.device("meta"):
         backbone = Backbone("hrnet_w18_small_v2")
     assert sum(parameter.numel() for parameter in backbone.parameters()) == pytest.approx(3.86072e6, abs=10)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -196,21 +194,6 @@ def test_missing_numbers_are_no_boundary() -> None:
 def test_tolerance_outside_its_range_is_refused(max_dist: float) -> None:
     with pytest.raises(ConfigError, match="max_dist"):
         TASKS["edge"].with_options(options={"max_dist": max_dist})
-
-
-def test_worker_processes_give_the_same_figures() -> None:
-    target = lines().expand(2, -1, -1)
-    prediction = torch.cat([blurred(lines(), 1), blurred(lines(), 2)])
-    valid = torch.ones_like(target, dtype=torch.bool)
-    alone, pooled = EdgeMetric(), EdgeMetric(num_workers=1)
-    alone.update(prediction, target, valid)
-    pooled.update(prediction, target, valid)
-    assert alone.compute() == pooled.compute()
-
-
-def test_a_worker_process_needs_no_torch() -> None:
-    code = "import atrcnas.objectives.metrics.boundary, sys; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_one_image_takes_far_less_than_a_second() -> None:

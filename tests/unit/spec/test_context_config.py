@@ -15,7 +15,7 @@ from atrcnas.spec.pairs import Pair, all_pairs
 
 NYUD = ("semseg", "depth", "normals", "edge")
 PASCAL = ("semseg", "human_parts", "sal", "normals", "edge")
-# FACTS.md, published configs: rows targets, columns sources.
+# The published genotypes: rows targets, columns sources.
 PUBLISHED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "NYUD-v2, HRNet18-S": (NYUD, ("3344", "4344", "4334", "3313")),
     "NYUD-v2, HRNet48": (NYUD, ("3004", "4114", "4114", "3333")),
