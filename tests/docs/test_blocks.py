@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -44,7 +45,8 @@ def test_the_kind_and_the_task_of_the_contributing_page_are_trained(page: Path, 
 def run(block: Block) -> None:
     """Run Python that is no file, and commands marked so."""
     if block.language == "python" and "file" not in block.marks:
-        exec(block.text, {})  # noqa: S102
+        # Compiled as a file of its own: it must not inherit this one's future imports.
+        exec(compile(block.text, "block", "exec", dont_inherit=True), {"__name__": "block"})  # noqa: S102
     elif "run" in block.marks:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         done = subprocess.run(
@@ -55,6 +57,20 @@ def run(block: Block) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_everything_that_can_be_added_has_an_example() -> None:
+    """Each registry of the package stands in the table of the page on extending, and a block there registers in it."""
+    page = ROOT / "docs/extending.md"
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "atrcnas").rglob("*.py")]
+    there = {name for text in sources for name in re.findall(r"^([A-Z_]+)(?:: .*)? = (?:Registry|Kinds)\(", text, re.M)}
+    rows = re.findall(r"^\| \[.*?\| (.*?) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    shown = {name for row in rows for name in re.findall(r"\b([A-Z_]{3,})`", row)}
+    used = {
+        name for block in blocks(page, "python") for name in re.findall(r"^([A-Z_]+)\.register\(", block.text, re.M)
+    }
+    assert len(there) > 10
+    assert shown == used == there
 
 
 @each_page

@@ -19,6 +19,7 @@ import typer
 from atrcnas import ContextConfig, Experiment
 from atrcnas.cli import Listing, app
 from atrcnas.spec.sweep import SweepSpec
+from tests.contracts.test_layers import FLOORS
 from tests.docs.pages import ROOT, blocks, each_page
 
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -142,19 +143,31 @@ def test_a_wrong_line_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_page_says_all_that_can_be_listed() -> None:
     text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
-    (shown,) = re.findall(r"^    atrcnas list (\S+)$", text, re.MULTILINE)
+    (shown,) = re.findall(r"^    atrcnas list (\S+)", text, re.MULTILINE)
     assert shown.split("|") == [listing.value for listing in Listing]
 
 
-def test_the_files_and_folders_that_the_extending_page_names_are_there() -> None:
-    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+def test_the_tree_on_the_page_of_the_architecture_is_the_one_that_is_there() -> None:
+    """Each room, in the order in which imports may go; all that is named exists."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`atrcnas/[^|]*) \|([^|]*)\|$", text, re.MULTILINE)
-    assert len(rows) > 5
     for where, what in rows:
         first, *others = [ROOT / name for name in re.findall(r"`(atrcnas/[^`]+)`", where)]
         inside = re.findall(r"`([\w.]+(?:\.py|/))`", where + what)
         home = first.parent if first.suffix else first
         assert all(path.exists() for path in (first, *others, *(home / name for name in inside))), where
+    rooms = [where.strip("`").removeprefix("atrcnas/") for where, _ in rows if "." not in where]
+    order = [name for floor in reversed(FLOORS) for name in sorted(floor) if (ROOT / "atrcnas" / name).is_dir()]
+    assert sorted(rooms) == sorted(order)
+    floors = [next(number for number, floor in enumerate(FLOORS) if room in floor) for room in rooms]
+    assert floors == sorted(floors, reverse=True)
+
+
+def test_the_steps_files_on_the_page_of_the_architecture_are_there() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    files = re.findall(r"^\| `(\w+\.py)` \|", text, re.MULTILINE)
+    assert len(files) > 5
+    assert all((ROOT / "atrcnas/engine" / name).is_file() for name in files)
 
 
 def test_the_list_of_commands_is_that_of_the_command_line() -> None:
