@@ -97,5 +97,5 @@ def _state(training: Training, listeners: Listener) -> dict[str, Any]:
 def _out_of_memory(error: Exception, step: int) -> RunError:
     return RunError(
         f"step {step + 1}: out of GPU memory ({str(error).strip().splitlines()[0]}). Lower batch_size or "
-        "data.augment.crop_size, set precision: bf16 or search.estimator: sampled, or use more devices."
+        "data.augment.crop_size, set precision: bf16 or search.estimator: paired, or use more devices."
     )
