@@ -106,8 +106,11 @@ def validation_loader(
     rank: int = 0,
     world: int = 1,
     samples: Sequence[int] | None = None,
+    stand_ins: Sequence[int] | None = None,
 ) -> DataLoader[Batch]:
     """Loader of whole images in order, of all or of ``samples``; over all processes each comes once.
+
+    One of ``stand_ins`` (sorted) takes the place of a sample that cannot be read; without any, such a sample stops.
 
     Raises:
         ConfigError: a process would have none, and leave the others waiting for its scores.
@@ -122,7 +125,7 @@ def validation_loader(
     batches = [
         [(index, (0,)) for index in indices[first : first + batch_size]] for first in range(0, len(indices), batch_size)
     ]
-    prepared = _Prepared(source, tasks, None, pad_to=experiment.data.pad_to)
+    prepared = _Prepared(source, tasks, None, stand_ins, experiment.data.pad_to)
     return _loader(experiment, prepared, tasks, batch_sampler=batches)
 
 

@@ -139,6 +139,18 @@ def _sum_of(state: Mapping[str, Tensor]) -> str:
     return f"{total:08x}"
 
 
+def trained_weights(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The network's weights in a checkpoint: their moving average if it has one, since that is what was scored.
+
+    Raises:
+        KeyError: it has none.
+    """
+    if "average" not in state:
+        return dict(state["net"])
+    prefix = "module."
+    return {key.removeprefix(prefix): value for key, value in state["average"].items() if key.startswith(prefix)}
+
+
 def read_checkpoint(path: Path, way_out: str = "Use an earlier one, or start over.") -> dict[str, Any]:
     """Read a checkpoint without executing it.
 

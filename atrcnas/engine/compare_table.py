@@ -107,7 +107,7 @@ def _notes(comparison: Comparison) -> list[str]:
     chose = [row.name for row in comparison.rows if row.chose_on_report]
     if chose:
         notes.append(
-            f"Note: {', '.join(chose)}: the best checkpoint was chosen on the reported split, which flatters it. "
+            f"Note: {', '.join(chose)}: the checkpoint or config was chosen on the reported split, which flatters it. "
             "Set data.selection, or retrain.keep: last."
         )
     timed = sorted({where for row in comparison.rows for where in row.timed_on})

@@ -76,7 +76,7 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
     source, samples = splits.choosing
     chosen_on = "train" if splits.selection else "val"
     if chosen_on == "train" or not report:
-        chosen, size = _run_through(experiment, net, source, samples)
+        chosen, size = _run_through(experiment, net, source, samples, stand_ins=splits.stand_ins(experiment))
     if report:
         scores, size = _run_through(experiment, net, splits.val, None, folder.samples)
         chosen = chosen if chosen_on == "train" else scores
@@ -90,9 +90,11 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
         "experiment": experiment.name,
         "seed": experiment.seed,
         "scores": scores.compute(),
+        "scores_on": "val" if report else chosen_on,
         "selection": chosen.selection(figures),
         "selected_on": {"split": chosen_on, "samples": len(samples), "scores": figures},
         "keep": experiment.retrain.keep,
+        "config_by_trials": folder.journal.exists(),
         "seconds": spent,
         "device": surroundings(experiment)["device"],
         "costs": {"image_size": list(size), **measure_costs(net.cpu(), size), **_deployed(before)},
@@ -123,12 +125,17 @@ def add_latency(folder: RunFolder, form: str, latency: Latency) -> dict[str, Any
 
 @torch.no_grad()
 def _run_through(
-    experiment: Experiment, net: MultiTaskNet, source: Source, indices: Sequence[int] | None, kept: Path | None = None
+    experiment: Experiment,
+    net: MultiTaskNet,
+    source: Source,
+    indices: Sequence[int] | None,
+    kept: Path | None = None,
+    stand_ins: Sequence[int] | None = None,
 ) -> tuple[Scores, tuple[int, int]]:
     """Score all samples, or those of ``indices``, and keep some; return the size of the last image too."""
     device = next(net.parameters()).device
     scores = Scores(experiment.predicted_tasks(), device, alone=True)
-    loader = validation_loader(experiment, source, 1, samples=indices)
+    loader = validation_loader(experiment, source, 1, samples=indices, stand_ins=stand_ins)
     shown = set(np.linspace(0, len(loader) - 1, NUM_SAMPLES, dtype=int).tolist())  # neighbours are often alike
     size = (0, 0)
     for number, batch in enumerate(loader):

@@ -48,7 +48,6 @@ class FiniteCheck:
             self._watched.append((step, {"": loss.detach(), **parts}, names))
             return True
         if _finite_everywhere(loss):
-            self._refused = 0
             return True
         self._refused += 1
         if self.policy == "lower":
@@ -56,6 +55,10 @@ class FiniteCheck:
         if self._refused == MAX_REFUSED:
             raise RunError(f"{MAX_REFUSED} steps in a row were refused; the last: {_describe(step, parts, names)}")
         return False
+
+    def taken(self) -> None:
+        """A whole step was taken, on every batch of it."""
+        self._refused = 0
 
     def check(self) -> None:
         """Look at the losses since the last look.
@@ -98,7 +101,7 @@ def _describe(step: int, parts: Mapping[str, Tensor], names: list[str]) -> str:
     tasks = [name for name, part in parts.items() if not bool(part.isfinite())]
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     return (
-        f"in step {step + 1} the loss of {', '.join(tasks) or 'another process'} is not a finite number "
+        f"in step {step + 1} the loss of {', '.join(tasks) or 'another process' if num_processes() > 1 else ', '.join(tasks) or 'some task'} is not a finite number "
         f"(samples: {shown}). {_WAY_OUT}"
     )
 

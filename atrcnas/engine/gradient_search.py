@@ -1,11 +1,4 @@
-"""The differentiable search: weights and logits trained together, the choice written at every validation.
-
-mixture <- sampler.draw(step, tau)
-loss    <- objective(net(image, mixture)) + entropy_weight * entropy(logits)
-single-level: one backward pass moves weights (SGD) and logits (Adam)
-bi-level:     logits move on a held-out batch, then weights on a training batch
-pairs whose best kind leads by commit_gap commit
-"""
+"""The differentiable search: weights and logits trained together (step.py), the choice written at every validation."""
 
 from __future__ import annotations
 

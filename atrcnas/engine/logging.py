@@ -51,8 +51,11 @@ class Loggers(Listener):
         if self.clients and training.choice is not None:
             from atrcnas.plots import plot_contexts  # Matplotlib, which a run without loggers does without
 
-            picture = plot_contexts(self.folder.contexts, self.folder.plots / "contexts.png")
-            tell(self.clients, lambda client: client.figure(f"{training.stage}/contexts", picture, training.step))
+            def show(client: Client) -> None:
+                picture = plot_contexts(self.folder.contexts, self.folder.plots / "contexts.png")
+                client.figure(f"{training.stage}/contexts", picture, training.step)
+
+            tell(self.clients, show)
 
     def end(self, training: Training) -> None:
         """Close all."""

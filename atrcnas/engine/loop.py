@@ -56,9 +56,9 @@ def train(
     """
     stop = StopRequest(training.fabric)
     everyone = Listeners([stop, *listeners])
-    everyone.begin(training)
     left = iter(batches)
     try:
+        everyone.begin(training)
         while True:
             if training.validation_due:
                 better = validate(training, validation, everyone)

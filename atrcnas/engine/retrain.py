@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from atrcnas.data.loading import training_loader
-from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint, save_weights
+from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint, save_weights, trained_weights
 from atrcnas.engine.devices import connect, place
 from atrcnas.engine.evaluate import score_run
 from atrcnas.engine.init_reference import like_reference, read_reference, reference_label_states
@@ -121,4 +121,4 @@ def _inherit(net: MultiTaskNet, experiment: Experiment, folder: RunFolder) -> No
         raise CheckpointError(
             f"retrain.inherit: {path} is not there. Search into this run folder first, or set inherit: false."
         )
-    inherit(net, read_checkpoint(path)["net"], supernet(experiment))
+    inherit(net, trained_weights(read_checkpoint(path)), supernet(experiment))

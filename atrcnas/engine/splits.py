@@ -40,6 +40,10 @@ class Splits:
         """What choices are made on: the selection part, or without one the validation split."""
         return (self.train, self.selection) if self.selection else (self.val, range(len(self.val)))
 
+    def stand_ins(self, experiment: Experiment) -> Sequence[int] | None:
+        """What may take the place of a sample of the selection part that cannot be read; None if it has to stop."""
+        return sorted(self.selection) if self.selection and experiment.data.on_corrupt == "skip" else None
+
 
 def open_splits(experiment: Experiment, held_out: float = 0.0) -> Splits:
     """Open and divide the data of an experiment; the same for the same seed.
@@ -57,26 +61,29 @@ def open_splits(experiment: Experiment, held_out: float = 0.0) -> Splits:
     # One sample at least, where a selection is asked for: the default share has to do for a handful of images too.
     share = max(experiment.data.selection, 1 / len(order)) if experiment.data.selection else 0.0
     order = _labelled_first(order, [labelled_indices(train, task) for task in experiment.all_tasks])
-    selection = _cut(order, share, "data.selection", "choice and training")
+    selection = _cut(order, share, f"data.selection: {experiment.data.selection}", "choice and training")
     rest = order[len(selection) :]
-    logits = _cut(rest, held_out, "search.held_out", "the logits and the weights")
+    logits = _cut(rest, held_out, f"search.held_out: {held_out}", "the logits and the weights")
     return Splits(train, val, rest[len(logits) :], logits, selection)
 
 
 def _labelled_first(order: Sequence[int], labelled: Sequence[Sequence[int]]) -> list[int]:
-    """``order`` begun with a labelled sample of each task that has several, so that each can be scored."""
-    known = [set(found) for found in labelled]
-    first = [next(index for index in order if index in found) for found in known if len(found) > 1]
-    return list(dict.fromkeys([*first, *order]))
+    """``order`` with a labelled sample of each task at its beginning, to be scored on, and one at its end, to learn from.
+
+    A task with a single labelled sample learns from it.
+    """
+    known = [[index for index in order if index in found] for found in map(set, labelled)]
+    last = dict.fromkeys(found[-1] for found in known if found)
+    first = dict.fromkeys(index for found in known for index in found[:1] if index not in last)
+    return [*first, *(index for index in order if index not in first and index not in last), *last]
 
 
-def _cut(samples: Sequence[int], share: float, key: str, who: str) -> list[int]:
+def _cut(samples: Sequence[int], share: float, said: str, who: str) -> list[int]:
     if share == 0:
         return []
     count = round(share * len(samples))
     if not 0 < count < len(samples):
         raise ConfigError(
-            f"{key}: {share} of {len(samples)} training samples are {count}; both {who} need some. "
-            "Choose another share, or 0."
+            f"{said} of {len(samples)} training samples are {count}; both {who} need some. Choose another share, or 0."
         )
     return list(samples[:count])

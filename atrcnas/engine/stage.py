@@ -133,6 +133,8 @@ def run_stage(
     experiment, training = stage.experiment, stage.training
     place = {key: stage.share[key] for key in ("rank", "world")}
     source, samples = splits.choosing
-    validation = validation_loader(experiment, source, training.recipe.batch_size, samples=samples, **place)
+    validation = validation_loader(
+        experiment, source, training.recipe.batch_size, samples=samples, stand_ins=splits.stand_ins(experiment), **place
+    )
     train(training, batches, validation, stage.checkpoints, [*stage.listeners, Progress(), *watching])
     training.fabric.barrier()

@@ -59,6 +59,7 @@ def take_step(training: Training, batch: Batch | tuple[Batch, Batch]) -> Losses:
             if accepted:
                 _move((weights,), losses.total, clip)
     if accepted:
+        training.finite.taken()
         weights.after_step()
     if choice is not None:
         choice.after_step(training.step)

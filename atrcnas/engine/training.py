@@ -126,9 +126,10 @@ class Training:
             # Computed once: what the draws have in common, and the losses of it.
             found = [self.objective(net.decode(encoded, mixture), {}, {}, *truth) for mixture in mixtures]
             total = torch.stack([total for total, _ in found]).mean()
-            if encoded.labels or encoded.initial:
-                total = total + self.objective({}, encoded.labels, encoded.initial, *truth)[0]
-        return Losses(total, [parts for _, parts in found])
+            if not encoded.labels and not encoded.initial:
+                return Losses(total, [parts for _, parts in found])
+            common, shared = self.objective({}, encoded.labels, encoded.initial, *truth)
+        return Losses(total + common, [parts for _, parts in found], shared)
 
     def accepts(self, losses: Losses, batch: Batch) -> bool:
         """Whether to move by these losses; see :class:`FiniteCheck`. A refused step is undone whole."""
@@ -172,5 +173,6 @@ class Training:
             RunError: a loss or a weight is not finite.
         """
         self.finite.check()
-        average(self.weights.net.buffers())
-        self.finite.check_weights(self.weights.net, self.step)
+        for net in {id(net): net for net in (self.weights.net, self.weights.evaluated)}.values():
+            average(net.buffers())
+            self.finite.check_weights(net, self.step)

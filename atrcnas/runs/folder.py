@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from atrcnas.ground.errors import RunError
-from atrcnas.ground.files import PARTIAL, write_json, write_yaml
+from atrcnas.ground.files import PARTIAL, read_yaml, write_json, write_yaml
 from atrcnas.ground.locking import LockHeldError, locked
 from atrcnas.ground.paths import below, require_plain_tree
 from atrcnas.ground.rank import first_process
@@ -108,7 +108,18 @@ class RunFolder:
         """
         if not self.experiment.is_file():
             raise RunError(f"{self.root}: expected a run folder with experiment.yaml, found none. Check the path.")
-        return Experiment.load(self.experiment, check_space=False)
+        return Experiment.load(self.experiment, self._before_selection(), check_space=False)
+
+    def _before_selection(self) -> list[str]:
+        """What an experiment.yaml of a version without these keys meant."""
+        value = read_yaml(self.experiment, "experiment")
+        known = {"data.selection": "0", "retrain.keep": "best"}
+        sections = {key: value.get(key) for key in ("data", "retrain")} if isinstance(value, dict) else {}
+        return [
+            f"{key}={meant}"
+            for key, meant in known.items()
+            if isinstance(section := sections.get(key.partition(".")[0]), dict) and key.partition(".")[2] not in section
+        ]
 
     def load_contexts(self) -> ContextConfig:
         """The context config of this run.

@@ -14,13 +14,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import nan_to_null, write_json
 from atrcnas.ground.opening import read_regular
-from atrcnas.runs.folder import RunFolder
+from atrcnas.runs.folder import FREE, RunFolder
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
 _MAX_BYTES = 10**7
 # Neither these nor, in a run that searched nothing, the settings of a search change what is trained.
-_NO_PART = ("seed", "name", "devices", "num_nodes", "plugins", "launch")
+_NO_PART = ("seed", "name", *FREE)
 _OF_THE_SEARCH = ("search", "space")
 
 
@@ -64,6 +64,8 @@ class _Results(BaseModel):
     costs: Costs
     keep: str = "best"  # files of earlier versions: the best on the reported split
     selected_on: SelectedOn = SelectedOn()
+    scores_on: str = "val"
+    config_by_trials: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,11 @@ def read_finished(run: Path) -> Finished:
             f"{folder.results}: expected scores of {', '.join(experiment.tasks)}, got "
             f"{', '.join(name for name, figures in results.scores.items() if figures) or 'none'}. {_way_out(run)}"
         )
+    if results.scores_on != "val":
+        raise RunError(
+            f"{folder.results}: expected scores on the validation split, got those of a trial, on what configs are chosen "
+            f"on. {_way_out(run)}"
+        )
     figures = {name: next(iter(results.scores[name])) for name in experiment.tasks}
     return Finished(
         path=run,
@@ -111,7 +118,7 @@ def read_finished(run: Path) -> Finished:
         figures=figures,
         scores={name: results.scores[name][figure] for name, figure in figures.items()},
         costs=results.costs,
-        chose_on_report=results.keep == "best" and results.selected_on.split == "val",
+        chose_on_report=(results.keep == "best" or results.config_by_trials) and results.selected_on.split == "val",
     )
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atrcnas.nn.mixture import Mixture
+from atrcnas.objectives.averaging import mean_over_processes
 from atrcnas.sampling.estimators import Estimator
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.recipe import SearchSpec
@@ -39,13 +40,17 @@ class Paired(Estimator):
         self.register_buffer("size", torch.zeros(len(self.targets)))
         self.owner: Tensor
         self.size: Tensor
-        self._drawn: Tensor | None = None
+        self._drawn = torch.empty(0, dtype=torch.long)
+        self._computed: list[int] = []  # of each draw, the place of its mixture
 
     def draw(self, step: int, tau: float) -> Sequence[Mixture]:
         """As many configs as ``search.draws``, without the temperature."""
         sampler = self.sampler
         self._drawn = torch.stack([sampler.sample(step, number) for number in range(self.recipe.draws)])
-        configs = self._drawn.tolist()  # the one synchronisation of a step: the host must know what to compute
+        # The one synchronisation of a step: the host must know what to compute; equal configs are computed once.
+        drawn = [tuple(row) for row in self._drawn.tolist()]
+        configs = list(dict.fromkeys(drawn))
+        self._computed = [configs.index(row) for row in drawn]
         return [
             Mixture.one_hot(
                 {pair: sampler.kinds[column] for pair, column in zip(sampler.pairs, row, strict=True)}, sampler.kinds
@@ -55,12 +60,13 @@ class Paired(Estimator):
 
     def term(self, step: int, mixtures: Sequence[Mixture], parts: Sequence[Mapping[str, Tensor]]) -> Tensor | None:
         """The sum above over all targets."""
-        if self._drawn is None or len(mixtures) < 2:
+        if len(mixtures) < 2:
             return None
         log = self.sampler.masked_logits().log_softmax(1)
-        chosen = log.expand(len(mixtures), *log.shape).gather(2, self._drawn[..., None])[..., 0]  # [R, P]
-        losses = torch.stack([torch.stack([part[target] for target in self.targets]) for part in parts])
-        advantage = self.advantages(losses.to(log))
+        chosen = log.expand(len(self._drawn), *log.shape).gather(2, self._drawn[..., None])[..., 0]  # [R, P]
+        computed = torch.stack([torch.stack([part[target] for target in self.targets]) for part in parts])
+        losses = torch.stack([computed[place] for place in self._computed])
+        advantage = self.advantages(mean_over_processes(losses.to(log)))
         return (advantage * (chosen @ self.owner.to(log))).mean(0).sum()
 
     @torch.no_grad()
@@ -69,5 +75,6 @@ class Paired(Estimator):
         draws = len(losses)
         difference = (losses - losses.mean(0)) * draws / (draws - 1)
         now = difference.abs().mean(0)
-        self.size.copy_(torch.where(self.size == 0, now, MOMENTUM * self.size + (1 - MOMENTUM) * now))
+        followed = torch.where(self.size == 0, now, MOMENTUM * self.size + (1 - MOMENTUM) * now)
+        self.size.copy_(torch.where(now > 0, followed, self.size))  # equal losses say nothing of their usual difference
         return difference / self.size.clamp_min(1e-12)

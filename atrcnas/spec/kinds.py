@@ -48,8 +48,8 @@ def parts(name: str) -> tuple[str, ...]:
 
 
 def joined(names: Sequence[str]) -> str:
-    """The name of a pair's choice that uses all of ``names``."""
-    return _JOIN.join(names)
+    """The name of a pair's choice that uses all of ``names``, whichever comes first."""
+    return _JOIN.join(sorted(names, key=KINDS.names.index))
 
 
 class Kinds(Registry[Kind]):

@@ -78,6 +78,22 @@ def test_a_run_that_chose_on_what_it_reports_is_noted(runs: list[Path]) -> None:
     assert len(notes) == 1 and "local" in notes[0] and "base" not in notes[0]
 
 
+def test_a_config_chosen_by_trials_on_what_is_reported_is_noted_and_a_trial_itself_refused(runs: list[Path]) -> None:
+    results = json.loads((runs[2] / "results.json").read_text())
+    by_trials = {**results, "config_by_trials": True, "selected_on": {"split": "val", "samples": 4}}
+    write_json(runs[2] / "results.json", by_trials)
+    assert any("local" in line and "chosen on the reported split" in line for line in text(compare(runs)))
+    write_json(runs[2] / "results.json", {**results, "scores_on": "train"})
+    with pytest.raises(RunError, match=r"results\.json: expected scores on the validation split"):
+        compare(runs)
+
+
+def test_where_the_loggers_differ_it_is_one_configuration(runs: list[Path]) -> None:
+    folder = RunFolder(runs[1])
+    write_yaml(folder.experiment, folder.load_experiment().replace(loggers={"tensorboard": {}}).dump())
+    assert len(compare(runs).rows) == 2
+
+
 def test_latencies_of_deployed_forms_lie_beside_the_one_compared(runs: list[Path]) -> None:
     latency = {"median": 1.0, "low": 1.0, "high": 1.0, "repeats": 20, "threads": 1, "device": "cpu"}
     for form in ("onnxruntime", "compiled"):

@@ -28,7 +28,10 @@ GOOD, BAD = torch.tensor(1.0), torch.tensor(float("nan"))
 
 
 def offer(check: FiniteCheck, step: int, edge: torch.Tensor) -> bool:
-    return check.accepts(step, GOOD + edge, {"depth": GOOD, "edge": edge}, [f"image{step}", "other"])
+    accepted = check.accepts(step, GOOD + edge, {"depth": GOOD, "edge": edge}, [f"image{step}", "other"])
+    if accepted:
+        check.taken()
+    return accepted
 
 
 def test_stop_names_the_first_bad_step_its_task_and_samples_when_it_looks() -> None:
@@ -46,6 +49,14 @@ def test_skip_leaves_single_steps_out_and_gives_up_on_a_run_of_them() -> None:
     with pytest.raises(RunError, match=f"{MAX_REFUSED} steps in a row were refused"):
         for step in range(MAX_REFUSED):
             assert not offer(check, step, BAD)
+
+
+def test_a_bi_level_step_counts_as_refused_whichever_of_its_batches_was() -> None:
+    check = FiniteCheck("skip")
+    with pytest.raises(RunError, match=f"{MAX_REFUSED} steps in a row were refused"):
+        for step in range(MAX_REFUSED):
+            assert check.accepts(step, GOOD, {"edge": GOOD}, ["held out"])
+            assert not check.accepts(step, BAD, {"edge": BAD}, ["trained on"])
 
 
 def test_lower_halves_the_learning_rate_at_each_refusal() -> None:

@@ -14,6 +14,8 @@ from atrcnas.data.loading import training_loader
 from atrcnas.data.rooms.dataset import Rooms
 from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import ConfigError, DataError
+from atrcnas.ground.files import write_yaml
+from atrcnas.runs.folder import RunFolder
 from tests.conftest import TINY
 
 BASELINE = ContextConfig.load("baseline")
@@ -129,3 +131,33 @@ def test_the_selection_has_a_labelled_sample_of_each_task(monkeypatch: pytest.Mo
         splits = open_splits(Experiment.load(TINY, [f"seed={seed}"]))
         assert len({5, 17} & set(splits.selection)) == 1
         assert len({5, 17} & set(splits.weights)) == 1
+
+
+def test_a_selection_sample_that_cannot_be_read_gives_way_to_another_of_the_selection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = Experiment.load(TINY, ["data.selection=0.2"])
+    broken = open_splits(experiment).selection[0]
+    whole = Rooms.__getitem__
+
+    def damaged(rooms: Rooms, index: int) -> Any:
+        if rooms.split == "train" and int(index) == broken:
+            raise DataError(f"{index}: damaged")
+        return whole(rooms, index)
+
+    monkeypatch.setattr(Rooms, "__getitem__", damaged)
+    with pytest.raises(DataError, match="damaged"):
+        retrain(experiment, BASELINE, tmp_path / "stop")
+    results = retrain(experiment.replace(data={"on_corrupt": "skip"}), BASELINE, tmp_path / "skip")
+    assert results["selected_on"]["samples"] == 8
+
+
+def test_a_run_of_a_version_without_a_selection_is_read_as_it_was_made(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    value = Experiment.load(TINY).dump()
+    del value["data"]["selection"], value["retrain"]["keep"]
+    write_yaml(folder.experiment, value)
+    experiment = folder.load_experiment()
+    assert (experiment.data.selection, experiment.retrain.keep) == (0, "best")
+    write_yaml(folder.experiment, Experiment.load(TINY).dump())
+    assert (folder.load_experiment().data.selection, folder.load_experiment().retrain.keep) == (0.1, "last")

@@ -70,7 +70,7 @@ def test_the_mean_over_every_draw_is_the_gradient_of_the_expected_loss(draws: in
     mean = torch.zeros_like(sampler.logits)
     for drawn in itertools.product(every, repeat=draws):
         weight = torch.stack([probabilities[row, config[row]] for config in drawn for row in range(3)]).prod()
-        paired._drawn = torch.tensor(drawn)
+        paired._drawn, paired._computed = torch.tensor(drawn), list(range(draws))
         parts = [{t: torch.tensor(tables[t][config], dtype=torch.float64) for t in "ab"} for config in drawn]
         (gradient,) = torch.autograd.grad(paired.term(0, [None] * draws, parts), sampler.logits)
         mean += weight * gradient
@@ -92,7 +92,7 @@ def test_what_two_draws_share_teaches_nothing() -> None:
     paired = estimator()
     columns = next(iter(configs(paired.sampler)))
     other = (*columns[:2], 1 - columns[2] if columns[2] < 2 else 0)
-    paired._drawn = torch.tensor([columns, other])
+    paired._drawn, paired._computed = torch.tensor([columns, other]), [0, 1]
     parts = [{"a": torch.tensor(1.0), "b": torch.tensor(2.0)}, {"a": torch.tensor(3.0), "b": torch.tensor(1.0)}]
     (gradient,) = torch.autograd.grad(paired.term(0, [None, None], parts), paired.sampler.logits)
     assert gradient[:2].abs().max() < 1e-12, "target a drew the same kinds twice, whatever its losses"
@@ -101,7 +101,7 @@ def test_what_two_draws_share_teaches_nothing() -> None:
 
 def test_a_targets_loss_has_no_say_over_anothers_pairs() -> None:
     paired = estimator()
-    paired._drawn = torch.tensor([[0, 0, 0], [1, 1, 1]])
+    paired._drawn, paired._computed = torch.tensor([[0, 0, 0], [1, 1, 1]]), [0, 1]
     parts = [{"a": torch.tensor(1.0), "b": torch.tensor(5.0)}, {"a": torch.tensor(1.0), "b": torch.tensor(0.0)}]
     (gradient,) = torch.autograd.grad(paired.term(0, [None, None], parts), paired.sampler.logits)
     assert gradient[:2].abs().max() < 1e-12 and gradient[2].abs().max() > 0
@@ -114,6 +114,30 @@ def test_large_and_small_losses_weigh_alike() -> None:
     torch.testing.assert_close(first, torch.tensor([[-1.0, -1.0], [1.0, 1.0]], dtype=torch.float64))
     second = paired.advantages(losses * 2)
     assert second[1, 0] == pytest.approx(2 / (MOMENTUM + 2 * (1 - MOMENTUM)))
+
+
+def test_equal_configs_are_computed_once_and_their_losses_counted_for_each_draw() -> None:
+    paired = estimator(draws=3)
+    sampler = paired.sampler
+    step = next(step for step in range(1000) if len(paired.draw(step, 1.0)) == 2)
+    mixtures = paired.draw(step, 1.0)
+    assert sorted(set(paired._computed)) == [0, 1] and len(paired._computed) == 3
+    parts = [{"a": torch.tensor(1.0), "b": torch.tensor(2.0)}, {"a": torch.tensor(3.0), "b": torch.tensor(5.0)}]
+    (gradient,) = torch.autograd.grad(paired.term(step, mixtures, parts), sampler.logits)
+    whole = estimator(draws=3)
+    whole._drawn, whole._computed = paired._drawn, [0, 1, 2]
+    (expected,) = torch.autograd.grad(
+        whole.term(step, [None] * 3, [parts[place] for place in paired._computed]), whole.sampler.logits
+    )
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_equal_losses_leave_the_usual_difference_as_it_was() -> None:
+    paired = estimator()
+    paired.advantages(torch.tensor([[1.0, 1.0], [3.0, 2.0]], dtype=torch.float64))
+    before = paired.size.clone()
+    assert torch.equal(paired.advantages(torch.ones(2, 2, dtype=torch.float64)), torch.zeros(2, 2, dtype=torch.float64))
+    assert torch.equal(paired.size, before)
 
 
 def test_draws_follow_the_probabilities_and_the_seed_and_keep_what_has_committed() -> None:
