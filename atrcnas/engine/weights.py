@@ -30,7 +30,7 @@ class Weights:
     def __init__(self, net: MultiTaskNet, recipe: TrainSpec) -> None:
         self.net, self.recipe = net, recipe
         for refiner in net.refiners.values():
-            refiner.recompute = recipe.activation_checkpointing  # type: ignore[assignment]
+            refiner.recompute = recipe.activation_checkpointing
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         build, rate = OPTIMIZERS[recipe.optimizer].build, SCHEDULES[recipe.schedule].rate
         self.optimizer = resolve(build)(parameter_groups(net, recipe), recipe, recipe.checked_optimizer_options())

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
+from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from atrcnas.ground.errors import ConfigError
@@ -79,7 +80,8 @@ class Backbone(nn.Module):
         options = options or {}
         indices = _levels(name, settings, options)
         self.body = timm_model.create(name, weights, {**settings, **options, "out_indices": tuple(indices.values())})
-        self.widths = dict(zip(indices, self.body.feature_info.channels(), strict=True))
+        info = cast(FeatureInfo, self.body.feature_info)
+        self.widths = dict(zip(indices, info.channels(), strict=True))
         hrnet.take_any_size(self.body)
         if upsample == "bilinear":
             hrnet.enlarge_bilinearly(self.body, name)

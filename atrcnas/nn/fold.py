@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.blocks import Foldable
+from atrcnas.nn.named import Named
 from atrcnas.nn.net import MultiTaskNet
 
 # Whose forward is F.batch_norm and nothing else; another subclass might do more.
@@ -35,7 +36,7 @@ def inference_copy(net: MultiTaskNet) -> MultiTaskNet:
             "Retrain its context config first: `atrcnas retrain EXPERIMENT --contexts FILE`."
         )
     inference = copy.deepcopy(net).eval().requires_grad_(False)
-    inference.initial = nn.ModuleDict()
+    inference.initial = Named()
     return inference
 
 

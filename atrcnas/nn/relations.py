@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.registry import resolve
 from atrcnas.nn.blocks import ConvBN
-from atrcnas.nn.contexts.base import ContextInputs
+from atrcnas.nn.contexts.base import Context, ContextInputs
 from atrcnas.nn.contexts.recompute import recomputed
 from atrcnas.nn.mixture import Mixture
+from atrcnas.nn.named import Named
 from atrcnas.spec.kinds import KINDS, NONE, parts
 from atrcnas.spec.pairs import Pair
 
@@ -74,7 +75,7 @@ class ContextRefiner(nn.Module):
         self.hidden = width if fuse == "sum" else hidden or max(width // 2, 1)
         self.recompute = False
         self.targets = tuple(dict.fromkeys(pair.target for pair in self.candidates))
-        self.contexts = nn.ModuleDict()
+        self.contexts: Named[Context] = Named()
         used = {pair: [part for kind in kinds for part in parts(kind)] for pair, kinds in self.candidates.items()}
         for kind in dict.fromkeys(kind for kinds in used.values() for kind in kinds if kind != NONE):
             pairs = [pair for pair, kinds in used.items() if kind in kinds]
@@ -82,7 +83,7 @@ class ContextRefiner(nn.Module):
             # A plugin may name its kind like an attribute of ModuleDict ("keys", "type"), which torch refuses as a name.
             self.contexts[f"{kind}_"] = module(pairs, width, self.hidden, self.searching)
         fuser = ConcatFuse if fuse == "concat" else SumFuse
-        self.fuse = nn.ModuleDict(
+        self.fuse: Named[ConcatFuse | SumFuse] = Named(
             {
                 target: fuser(self._fused_pairs(target), width, self.hidden, refine, 0.0 if self.searching else dropout)
                 for target in self.targets
@@ -193,16 +194,16 @@ class ConcatFuse(nn.Module):
         """Fuse own features [B, C, H, W] with the maps [B, d, H, W] of those pairs that have one."""
         if self.project is None:
             return own if self.refine is None else self.refine(own)
-        context = self._project(own, maps)
+        context = self.project(self._joined(own, maps))
         if self.refine is None:
             return own + context
         return self.refine(torch.cat([own, context], dim=1))
 
-    def _project(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
+    def _joined(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
         zero = own.new_zeros(()).expand(own.shape[0], self.hidden, *own.shape[2:])
         # Joined in channels-last order, which the maps have and the convolution wants.
         parts = [maps.get(pair, zero).permute(0, 2, 3, 1) for pair in self.pairs]
-        return self.project(torch.cat(parts, dim=3).permute(0, 3, 1, 2))
+        return torch.cat(parts, dim=3).permute(0, 3, 1, 2)
 
 
 class SumFuse(nn.Module):

@@ -49,6 +49,6 @@ def atrcnas_small(pretrained: bool = False, **settings: Any) -> nn.Module:
         "atrcnas_small",
         pretrained,
         feature_cfg={"out_indices": (0,)},  # of the maps in feature_info, what it gives when not told
-        kwargs_filter=("num_classes", "global_pool"),  # of classifiers
+        kwargs_filter=("num_classes", "global_pool"),  # type: ignore[arg-type]  # of classifiers; timm means any number
         **settings,
     )

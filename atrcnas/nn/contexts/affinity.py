@@ -61,5 +61,6 @@ class Affinity(Context):
 
     def _attend_everywhere(self, *maps: Tensor) -> Tensor:
         height, width = maps[0].shape[1:3]
-        pooled = F.scaled_dot_product_attention(*(x.flatten(1, 2).transpose(1, 2) for x in maps))
+        query, key, value = (x.flatten(1, 2).transpose(1, 2) for x in maps)
+        pooled = F.scaled_dot_product_attention(query, key, value)
         return pooled.transpose(1, 2).unflatten(1, (height, width))

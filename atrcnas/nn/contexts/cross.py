@@ -40,14 +40,13 @@ class Cross(Context):
     def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
         """Pool one map for each row: each [B, d, H, W]."""
         height, width = inputs.features[self.pairs[rows[0]].target].shape[-2:]
-        query = self._queries(inputs, rows)
+        coarse = self._queries(inputs, rows)
         cells, some = self._cells(inputs, rows)
         key = self.from_each("source", cells, rows, lambda x, group: self.key(x, group, grouped=False))
         value = self.value(self, cells, rows)
-        pooled = F.scaled_dot_product_attention(
-            *(to_tokens(x, len(rows)) for x in (query, key, value)), attn_mask=_bias(some, query.dtype)
-        )
-        maps = torch.cat(to_maps(pooled, *query.shape[-2:]), dim=1)
+        query, key, value = (to_tokens(x, len(rows)) for x in (coarse, key, value))
+        pooled = F.scaled_dot_product_attention(query, key, value, attn_mask=_bias(some, query.dtype))
+        maps = torch.cat(to_maps(pooled, *coarse.shape[-2:]), dim=1)
         return list(_upsampled(maps, inputs.valid)[..., :height, :width].split(self.out_width, dim=1))
 
     def _queries(self, inputs: ContextInputs, rows: tuple[int, ...]) -> Tensor:

@@ -264,6 +264,11 @@ def test_reference_weights_of_another_config_are_refused_by_key() -> None:
         load_refiner(ContextRefiner({Pair("a", "b"): ("local",)}, WIDTH), {})
 
 
+def test_a_refiner_that_sums_takes_no_reference_weights() -> None:
+    with pytest.raises(CheckpointError, match="expected fuse 'concat', got 'sum'"):
+        load_refiner(ContextRefiner({Pair("a", "b"): ("local",)}, WIDTH, fuse="sum"), {})
+
+
 # Shapes of the module.
 
 
