@@ -13,12 +13,16 @@ from atrcnas.ground.registry import resolve
 from atrcnas.nn.mixture import Mixture
 from atrcnas.sampling.estimators import Estimator
 from atrcnas.sampling.sampler import Sampler
-from atrcnas.sampling.schedules import linear
 from atrcnas.spec.recipe import SearchSpec
 from atrcnas.spec.strategies import ESTIMATORS
 
 # Steps between two looks at which pairs have committed; fixed, since it has an effect on rounding.
 REFRESH_EVERY = 10
+
+
+def linear(ends: tuple[float, float], step: int, steps: int) -> float:
+    """From ``ends[0]`` at step 0 linearly towards ``ends[1]``, which step ``steps`` (the first not taken) would have."""
+    return ends[0] + (ends[1] - ends[0]) * (step / steps)
 
 
 class Choice:

@@ -9,8 +9,7 @@ from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 from atrcnas.ground.errors import RunError, Stopped
-from atrcnas.launch.local import Local
-from atrcnas.launch.pool import Pool
+from atrcnas.launch.pool import Local, Pool
 from atrcnas.launch.processes import Processes
 from atrcnas.launch.ray import Ray
 from atrcnas.spec.launch import LaunchSpec

@@ -14,8 +14,7 @@ import pytest
 
 from atrcnas.ground.errors import RunError
 from atrcnas.launch.engines import open_pool
-from atrcnas.launch.local import Local
-from atrcnas.launch.pool import RERUNS, Pool
+from atrcnas.launch.pool import RERUNS, Local, Pool
 from atrcnas.spec.launch import LaunchSpec
 from tests.unit.launch.fake import FAULT
 
