@@ -58,12 +58,12 @@ class Weights:
             group["lr"] = group["base_lr"] * factor
 
     def after_step(self) -> None:
-        """Follow a step that was taken with the moving average."""
+        """Let the moving average follow a step that was taken."""
         if self.average is not None:
             self.average.update_parameters(self.net)
 
     def schedule_values(self) -> dict[str, float]:
-        """The learning rate of the step just taken, of the new layers."""
+        """The learning rate of the new layers in the step just taken."""
         return {"learning_rate": max(group["lr"] for group in self.optimizer.param_groups)}
 
     def state(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Weights:
         return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), **averaged}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+        """Restore :meth:`state`."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:

@@ -116,7 +116,7 @@ def test_darts_is_the_same_supernet_without_noise(tmp_path: Path) -> None:
     assert Experiment.load(SMALL).search.noise is True
     assert Experiment.load(SMALL, ["search.strategy=darts"]).search.noise is False
     for wrong, says in (
-        (["search.strategy=darts", "search.noise=true"], "noise: strategy 'darts' has it false, got true"),
+        (["search.strategy=darts", "search.noise=true"], "noise: expected false with strategy 'darts', got true"),
         (["search.strategy=darts", "search.estimator=sampled"], "draws nothing"),
         (["search.strategy=dart"], "Did you mean 'darts'"),
         (["search.strategy=random", "retrain.inherit=true"], "leaves no supernet"),

@@ -178,7 +178,7 @@ def test_missing_or_broken_results_name_their_file(runs: list[Path], content: st
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"expected a run folder with experiment\.yaml"):
+    with pytest.raises(RunError, match=r"expected a run folder, got one without experiment\.yaml"):
         compare([tmp_path])
 
 

@@ -87,7 +87,7 @@ def test_a_logger_that_fails_is_dropped_and_the_others_go_on(
         tell(clients, lambda client, step=step: client.scalars({"loss": 1.0}, step))
     assert fake.told == [({"loss": 1.0}, 1), ({"loss": 1.0}, 2)]
     assert capsys.readouterr().err == (
-        "loggers.broken: dropped (the server is gone). The run goes on; its CSV files hold everything.\n"
+        "loggers.broken: dropped (the server is gone). The run continues; its CSV files hold everything.\n"
     )
 
 
