@@ -34,14 +34,14 @@ _Side = Annotated[Int, Field(ge=1, le=MAX_SIDE)]
 
 
 class Metadata(Spec):
-    """What one needs to use the file; one from outside is checked before any of it is used.
+    """What one needs to use the file; that of a file from outside is checked before any of it is used.
 
     Attributes:
         tasks: task records by name, with class counts; ``decode`` says how a raw output becomes a prediction.
         height: of the image, pixels.
         width: of the image, pixels.
         version: of the atrcnas that wrote it.
-        input: what the image is, for other programs.
+        input: description of the image, for other programs.
     """
 
     version: str = Field(default=__version__, max_length=100)

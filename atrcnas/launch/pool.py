@@ -1,7 +1,7 @@
-"""What makes the calls of trials; engines.py knows the three kinds of pools.
+"""What runs trials, as calls; engines.py chooses among the kinds of pools.
 
 A call is a function named by its import string and a mapping of plain values; its answer is plain values too. A call
-whose worker died is made again, a bounded number of times.
+whose worker died is made again, a limited number of times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RERUNS = 2
 
 
 class Died(Exception):
-    """The worker is gone in the middle of a call."""
+    """The worker died in the middle of a call."""
 
 
 class Pool:

@@ -55,14 +55,14 @@ class Ray(Pool):
         try:
             _knock(address or "")
             self._ray.init(runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}}, **options)
-        except Exception as error:  # Ray has many ways not to come up
+        except Exception as error:  # Ray can fail to start in many ways
             raise RunError(
                 f"launch.address: no Ray at '{address or 'local'}' ({type(error).__name__}: {error}). "
                 "Start one (`ray start --head`), correct the address, or leave it out for a local one."
             ) from error
 
     def _see_room(self, wanted: Mapping[str, float]) -> None:
-        """A task that fits no node waits for ever: refuse it on a local cluster, say so on one that may yet grow."""
+        """A task that fits no node waits forever: refuse it on a local cluster, say so on one that may yet grow."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(all(node.get(key, 0) >= amount for key, amount in wanted.items()) for node in nodes):
             return

@@ -154,7 +154,7 @@ def test_version_debug_and_completion(tmp_path: Path, monkeypatch: pytest.Monkey
     assert atrcnas(tmp_path).stdout.split() == ["evaluate"]
 
 
-def test_begun_runs_are_not_overwritten(job: Path) -> None:
+def test_started_runs_are_not_overwritten(job: Path) -> None:
     assert "--resume" in refused(job, "search", "tiny.yaml", "--run", "run")
 
 
@@ -195,7 +195,7 @@ def signalled(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_stop_on_request_says_how_to_go_on(
+def test_a_stop_on_request_says_how_to_continue(
     tiny_experiment: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
 ) -> None:
     folder = tiny_experiment.parent

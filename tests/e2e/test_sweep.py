@@ -114,7 +114,7 @@ def same_scores(one: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_driver_goes_on_and_nothing_is_lost_or_doubled(whole: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_a_killed_driver_resumes_and_nothing_is_lost_or_doubled(whole: tuple[Path, list[str]], tmp_path: Path) -> None:
     value = {"schema": 1, "experiment": BASE, "over": OVER, "launch": PROCESSES}
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(value))
     command = [sys.executable, "-m", "atrcnas", "sweep", "sweep.yaml", "--run", "run"]
@@ -139,7 +139,7 @@ def test_a_killed_driver_goes_on_and_nothing_is_lost_or_doubled(whole: tuple[Pat
 
 
 @pytest.mark.slow
-def test_sigterm_saves_the_trials_of_all_processes_and_says_how_to_go_on(
+def test_sigterm_saves_the_trials_of_all_processes_and_says_how_to_continue(
     whole: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
     value = {"schema": 1, "experiment": BASE, "over": OVER, "launch": PROCESSES}
@@ -195,7 +195,7 @@ def test_one_failing_trial_does_not_stop_the_others(tmp_path: Path) -> None:
     assert [entry["name"] for entry in entries(tmp_path / "run")] == ["weights_none-contexts_baseline"]
 
 
-def test_points_that_are_no_experiment_are_named_before_anything_begins(tmp_path: Path) -> None:
+def test_points_that_are_not_an_experiment_are_named_before_anything_starts(tmp_path: Path) -> None:
     for over, says in (
         ({"seed": [0, "x"]}, r"trial seed_x: .*seed: expected an integer, got 'x'"),
         ({"retrain.stesp": [1]}, "Did you mean 'steps'"),

@@ -59,7 +59,7 @@ def test_seeds_of_one_configuration_are_one_row(runs: list[Path]) -> None:
     assert local.scores["depth"].std is None and local.delta_m is None
 
 
-def test_where_a_run_was_computed_makes_no_other_configuration(tmp_path: Path) -> None:
+def test_where_a_run_was_computed_does_not_change_its_configuration(tmp_path: Path) -> None:
     here, there = make_run(tmp_path / "here", 0.4, 1.0), make_run(tmp_path / "there", 0.5, 1.0, seed=1)
     experiment = RunFolder(there).load_experiment()
     moved = experiment.replace(name="other", devices="cpu", launch={"engine": "processes", "workers": 2})
@@ -78,7 +78,7 @@ def test_a_run_that_chose_on_what_it_reports_is_noted(runs: list[Path]) -> None:
     assert len(notes) == 1 and "local" in notes[0] and "base" not in notes[0]
 
 
-def test_latencies_of_deployed_forms_lie_beside_the_one_compared(runs: list[Path]) -> None:
+def test_latencies_of_deployed_forms_are_kept_next_to_the_one_compared(runs: list[Path]) -> None:
     latency = {"median": 1.0, "low": 1.0, "high": 1.0, "repeats": 20, "threads": 1, "device": "cpu"}
     for form in ("onnxruntime", "compiled"):
         costs = add_latency(RunFolder(runs[0]), form, latency)["costs"]
@@ -108,7 +108,7 @@ def test_delta_m_is_against_the_mean_of_the_baselines(runs: list[Path]) -> None:
 
 def test_single_task_runs_are_a_baseline_together(runs: list[Path], tmp_path: Path) -> None:
     alone = make_run(tmp_path / "single-semseg", 0.5, None)
-    with pytest.raises(RunError, match=r"--baseline: .*no figure for task 'depth'.*base-s0"):
+    with pytest.raises(RunError, match=r"--baseline: .*no score for task 'depth'.*base-s0"):
         compare(runs, [alone])
     rows = {row.name: row for row in compare(runs, [alone, runs[0]]).rows}
     assert set(rows["single-semseg"].scores) == {"semseg"}
@@ -189,7 +189,7 @@ def test_a_score_that_is_not_finite_is_null_with_its_reason_in_strict_json(tmp_p
     write_results(run / "results.json", results)
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     stored = json.loads((run / "results.json").read_text(), parse_constant=refuse)
     assert stored["scores"]["depth"] == {"rmse": None, "abs_rel": 0.1}

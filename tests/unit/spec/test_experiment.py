@@ -180,7 +180,7 @@ def test_number_that_is_not_finite_is_refused(given: dict) -> None:
     ],
     ids=str,
 )
-def test_text_and_truth_values_are_no_numbers(given: dict) -> None:
+def test_text_and_truth_values_are_not_numbers(given: dict) -> None:
     assert problems(**given)
 
 
@@ -225,7 +225,7 @@ def test_file_is_named_in_messages_and_dump_loads_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "3\n", "null\n"])
-def test_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+def test_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     for overrides in ((), ("seed=1",)):
@@ -233,7 +233,7 @@ def test_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
             Experiment.load(path, overrides)
 
 
-def test_key_that_is_no_word_is_refused(tmp_path: Path) -> None:
+def test_key_that_is_not_a_word_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("schema: 1\ntasks: [semseg]\n3: 4\n")
     with pytest.raises(ConfigError, match="3"):
