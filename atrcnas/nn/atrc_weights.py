@@ -33,8 +33,8 @@ Names = dict[str, Tensor]  # the reference's name -> the tensor of ours it fills
 _RELATIONS = "head.atrc_module."
 _PROJECTIONS = {"query": "query_project", "key": "key_project", "value": "value_project"}
 _FORM = {"neck": "concat", "task_features": "conv3", "deep_supervision": False, "fuse": "concat", "head": "conv1"}
-# What a checkpoint holds beside weights: losses, metrics, and a count BatchNorm with a fixed momentum never reads.
-_BESIDE = ("criterion.", "metrics_dict.")
+# What a checkpoint holds besides weights: losses, metrics, and a count that BatchNorm with a fixed momentum never reads.
+_BESIDES = ("criterion.", "metrics_dict.")
 _COUNT = ".num_batches_tracked"
 
 
@@ -51,7 +51,7 @@ def load_network(net: MultiTaskNet, state: Mapping[str, Tensor]) -> None:
         CheckpointError: the reference has no such network, or a name is missing, unexpected or of another shape.
     """
     names = network_names(net)
-    given = {key: value for key, value in state.items() if not key.startswith(_BESIDE) and not key.endswith(_COUNT)}
+    given = {key: value for key, value in state.items() if not key.startswith(_BESIDES) and not key.endswith(_COUNT)}
     _check(names, given, unexpected=[key for key in given if key not in names])
     for refiner in net.refiners.values():
         given |= _in_our_order(refiner, given)
@@ -118,7 +118,7 @@ def refiner_names(refiner: ContextRefiner, prefix: str = "") -> Names:
         operation = f"op_list.{kind.reference_code - 1}." if refiner.searching else ""
         for row, pair in enumerate(context.pairs):
             names |= _context_names(context, row, f"{prefix}cp_blocks.{pair.target}.{pair.source}.{operation}")
-    # Beside the fixed network's last convolution stands its dropout; the supernet has none.
+    # In the fixed network dropout follows the last convolution; the supernet has none.
     place = "" if refiner.searching else "0."
     for target, fuse in refiner.fuse.items():
         if not isinstance(fuse, ConcatFuse):
@@ -202,10 +202,10 @@ def _check(names: Names, state: Mapping[str, Tensor], unexpected: Iterable[str] 
             f"{key} (expected {ours}, got {got})" for key, (ours, got) in shapes.items() if ours != got
         ],
     }
-    told = [f"{len(keys)} {fault} ({_some(keys)})" for fault, keys in faults.items() if keys]
-    if told:
+    found = [f"{len(keys)} {fault} ({_some(keys)})" for fault, keys in faults.items() if keys]
+    if found:
         raise CheckpointError(
-            f"reference weights: of {len(names)} expected names {'; '.join(told)}. "
+            f"reference weights: of {len(names)} expected names {'; '.join(found)}. "
             "Use the tasks, the context config and the backbone that the file was trained with."
         )
 

@@ -1,4 +1,4 @@
-"""Any timm backbone as a feature pyramid: the maps it has of strides 4, 8, 16 and 32."""
+"""Any timm backbone as a feature pyramid: those maps of strides 4, 8, 16 and 32 that it has."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Manner(NamedTuple):
     Attributes:
         channels_last: its maps come as [B, H, W, C].
         pads: it needs images of a multiple of its coarsest stride.
-        only_size: the one (height, width) it takes; None if it takes any.
+        only_size: the only (height, width) it takes; None if it takes any.
     """
 
     channels_last: bool
@@ -49,7 +49,7 @@ class Backbone(nn.Module):
 
     Plain transformers have one stride; four of their blocks, evenly spaced, are resized to the four strides. A model
     of your own joins by timm's registry: import a module that calls ``timm.models.register_model`` under ``plugins``
-    (``small_backbone.py`` is a complete one); it needs a map of stride 4, the other strides it may lack.
+    (``small_backbone.py`` is a complete one); it needs a map of stride 4 and may lack the other strides.
 
     Args:
         name: timm model name.
@@ -130,7 +130,7 @@ class Backbone(nn.Module):
         given = image.shape[-2:]
         if self.manner.only_size not in (None, tuple(given)):
             raise ConfigError(
-                f"backbone.options.img_size: the backbone takes images of {self.manner.only_size} alone, got "
+                f"backbone.options.img_size: the backbone takes only images of {self.manner.only_size}, got "
                 f"{tuple(given)}. Set it to the images' size, or choose a backbone of any size."
             )
         if self.manner.pads:

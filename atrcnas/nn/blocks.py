@@ -37,7 +37,7 @@ class ConvBN(nn.Sequential):
         return norm
 
     def finish(self, y: Tensor) -> Tensor:
-        """Everything behind the convolution."""
+        """Everything after the convolution."""
         for layer in list(self)[1:]:
             y = layer(y)
         return y

@@ -31,7 +31,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass
 class Outputs:
-    """What one forward pass gives.
+    """The result of one forward pass.
 
     Attributes:
         predictions: task -> [B, channels, H, W], raw (before decoding), at the image's size.
@@ -150,7 +150,7 @@ class MultiTaskNet(nn.Module):
 
     @property
     def searching(self) -> bool:
-        """Whether some pair still has several kinds."""
+        """Whether any pair still has several kinds."""
         return any(refiner.searching for refiner in self.refiners.values())
 
     @property
@@ -170,7 +170,7 @@ class MultiTaskNet(nn.Module):
         return Outputs(self.decode(encoded, mixture), encoded.labels, encoded.initial)
 
     def encode(self, image: Tensor, valid: Tensor | None = None) -> Encoded:
-        """The part of :meth:`forward` that no mixture has a say in, up to task features and label logits."""
+        """The part of :meth:`forward` that does not depend on the mixture, up to task features and label logits."""
         self._check_statistics(image)
         features = self._neck(self.backbone(self._prepare(image, valid)))
         encoded = Encoded(tuple(image.shape[-2:]), valid)

@@ -24,7 +24,7 @@ from atrcnas.spec.pairs import Pair
 
 
 def label_tasks(candidates: Mapping[Pair, Iterable[str]]) -> tuple[str, ...]:
-    """The tasks whose label map some candidate kind pools by."""
+    """The tasks with a label map that some candidate kind pools by."""
     needed: dict[str, None] = {}
     for pair, kinds in candidates.items():
         for kind in kinds:
@@ -95,7 +95,7 @@ class ContextRefiner(nn.Module):
 
     @property
     def label_tasks(self) -> tuple[str, ...]:
-        """The tasks whose label logits ``forward`` needs."""
+        """The tasks for which ``forward`` needs label logits."""
         return label_tasks(self.candidates)
 
     def forward(
@@ -162,7 +162,7 @@ def _plainly(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...]) -
 
 def _check(candidates: Mapping[Pair, Sequence[str]]) -> None:
     if len({pair.level for pair in candidates}) > 1:
-        raise ConfigError("a ContextRefiner works at one level. Build one for each level.")
+        raise ConfigError("a ContextRefiner works at one level. Build one per level.")
     searching = any(len(kinds) > 1 for kinds in candidates.values())
     for pair, kinds in candidates.items():
         if not kinds:
@@ -172,7 +172,7 @@ def _check(candidates: Mapping[Pair, Sequence[str]]) -> None:
                 raise ConfigError(f"'{pair}': '{kind}' needs two different tasks. Remove it.")
             if len(parts(kind)) > 1 and searching:
                 raise ConfigError(
-                    f"'{pair}': '{kind}' is an answer of a search, not a candidate. List both kinds alone."
+                    f"'{pair}': '{kind}' is an answer of a search, not a candidate. List both kinds separately."
                 )
 
 

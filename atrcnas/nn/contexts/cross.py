@@ -24,8 +24,8 @@ class Cross(Context):
     map is upsampled by 2 (bilinear). Padding takes part neither in cells nor in the softmax nor in upsampling.
 
     Source: Ye and Xu, ECCV 2022 (InvPT), section 3.3. Differs: one softmax for each source, not one over the pixels of
-    all tasks; one head; values with BatchNorm and ReLU as in the other kinds; no attention messages between scales, no
-    shortcut and no MLP, whose place the fuse takes; the size of cells.
+    all tasks; one head; values with BatchNorm and ReLU as in the other kinds; no attention messages between scales; no
+    shortcut and no MLP, which the fuse replaces; the size of cells.
     """
 
     def __init__(self, pairs: Sequence[Pair], width: int, out_width: int, searching: bool) -> None:
@@ -77,7 +77,7 @@ class Cross(Context):
 
 
 def _bias(share: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """[B, 1, 1, h*w], so low for cells without a valid pixel that they get no attention; finite, should all be such."""
+    """[B, 1, 1, h*w], so low for cells without a valid pixel that they get no attention; finite, in case all are such."""
     if share is None:
         return None
     empty = (share == 0).flatten(2).unsqueeze(1)
@@ -85,7 +85,7 @@ def _bias(share: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 
 def _upsampled(x: Tensor, valid: Tensor | None) -> Tensor:
-    """Bilinear by 2, from valid pixels alone."""
+    """Bilinear by 2, from valid pixels only."""
     size = [STRIDE * side for side in x.shape[-2:]]
     if valid is None:
         return resize(x, size)

@@ -21,8 +21,8 @@ class Wide(Context):
     Sees six pixels in every direction at a fraction of what attention costs. Padding is zero, as is the outside. While
     searching the last BatchNorm is not affine: whatever comes before it, the map keeps its scale.
 
-    Source: Ding et al., CVPR 2022 (RepLKNet), section 4.1. Differs: no shortcut and no BatchNorm in front, which the
-    features have had; a second small kernel.
+    Source: Ding et al., CVPR 2022 (RepLKNet), section 4.1. Differs: no shortcut; no BatchNorm in front, since the
+    features have been through one; a second small kernel.
     """
 
     def __init__(self, pairs: Sequence[Pair], width: int, out_width: int, searching: bool) -> None:

@@ -15,7 +15,7 @@ class EdgeMetric(PixelMetric):
     """F of thinned, one-to-one matched boundaries at the best threshold of the split (ODS) and of each image (OIS).
 
     Args:
-        max_dist: largest distance of a matched pair, as a share of the image diagonal; 0.011 for NYUD, 0.0075 else.
+        max_dist: largest distance of a matched pair, as a share of the image diagonal; 0.011 for NYUD, otherwise 0.0075.
         thin_target: thin the true boundaries as the predicted ones are, so that a perfect prediction scores 1 however
             thick they are. False takes them as they are, as the tools behind published figures do (SEISM, BSDS500).
     """
@@ -49,7 +49,7 @@ class EdgeMetric(PixelMetric):
         for one in zip(images, (target == 1).cpu().numpy(), valid.cpu().numpy(), strict=True):
             counts = count_boundaries(*one, self.max_dist, self.thin_target)
             f_score = _f_score(counts.matched, counts.predicted, counts.true)
-            # Among equals (an image without boundaries) the threshold with the fewest predictions.
+            # Among equals (in an image without boundaries), the threshold with the fewest predictions.
             index = int(np.lexsort((counts.predicted, -f_score))[0])
             best = [int(counts.matched[index]), int(counts.predicted[index]), counts.true]
             self.matched += torch.from_numpy(counts.matched).to(self.matched.device)

@@ -15,7 +15,7 @@ NUM_BINS = 180 * BINS_PER_DEG
 
 
 class NormalsMetric(PixelMetric):
-    """Mean and median angular error in degrees, and shares of pixels below 11.25, 22.5 and 30 degrees."""
+    """Mean and median angular error in degrees, and shares of pixels with an error below 11.25, 22.5 and 30 degrees."""
 
     higher_is_better = False
     angle_deg: Tensor

@@ -40,7 +40,7 @@ class SegmentationMetric(PixelMetric):
         self.confusion += counts.view(self.num_classes, self.num_classes)
 
     def compute(self) -> dict[str, Tensor]:
-        """``miou`` in [0, 1], over all K classes, 0 for a class seen nowhere; ``pixel_accuracy`` in [0, 1]."""
+        """``miou`` in [0, 1], over all K classes, 0 for an absent class; ``pixel_accuracy`` in [0, 1]."""
         confusion = self.confusion.double()
         hit = confusion.diagonal()
         union = confusion.sum(dim=0) + confusion.sum(dim=1) - hit
@@ -51,5 +51,5 @@ class SegmentationMetric(PixelMetric):
 
 
 def build(task: Task) -> SegmentationMetric:
-    """The metric for ``task``, whose class count must be known."""
+    """The metric for ``task``; its class count must be known."""
     return SegmentationMetric(task.num_channels)
