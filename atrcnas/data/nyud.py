@@ -22,7 +22,7 @@ _CLASSES = (
     "person night_stand toilet sink lamp bathtub bag other_structure other_furniture other_prop"
 )
 CLASSES = tuple(_CLASSES.split())
-_HINT = "Replace the file by that of the published archive."
+_HINT = "Replace the file with that of the published archive."
 
 
 class NyudOptions(ListedOptions):

@@ -23,7 +23,7 @@ _CLASSES = (
     "pottedplant sheep sofa train tvmonitor"
 )
 CLASSES = tuple(_CLASSES.split())
-_HINT = "Replace the file by that of the published archive."
+_HINT = "Replace the file with that of the published archive."
 _LABEL_MAP = "pascal-context/trainval/{id}.mat"
 
 
