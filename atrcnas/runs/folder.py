@@ -104,7 +104,7 @@ class RunFolder:
         """The experiment this run was made with.
 
         Raises:
-            RunError: this is no run folder.
+            RunError: this is not a run folder.
         """
         if not self.experiment.is_file():
             raise RunError(f"{self.root}: expected a run folder, got one without experiment.yaml. Check the path.")

@@ -253,6 +253,6 @@ def test_an_experiment_finds_it_and_learns_the_class_count(root: Path) -> None:
 
 
 def test_reading_needs_no_torch() -> None:
-    modules = ("nyud", "pascal", "archive")
+    modules = ("nyud", "pascal", "prepare")
     code = f"import {', '.join(f'atrcnas.data.{name}' for name in modules)}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
