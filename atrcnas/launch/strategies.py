@@ -134,10 +134,10 @@ class _Engine(ExecutionEngine):  # type: ignore[misc]
         for model in models:
             self.models.append(model)
             model.status = ModelStatus.Training
-            self._hear(self.trials.submit(model.sample))
+            self._report(self.trials.submit(model.sample))
 
     def wait_models(self, *models: Any) -> None:
-        self._hear(self.trials.finish())
+        self._report(self.trials.finish())
 
     def list_models(self, status: Any = None) -> Iterable[_Model]:
         return [model for model in self.models if status in (None, model.status)]
@@ -151,7 +151,7 @@ class _Engine(ExecutionEngine):  # type: ignore[misc]
     def shutdown(self) -> None:
         pass
 
-    def _hear(self, answered: list[Trial]) -> None:
+    def _report(self, answered: list[Trial]) -> None:
         for trial in answered:
             model = self.models[self.num_answered]
             self.num_answered += 1
