@@ -76,7 +76,7 @@ def options(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; may stand after any command.")
+        bool, typer.Option("--debug", help="Show the traceback of an error; may follow any command.")
     ] = False,
 ) -> None:
     """Search for the right kind of context between every pair of dense prediction tasks."""
@@ -118,7 +118,7 @@ def sweep(
     run: RunOption = None,
     resume: Resume = False,
 ) -> None:
-    """Run an experiment many times with other settings, and compare; writes RUN/trials/NAME."""
+    """Run an experiment many times with different settings, and compare; writes RUN/trials/NAME."""
     from atrcnas.launch.sweep import sweep as sweep_trials
     from atrcnas.spec.sweep import SweepSpec
 
@@ -174,7 +174,9 @@ def retrain(
 @app.command()
 def evaluate(
     run: RunArg,
-    compiled: Annotated[bool, typer.Option("--compiled", help="Time it under torch.compile too; a minute.")] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="Also measure the latency under torch.compile; takes a minute.")
+    ] = False,
 ) -> None:
     """Score the retrained network of a run again."""
     from atrcnas.engine.evaluate import evaluate as evaluate_run
@@ -203,7 +205,7 @@ def predict(
 @app.command()
 def plot(
     source: Annotated[str, typer.Argument(help="A run folder, a context config or a preset.")],
-    out: Annotated[Path | None, typer.Option(help="Folder (of a run's plots) or file (of a heat map).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for a run's plots, or file for a heat map.")] = None,
     plugins: Annotated[
         list[str] | None, typer.Option(help="Module to import first, for the kinds it registers. A run names its own.")
     ] = None,
@@ -226,7 +228,8 @@ def plot(
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Run folders; seeds of one configuration become one row.")],
     baseline: Annotated[
-        list[Path] | None, typer.Option(help="Run that Delta_m is against; once per single-task network or seed.")
+        list[Path] | None,
+        typer.Option(help="Run that Delta_m compares with; repeat it for every single-task network or seed."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="File to write: .csv or .md.")] = None,
 ) -> None:
@@ -290,12 +293,12 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], plugin
 def main() -> None:
     """Run the command line.
 
-    Exit status 0, also when a cluster asked the run to stop; 2 with one message for an error of the input; 130 on
+    Exit status 0, also when a cluster asked the run to stop; 2 with one message for an error in the input; 130 on
     Ctrl-C.
     """
-    # Threads that wait by spinning slow a shared machine down many times; read by OpenMP when torch is first imported.
+    # Threads that spin while they wait slow a shared machine down severalfold; OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # torch's profiler would otherwise talk on stderr
+    os.environ.setdefault("KINETO_LOG_LEVEL", "9")  # otherwise torch's profiler writes to stderr
     if not first_process():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     arguments = sys.argv[1:]

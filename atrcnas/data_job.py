@@ -1,4 +1,4 @@
-"""`atrcnas data`: unpacking a published data set, and reading all of any experiment's data, in lines to show."""
+"""`atrcnas data`: unpacking a published data set, and reading all of any experiment's data, as lines to print."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def check_lines(experiment: Experiment) -> Iterator[str]:
     """Read the training and validation data of an experiment, all tasks.
 
     Args:
-        experiment: whose data set.
+        experiment: the one that names the data set.
 
     Yields:
         Per split and task: class shares, missing shares, ranges, and warnings.

@@ -25,7 +25,7 @@ def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator
     Args:
         experiment: what to do.
         run: run folder.
-        resume: skip finished stages and go on with the unfinished one.
+        resume: skip finished stages and continue the unfinished one.
 
     Yields:
         Lines to show: where the heat map, the contexts, the results and the deployable model are.

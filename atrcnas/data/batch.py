@@ -50,7 +50,7 @@ class Batch:
         return Batch(self.image.to(device, non_blocking=True), mask, moved, valid, self.names, self.sizes, self.corners)
 
     def share_memory(self) -> Batch:
-        """Move into memory that other processes see.
+        """Move into memory that other processes can see.
 
         Raises:
             DataError: there is no room in it.

@@ -10,11 +10,11 @@ from atrcnas.data.sample import Sample, Source
 
 
 class Cached:
-    """A data set whose first samples, as they come, stay in memory until the bound is reached.
+    """A data set that keeps its samples in memory, in order of first access, until the bound is reached.
 
-    Samples that came first are kept, not those that came last: in passes over the whole data set the sample seen last
-    is the one needed last, so that a cache of the last ones would hold what is not wanted. Every loader process has its
-    own, filled with what passed through it.
+    The first samples are kept, not the latest: in passes over the whole data set the sample seen last is also the one
+    needed last, so that a cache of the latest would hold the wrong ones. Every loader process has its own cache, filled
+    with what passed through it.
 
     Args:
         source: the data set.
@@ -46,7 +46,7 @@ class Cached:
 
 
 def _owning(sample: Sample) -> Sample:
-    """The sample without views, which would keep alive what they are views of."""
+    """The sample without views, which would keep the arrays they are views of alive."""
 
     def own(array: np.ndarray) -> np.ndarray:
         return array if array.base is None else array.copy()

@@ -52,7 +52,7 @@ class FolderOptions(Spec):
             count = self.classes.get(task, len(names))
             if count != len(names):
                 raise ValueError(
-                    f"class_names.{task}: expected {count} names, as classes.{task} says, got {len(names)}. "
+                    f"class_names.{task}: expected {count} names, to match classes.{task}, got {len(names)}. "
                     "Correct one of them."
                 )
             if len(names) < 2:
@@ -91,7 +91,7 @@ class Folder:
         folder = {"train": options.train_split, "val": options.val_split, "test": options.test_split}[split]
         if folder is None:
             raise DataError(
-                f"{options.root}: expected a {split} split, got none declared. Set data.options.{split}_split."
+                f"{options.root}: expected a {split} split, but none is declared. Set data.options.{split}_split."
             )
         partial = tasks if options.partial is True else options.partial or ()
         self._entries = find_entries(options.root, folder, list(tasks), options.max_pixels, partial)
@@ -132,7 +132,7 @@ class Folder:
         """Class counts the user has declared, by count or by names.
 
         Raises:
-            ConfigError: an entry for an unknown task, for one without classes, or against a fixed count.
+            ConfigError: an entry for an unknown task, for one without classes, or one that contradicts a fixed count.
         """
         counts = {name: len(names) for name, names in options.class_names.items()} | options.classes
         for name, count in counts.items():

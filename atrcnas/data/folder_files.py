@@ -20,7 +20,7 @@ class Entry:
     Attributes:
         name: file name without suffix.
         image: the photograph.
-        targets: task -> ground-truth file; without a partly labelled task the image has none for.
+        targets: task -> ground-truth file, without the tasks that the image is not labelled for.
     """
 
     name: str
@@ -38,7 +38,7 @@ def find_entries(
         split: name of the split's folder.
         tasks: names of the task folders that are needed.
         max_pixels: larger files are refused.
-        partial: tasks of which images may lack the file; then a file without an image is a problem instead, since a
+        partial: tasks for which images may lack the file; then a file without an image is a problem instead, since a
             misspelt name would pass for a missing label.
 
     Raises:
@@ -80,7 +80,7 @@ def _find_split(root: Path, split: str) -> Path:
     if not home.is_dir():
         found = [path.name for path in root.iterdir() if path.is_dir()]
         raise DataError(
-            f"{home}: expected the split's folder, got nothing there (folders beside it: {_listed(found)}). "
+            f"{home}: expected the split's folder, got nothing there (folders next to it: {_listed(found)}). "
             "Set data.options.train_split, val_split or test_split."
         )
     return home
@@ -151,7 +151,7 @@ def _size_problems(entries: Iterable[Entry], max_pixels: int) -> list[str]:
 
 def _size_problem(path: Path, expected: tuple[int, int], got: tuple[int, int]) -> str:
     turned = expected == got[::-1] and expected != got
-    way_out = "The image's EXIF rotation is applied; rotate the target alike." if turned else "Resize it to the image."
+    way_out = "The image's EXIF rotation is applied; rotate the target too." if turned else "Resize it to the image."
     return f"{path}: expected the image's size, {expected[0]} x {expected[1]}, got {got[0]} x {got[1]}. {way_out}"
 
 

@@ -38,8 +38,8 @@ class Layout:
         folders: what its archives call its own folder.
         lists: folder of the id lists, one ``SPLIT.txt`` each.
         image: path of a photograph, ``{id}`` for the id, with its alternatives.
-        files: task -> paths that are all needed; each with its alternatives, of which the first that exists is read.
-        image_size: (height, width) of the images that published figures are for; None: of several sizes.
+        files: task -> paths, all of them needed; each with alternatives, of which the first that exists is read.
+        image_size: (height, width) of the images that published figures are for; None if they have several sizes.
     """
 
     name: str
@@ -137,13 +137,13 @@ class Listed:
             if got != shape:
                 raise DataError(
                     f"{self._path(task, name)}: expected the image's size, {shape[0]} x {shape[1]}, "
-                    f"got {got[0]} x {got[1]}. Replace the file by that of the published archive."
+                    f"got {got[0]} x {got[1]}. Replace the file with that of the published archive."
                 )
         return Sample(name, image, targets, valid)
 
     @property
     def stored(self) -> str:
-        """The files as they were found, of the layouts in use; those of the first sample stand for all."""
+        """Which of the layouts in use the files have; those of the first sample stand for all."""
         patterns = [self.layout.image, *(paths for task in self._tasks for paths in self.layout.files[task])]
         files = dict.fromkeys(self._find(paths, self._ids[0]) for paths in patterns)
         return f"{self._home.name}: " + ", ".join(f"{path.parent.name}/*{path.suffix}" for path in files)
@@ -170,20 +170,20 @@ def read_ids(path: Path, way_out: str) -> list[str]:
     """Read a split's list.
 
     Args:
-        path: text file with one id a line; blank lines are skipped.
+        path: text file with one id per line; blank lines are skipped.
         way_out: last sentence of a message about a missing list.
 
     Returns:
         The ids in the file's order.
 
     Raises:
-        DataError: missing, not text, empty, a repeated id, or one that is no plain file name.
+        DataError: missing, not text, empty, a repeated id, or one that is not a plain file name.
     """
     try:
         ids = read_regular(path, _MAX_LIST_BYTES).decode("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise DataError(f"{path}: expected a list with one id a line, got an error ({reason}). {way_out}") from error
+        raise DataError(f"{path}: expected a list with one id per line, got an error ({reason}). {way_out}") from error
     wrong = [name for name in ids if not is_id(name)]
     if wrong:
         raise DataError(

@@ -26,7 +26,7 @@ from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
-MAX_CORRUPT = 5  # samples in a row that `on_corrupt: skip` leaves out
+MAX_CORRUPT = 5  # consecutive samples that `on_corrupt: skip` leaves out
 
 
 def open_source(experiment: Experiment, split: str) -> Source:
@@ -108,7 +108,7 @@ def validation_loader(
     samples: Sequence[int] | None = None,
     stand_ins: Sequence[int] | None = None,
 ) -> DataLoader[Batch]:
-    """Loader of whole images in order, of all or of ``samples``; over all processes each comes once.
+    """Loader of whole images in order, of all or of ``samples``; over all processes each appears once.
 
     One of ``stand_ins`` (sorted) takes the place of a sample that cannot be read; without any, such a sample stops.
 
@@ -155,6 +155,6 @@ class _Collate:
 
     def __call__(self, items: list[Augmented]) -> Batch:
         batch = collate(items, self.tasks)
-        # Left to the loader, this happens in a thread whose failure nobody hears of: the batch would be waited for without
+        # Left to the loader, this happens in a thread that fails unheard: the batch would be waited for without
         # end.
         return batch if get_worker_info() is None else batch.share_memory()

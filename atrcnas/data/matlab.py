@@ -57,10 +57,10 @@ def read_variable(path: Path, name: str) -> Array:
         reason = error.strerror if isinstance(error, OSError) else None
         raise DataError(
             f"{path}: expected a readable MATLAB file, got an error ({reason or error}). "
-            "Replace the file by an intact copy."
+            "Replace the file with an intact copy."
         ) from error
     if found is None:
-        raise DataError(f"{path}: expected a variable '{name}', got none. Replace the file by the published one.")
+        raise DataError(f"{path}: expected a variable '{name}', got none. Replace the file with the published one.")
     return found
 
 
@@ -82,7 +82,7 @@ def _find(content: memoryview, name: str) -> Array | None:
 
 @dataclass
 class _Budget:
-    """What one file may still take: each array alone may be small."""
+    """What one file may still take: each single array may be small."""
 
     content: int = _MAX_CONTENT
     arrays: int = _MAX_ARRAYS
@@ -105,7 +105,7 @@ def _inflated(data: memoryview, budget: _Budget) -> memoryview:
 
 
 def _elements(content: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
-    """Kind and data of the elements one after the other; of the data no more than is there."""
+    """Kind and data of the elements, one after another; never more data than there is."""
     start = 0
     while start < len(content):
         kind, size = struct.unpack_from(f"{order}II", content, start)
@@ -165,7 +165,7 @@ class _Matrix:
             bytes(names[start : start + length]).split(b"\0")[0].decode("ascii")
             for start in range(0, len(names), length)
         ]
-        # One more than there should be, to notice it.
+        # One more than there should be, to notice an excess.
         nested = list(itertools.islice(self._parts, count * len(fields) + 1))
         if len(nested) != count * len(fields) or any(kind != _MATRIX for kind, _ in nested):
             raise ValueError(f"{len(nested)} arrays in {count} records of {len(fields)} fields")

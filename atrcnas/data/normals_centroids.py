@@ -1,4 +1,4 @@
-"""The published directions that the surface normals of a data set are grouped by; the numbers are in the YAML file beside."""
+"""The published directions that the surface normals of a data set are grouped by, from the YAML file of the same name."""
 
 from __future__ import annotations
 

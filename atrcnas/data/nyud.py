@@ -22,7 +22,7 @@ _CLASSES = (
     "person night_stand toilet sink lamp bathtub bag other_structure other_furniture other_prop"
 )
 CLASSES = tuple(_CLASSES.split())
-_WAY_OUT = "Replace the file by that of the published archive."
+_HINT = "Replace the file with that of the published archive."
 
 
 class NyudOptions(ListedOptions):
@@ -70,7 +70,7 @@ class Nyud(Listed):
         if task == "normals":
             return read_vector(path, unit=self._unit_normals)
         if task == "edge" and path.suffix == ".png":
-            return read_classes(path, num_classes=2, missing=-1, scale=1 / 255, way_out=_WAY_OUT)
+            return read_classes(path, num_classes=2, missing=-1, scale=1 / 255, way_out=_HINT)
         if task == "edge":
-            return read_classes(path, num_classes=2, way_out=_WAY_OUT)
-        return read_classes(path, num_classes=len(CLASSES), missing=0, shift=-1, way_out=_WAY_OUT)
+            return read_classes(path, num_classes=2, way_out=_HINT)
+        return read_classes(path, num_classes=len(CLASSES), missing=0, shift=-1, way_out=_HINT)

@@ -11,7 +11,7 @@ from torch.utils.data import Sampler
 class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
     """The batches of steps ``first .. steps - 1``, a pure function of (seed, step).
 
-    Samples are shuffled anew in each pass over ``indices``; a batch may span two passes, so that all have one size.
+    Samples are shuffled again for each pass over ``indices``; a batch may span two passes, so that all are of one size.
     Where some images are not labelled for every task, single images give way so that each task has a labelled one in
     each batch, as far as there is room.
 
@@ -19,7 +19,7 @@ class StepBatches(Sampler[list[tuple[int, tuple[int, ...]]]]):
         indices: samples to draw from.
         batch_size: over all processes; each takes its share.
         steps: of the whole training.
-        first: the step to begin with (after a resume).
+        first: the step to start with (after a resume).
         seed: of order and augmentation.
         rank: of this process.
         world: number of processes.

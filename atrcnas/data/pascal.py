@@ -23,7 +23,7 @@ _CLASSES = (
     "pottedplant sheep sofa train tvmonitor"
 )
 CLASSES = tuple(_CLASSES.split())
-_WAY_OUT = "Replace the file by that of the published archive."
+_HINT = "Replace the file with that of the published archive."
 _LABEL_MAP = "pascal-context/trainval/{id}.mat"
 
 
@@ -88,13 +88,13 @@ class Pascal(Listed):
             return edges.astype(np.int64), np.ones(edges.shape, np.bool_)
         if task == "normals":
             return _read_normals(path, self._path(task, name, part=1), self._unit_normals)
-        return read_classes(path, num_classes=len(CLASSES), way_out=_WAY_OUT)
+        return read_classes(path, num_classes=len(CLASSES), way_out=_HINT)
 
 
 def _read_saliency(path: Path) -> Labels:
     raw = read_array(path, indexed=True)
     if raw.ndim != 2 or raw.dtype != np.uint8:
-        raise DataError(f"{path}: expected 8-bit grey, got {list(raw.shape)} {raw.dtype}. {_WAY_OUT}")
+        raise DataError(f"{path}: expected 8-bit grey, got {list(raw.shape)} {raw.dtype}. {_HINT}")
     return (raw > 127).astype(np.int64), np.ones(raw.shape, np.bool_)
 
 
@@ -104,7 +104,7 @@ def _read_normals(path: Path, label_map: Path, unit: bool) -> Labels:
     if counted.shape != valid.shape:
         raise DataError(
             f"{label_map}: expected the size of {path.name}, {valid.shape[0]} x {valid.shape[1]}, "
-            f"got {counted.shape[0]} x {counted.shape[1]}. {_WAY_OUT}"
+            f"got {counted.shape[0]} x {counted.shape[1]}. {_HINT}"
         )
     valid &= counted
     normals[~valid] = 0.0

@@ -60,7 +60,7 @@ def read_label_map(path: Path) -> Labels:
     if raw.ndim != 2 or raw.dtype.kind not in "bui" or not raw.size or raw.min() < 0 or raw.max() > _NUM_CLASSES:
         raise DataError(
             f"{path}: expected LabelMap [H, W] of classes 0..{_NUM_CLASSES}, got {list(raw.shape)} {raw.dtype}"
-            f"{_span(raw)}. Replace the file by the published one."
+            f"{_span(raw)}. Replace the file with the published one."
         )
     return raw.astype(np.int64)
 
@@ -82,7 +82,7 @@ def boundaries(labels: Labels) -> Mask:
         [H, W] bool: where the discrete Laplacian (4 neighbours, mirrored at the border) of the class numbers is not
         zero, thinned.
 
-    Source: the published ground truth. Class numbers are no quantities, so that where they cancel (3, 4, 5 in a row) the
+    Source: the published ground truth. Class numbers are not quantities, so that where they cancel (3, 4, 5 in a row) the
     boundary has a gap; kept, since published scores are against these boundaries.
     """
     padded = np.pad(labels, 1, mode="reflect")

@@ -35,7 +35,7 @@ def read_parts(
     """Paint the parts of all persons of an annotation, later ones over earlier ones.
 
     An image that shows no part of a person has no ground truth at all, rather than being all background: most such
-    images were never annotated. So do the published training and evaluation.
+    images were never annotated. The published training and evaluation do the same.
 
     Args:
         path: .mat with the struct ``anno``: ``objects``, each with ``class_ind``, ``mask`` and ``parts``, each of those
@@ -56,7 +56,7 @@ def read_parts(
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path}: expected anno.objects with class_ind, mask and parts, got another structure "
-            f"({str(error).splitlines()[0]}). Replace the file by the published one."
+            f"({str(error).splitlines()[0]}). Replace the file with the published one."
         ) from error
     classes = np.zeros(shape, np.int64)
     for name, mask in masks:
@@ -65,7 +65,7 @@ def read_parts(
         if mask.shape != shape:
             raise DataError(
                 f"{path}: expected masks of the image's size, {shape[0]} x {shape[1]}, got {list(mask.shape)} "
-                f"for part {name}. Replace the file by the published one."
+                f"for part {name}. Replace the file with the published one."
             )
         classes[mask] = numbers[name]
     return classes, np.full(shape, bool(classes.any()))

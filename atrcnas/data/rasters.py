@@ -79,7 +79,7 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8
 def read_array(path: Path, max_pixels: int = MAX_PIXELS, *, indexed: bool = False) -> npt.NDArray[Any]:
     """Read the numbers of a target file as they are stored, without interpreting them.
 
-    A target belongs to the upright image. One that itself says by EXIF to be turned is refused: viewers and
+    A target belongs to the upright image. One that declares a rotation of its own by EXIF is refused: viewers and
     libraries disagree on it, and turned normals would have to change their values too.
 
     Args:
@@ -168,7 +168,7 @@ def _map_npy(path: Path, max_pixels: int) -> npt.NDArray[Any]:
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1..8 of an opened image; 1 (upright) if it has none or the EXIF block is damaged."""
-    # Pillow would decode the whole of such a PNG to look for EXIF behind the pixels.
+    # Pillow would decode the whole of such a PNG to look for EXIF after the pixels.
     if image.format == "PNG" and "exif" not in image.info:
         return 1
     try:
@@ -202,8 +202,8 @@ def _too_large(path: Path, got: str, max_pixels: int) -> str:
 
 def _unreadable(path: Path, noun: str, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        reason = "the content is no JPEG, PNG, WebP, BMP or TIFF"
+        reason = "the content is not JPEG, PNG, WebP, BMP or TIFF"
     else:
         system = error.strerror if isinstance(error, OSError) else None
         reason = (system or str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-    return f"{path}: expected a readable {noun}, got an error ({reason}). Replace the file by an intact copy."
+    return f"{path}: expected a readable {noun}, got an error ({reason}). Replace the file with an intact copy."

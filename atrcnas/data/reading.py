@@ -161,8 +161,8 @@ def decode_vector(
     Args:
         raw: [H, W, 3] float of any length, or uint8 that encodes v = 2p/255 - 1.
         where: file, for messages.
-        missing: a pixel whose three stored numbers all equal this has no ground truth; neither have the zero vector
-            and non-finite vectors.
+        missing: a pixel whose three stored numbers all equal this has no ground truth, nor has one with the zero vector
+            or a non-finite one.
         unit: bring the vectors to unit length; otherwise they keep their own, which 8-bit rounding changes by up to 1 %.
 
     Returns:

@@ -116,7 +116,7 @@ def resize_linear(
         share = np.expand_dims((centres - low).astype(np.float32), (1 - axis, 2))
         before = part.take(low, axis).astype(np.float32)
         part = before + share * (part.take(np.minimum(low + 1, last), axis) - before)
-    # A thousandth keeps whole numbers whole, whatever the last bit of the arithmetic says.
+    # A thousandth keeps whole numbers whole, whatever the last bit of the arithmetic is.
     return (part + np.float32(1e-3)).astype(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""One labelled image, as every data set yields it, and what a data set is to those who read it."""
+"""One labelled image, as every data set yields it, and the interface of a data set."""
 
 from __future__ import annotations
 

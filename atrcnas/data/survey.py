@@ -27,7 +27,7 @@ def survey(experiment: Experiment, split: str, on_sample: Progress | None = None
     """Read every sample of a split with all tasks of the experiment.
 
     Args:
-        experiment: whose data set.
+        experiment: the one that names the data set.
         split: ``train`` or ``val``.
         on_sample: called with the numbers of samples done and in all, for a progress bar.
 
@@ -49,7 +49,7 @@ def survey(experiment: Experiment, split: str, on_sample: Progress | None = None
 
 
 def open_task(experiment: Experiment, split: str, task: str) -> Source:
-    """A split with one task alone, the same samples in the same order."""
+    """A split with only one task, the same samples in the same order."""
     source: Source = resolve(DATASETS[experiment.data.name].source)(experiment.data_options(), split, (task,))
     return source
 
@@ -68,7 +68,7 @@ def survey_samples(
     Args:
         source: gives samples with all of ``tasks``.
         tasks: name -> task, with class counts.
-        open_one: opens the same split with one task alone.
+        open_one: opens the same split with only one task.
         on_sample: called with the number of samples done.
     """
     tallies = {name: Tally(task) for name, task in tasks.items()}

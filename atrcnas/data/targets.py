@@ -71,7 +71,7 @@ class TargetReader:
         return self.decode(self.read_raw(path), path)
 
     def nothing(self, shape: tuple[int, int]) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
-        """What :meth:`read` would give for a file in which all is missing, of ``shape`` = (height, width)."""
+        """What :meth:`read` would give for a file of ``shape`` = (height, width) in which everything is missing."""
         full = (*shape, 3) if self.task.target == "vector" else shape
         dtype = np.int64 if self.task.target == "classes" else np.float32
         return np.zeros(full, dtype), np.zeros(shape, np.bool_)

@@ -1,4 +1,4 @@
-"""Loader processes, watched while they are waited for: a stop request is answered, and none is waited for without end."""
+"""Loader processes, watched during every wait: a stop request is answered, and no wait is endless."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLL_S = 1.0
 MAX_WAIT_S = 600.0
 HINT = (
     "A full /dev/shm is a usual cause (containers often have 64 MB of it: docker run --shm-size), too little memory "
-    "another. Set data.workers lower (0 needs neither), then go on with --resume."
+    "another. Set data.workers lower (0 needs neither), then continue with --resume."
 )
 
 BatchT = TypeVar("BatchT")
@@ -29,7 +29,7 @@ def polled(poll: Poll) -> Iterator[None]:
     """Call ``poll`` every second that a loader waits for its processes.
 
     Args:
-        poll: of the seconds waited so far for one batch; what it raises comes out of the loader.
+        poll: takes the seconds waited so far for one batch; what it raises comes out of the loader.
     """
     token = _poll.set(poll)
     try:
@@ -79,7 +79,7 @@ class WatchedLoader(DataLoader[BatchT]):
 
 
 def explained(error: Exception) -> DataError | None:
-    """What to say of a loader process that died, of which torch tells by an error out of whatever runs then; else None."""
+    """What to say about a loader process that died, which torch reports by an error in whatever runs then; else None."""
     text = str(error).strip()
     if "DataLoader worker" not in text or isinstance(error, DataError):
         return None

@@ -1,1 +1,1 @@
-"""Shipping a fixed network: folding, export with proof, prediction on images, costs."""
+"""Shipping a fixed network: export with proof, prediction on images."""

@@ -55,7 +55,7 @@ def measure_rounding(live: MultiTaskNet, images: list[Tensor], expected: list[Ra
 
 
 def require_close(differences: Mapping[str, float], rounding: Mapping[str, float], tolerance: float, out: Path) -> None:
-    """Refuse differences above ``tolerance``; say what rounding alone does to the live network, where it was measured.
+    """Refuse differences above ``tolerance``; say how far rounding alone moves the live network, where that was measured.
 
     Raises:
         ExportError: naming the tasks.

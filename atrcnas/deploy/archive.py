@@ -39,17 +39,17 @@ def checked_copy(path: Path) -> io.BytesIO:
     """A new archive, in memory, of the checked content of a ``.pt2`` file, for ``torch.export.load``.
 
     Torch reads archives with another reader than this one. The two can be made to see different entries in one file, so
-    torch is not given the file: each entry is read once, checked, and written anew.
+    torch is not given the file: each entry is read once, checked, and written again.
 
     Raises:
-        ExportError: it holds something that could run, or is no such archive.
+        ExportError: it holds something that could run, or is not such an archive.
     """
     try:
         with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
             return _packed(_checked(path, _read(path, archive, os.fstat(stream.fileno()).st_size)))
     except ExportError:
         raise
-    except Exception as error:  # on damaged bytes these readers raise what they please
+    except Exception as error:  # on damaged bytes these readers raise anything
         raise ExportError(
             f"{path}: expected a .pt2 archive written by `atrcnas deploy`, got something else or a damaged one "
             f"({_reason(error)}). Export it again."
@@ -87,7 +87,7 @@ def _packed(entries: Mapping[str, bytes]) -> io.BytesIO:
 
 
 def _checked(path: Path, entries: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The same entries; those that are parsed to be checked are written anew from what was parsed."""
+    """The same entries; those that are parsed to be checked are written again from what was parsed."""
     checked = dict(entries)
     for config in (f"data/{kind}/model_{kind}_config.json" for kind in ("weights", "constants")):
         value = json.loads(entries[config])
@@ -96,7 +96,7 @@ def _checked(path: Path, entries: Mapping[str, bytes]) -> dict[str, bytes]:
     program = json.loads(entries[_PROGRAM])
     _check_program(path, program)
     checked[_PROGRAM] = json.dumps(program).encode()
-    checked[_INPUTS] = b""  # pickled, and of no use to who only runs the network
+    checked[_INPUTS] = b""  # pickled, and of no use to those who only run the network
     return checked
 
 

@@ -33,10 +33,10 @@ class ExportReport:
     Attributes:
         path: the file.
         size: (height, width) of its image, pixels.
-        file_bytes: its size.
+        file_bytes: size of the file.
         differences: task -> largest absolute difference to the live network, relative to the range of that task's output.
         num_batch_norms: those that could not be folded.
-        seconds: spent, with the comparison.
+        seconds: spent, including the comparison.
     """
 
     path: Path
@@ -56,7 +56,7 @@ class ExportReport:
             for task, value in self.differences.items()
         ]
         if self.num_batch_norms:
-            lines.append(f"  {self.num_batch_norms} BatchNorm remain: no convolution directly before them")
+            lines.append(f"  {self.num_batch_norms} BatchNorms remain: no convolution is directly before them")
         return "\n".join(lines)
 
 
@@ -93,7 +93,7 @@ def export(
     begin = time.perf_counter()
     write = resolve(format_of(out).write)
     if out.is_dir():
-        raise ExportError(f"{out}: expected a file to write, this is a folder. Choose another name.")
+        raise ExportError(f"{out}: expected a file to write, got a folder. Choose another name.")
     live = inference_copy(net).to("cpu", torch.float32)
     images = _images(size, example)
     metadata = Metadata(tasks=task_records(live), height=size[0], width=size[1])

@@ -53,7 +53,7 @@ def load_exported(path: Path, trusted: bool = False) -> ExportedNet:
 
 
 def _checked(run: Run, metadata: Metadata, path: Path) -> Run:
-    """``run``, whose outputs are what the file says of itself."""
+    """``run``, with its outputs checked against what the file says about itself."""
 
     def checked(image: Tensor) -> RawOutputs:
         try:

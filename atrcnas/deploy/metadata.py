@@ -26,7 +26,7 @@ MAX_BYTES = 1_000_000
 MAX_SIDE = 32_768
 MAX_TASKS = 100
 MAX_CHANNELS = 4096
-_WAY_OUT = "Export it again with `atrcnas deploy`."
+_HINT = "Export it again with `atrcnas deploy`."
 
 
 _Name = Annotated[str, Field(pattern=r"^\w[\w .+-]{0,99}$", description="the name of a task")]
@@ -34,14 +34,14 @@ _Side = Annotated[Int, Field(ge=1, le=MAX_SIDE)]
 
 
 class Metadata(Spec):
-    """What one needs to use the file; one from outside is checked before any of it is used.
+    """What one needs to use the file; that of a file from outside is checked before any of it is used.
 
     Attributes:
         tasks: task records by name, with class counts; ``decode`` says how a raw output becomes a prediction.
         height: of the image, pixels.
         width: of the image, pixels.
         version: of the atrcnas that wrote it.
-        input: what the image is, for other programs.
+        input: description of the image, for other programs.
     """
 
     version: str = Field(default=__version__, max_length=100)
@@ -86,10 +86,10 @@ class Metadata(Spec):
         try:
             return validate(cls, json.loads(text[:MAX_BYTES]), str(where))
         except ConfigError as error:
-            raise ExportError(f"{error} {_WAY_OUT}") from error
+            raise ExportError(f"{error} {_HINT}") from error
         except (ValueError, RecursionError) as error:
             raise ExportError(
-                f"{where}: expected a network exported by atrcnas, its description is missing or damaged. {_WAY_OUT}"
+                f"{where}: expected a network exported by atrcnas, its description is missing or damaged. {_HINT}"
             ) from error
 
 

@@ -42,7 +42,7 @@ def write(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
 
 
 def load(path: Path, trusted: bool) -> ExportedNet:
-    """Load a file for the CPU; an ONNX graph holds tensor operations only, and what the file says of itself is checked.
+    """Load a file for the CPU; an ONNX graph holds tensor operations only, and what the file says about itself is checked.
 
     Raises:
         ExportError: damaged, not from atrcnas, or ONNX Runtime is missing.
@@ -64,7 +64,7 @@ def load(path: Path, trusted: bool) -> ExportedNet:
     if set(names) != set(metadata.tasks) or shapes != {INPUT: [3, *metadata.size]}:
         raise ExportError(
             f"{path}: expected the input '{INPUT}' {[3, *metadata.size]} and an output per task "
-            f"({', '.join(metadata.tasks)}), as it says of itself, got {shapes!s:.200} and {', '.join(names):.200}. "
+            f"({', '.join(metadata.tasks)}), as it says about itself, got {shapes!s:.200} and {', '.join(names):.200}. "
             "Export it again with `atrcnas deploy`."
         )
 

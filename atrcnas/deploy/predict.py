@@ -69,7 +69,7 @@ class Predictor:
 
     @classmethod
     def from_file(cls, path: Path) -> Predictor:
-        """An ``.onnx`` or ``.pt2`` file; images of another size are resized to the file's, predictions back.
+        """An ``.onnx`` or ``.pt2`` file; images of another size are resized to the file's, and predictions back to theirs.
 
         Raises:
             ExportError: see :func:`~atrcnas.deploy.loading.load_exported`.
@@ -125,7 +125,7 @@ def predict_images(predictor: Predictor, images: Sequence[Path], out: Path) -> l
     Raises:
         DataError: an image cannot be read, or two images have one NAME; before anything is written, unless only the
             pixels of an image are damaged.
-        AtrcnasError: a task's name cannot be part of a file's, or its predictions do not fit its record.
+        AtrcnasError: a task's name cannot be part of a file name, or its predictions do not fit its record.
     """
     names = _names(images)
     for image in names.values():

@@ -33,7 +33,7 @@ class Checkpoints:
     Attributes:
         folder: where they lie.
         writes: whether this process is the one that writes.
-        keeps_best: whether the best weights are kept beside the last state.
+        keeps_best: whether the best weights are kept alongside the last state.
     """
 
     folder: Path
@@ -47,7 +47,7 @@ class Checkpoints:
 
     @property
     def previous(self) -> Path:
-        """The state before, for the case that the newest is damaged."""
+        """The state before it, in case the newest is damaged."""
         return self.folder / "previous.ckpt"
 
     @property
@@ -58,10 +58,10 @@ class Checkpoints:
     def save(self, state: Mapping[str, Any], best: nn.Module | None = None) -> None:
         """Write a state, and the network if it is the best so far.
 
-        Whatever moment the process is killed at, a whole checkpoint is there.
+        A whole checkpoint is there at whatever moment the process is killed.
 
         Raises:
-            AtrcnasError: the disk is full or read-only; the files before are unchanged.
+            AtrcnasError: the disk is full or read-only; the previous files are unchanged.
         """
         if not self.writes:
             return
@@ -71,7 +71,7 @@ class Checkpoints:
         def write(temporary: Path) -> None:
             try:
                 torch.save(dict(state), temporary)
-            except RuntimeError as error:  # torch's writer does not say OSError
+            except RuntimeError as error:  # torch's writer does not raise OSError
                 raise OSError(errno.EIO, "torch could not write it whole") from error
             if self.last.is_file():  # only now: a failed write leaves both as they were
                 self.last.replace(self.previous)
@@ -79,7 +79,7 @@ class Checkpoints:
         write_atomically(self.last, write)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole state; None if the stage has not begun.
+        """The newest whole state; None if the stage has not started.
 
         Raises:
             CheckpointError: what is there is damaged.
@@ -126,7 +126,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     # Files of earlier versions have no metadata at all.
     if metadata is not None and metadata.get(_SUM) != _sum_of(state):
-        raise CheckpointError(f"{path}: damaged (another checksum than when it was written). Retrain, or restore it.")
+        raise CheckpointError(f"{path}: damaged (its checksum no longer matches). Retrain, or restore it.")
     return state
 
 
@@ -190,7 +190,7 @@ def _check_archive(stream: BinaryIO) -> None:
             raise ValueError("it would unpack to more than its own size")
         damaged = archive.testzip()
     if damaged is not None:
-        raise ValueError(f"'{damaged}' has another checksum than when it was written")
+        raise ValueError(f"the checksum of '{damaged}' no longer matches")
 
 
 def _reason(error: Exception) -> str:

@@ -13,12 +13,16 @@ from atrcnas.ground.registry import resolve
 from atrcnas.nn.mixture import Mixture
 from atrcnas.sampling.estimators import Estimator
 from atrcnas.sampling.sampler import Sampler
-from atrcnas.sampling.schedules import linear
 from atrcnas.spec.recipe import SearchSpec
 from atrcnas.spec.strategies import ESTIMATORS
 
 # Steps between two looks at which pairs have committed; fixed, since it has an effect on rounding.
 REFRESH_EVERY = 10
+
+
+def linear(ends: tuple[float, float], step: int, steps: int) -> float:
+    """From ``ends[0]`` at step 0 linearly towards ``ends[1]``, which step ``steps`` (the first not taken) would have."""
+    return ends[0] + (ends[1] - ends[0]) * (step / steps)
 
 
 class Choice:
@@ -49,7 +53,7 @@ class Choice:
         return linear(self.recipe.entropy_weight, step, self.recipe.steps)
 
     def rests(self, step: int) -> bool:
-        """Whether the logits do not move yet."""
+        """Whether the logits are still held where they start."""
         return step < self.recipe.logits_warm_up * self.recipe.steps
 
     def draw(self, step: int) -> Sequence[Mixture]:
@@ -57,7 +61,7 @@ class Choice:
         return self.estimator.draw(step, self.tau(step))
 
     def objective(self, step: int, mixtures: Sequence[Mixture], losses: Losses) -> Tensor:
-        """What the logits are moved by: the loss, the estimator's own term and the weighted entropy."""
+        """What the logits descend: the loss, the estimator's own term and the weighted entropy."""
         entropy = self.entropy_weight(step) * self.sampler.entropy()
         own = self.estimator.term(step, mixtures, losses.parts)
         return losses.total + entropy if own is None else losses.total + entropy + own
@@ -86,7 +90,7 @@ class Choice:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+        """Restore :meth:`state`."""
         self.sampler.load_state_dict(state["sampler"])
         self.optimizer.load_state_dict(state["logits_optimizer"])
         self.estimator.load_state_dict(state["estimator"])

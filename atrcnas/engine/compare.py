@@ -16,7 +16,7 @@ from atrcnas.spec.tasks import Task
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean over runs and, from two on, the sample standard deviation."""
+    """A mean over runs and, if there are two or more, the sample standard deviation."""
 
     mean: float
     std: float | None
@@ -67,12 +67,12 @@ class Comparison:
 
 
 def compare(runs: Sequence[Path], baselines: Sequence[Path] = ()) -> Comparison:
-    """Read runs and put those that differ in the seed alone together.
+    """Read runs and group those that differ only in the seed.
 
     Args:
         runs: run folders.
-        baselines: run folders that Delta_m is reckoned against: multi-task networks, or one single-task network per
-            task; of several with one task, their mean.
+        baselines: run folders that Delta_m compares with: multi-task networks, or one single-task network per task;
+            where several have a task, their mean.
 
     Raises:
         RunError: a run has no results or broken ones, or the baselines lack a task.
@@ -127,7 +127,7 @@ def _figure(values: Iterable[float]) -> Figure:
 
 
 def _names(groups: Sequence[Sequence[Path]]) -> list[str]:
-    """What the folders of each group are called, or how their names begin; the first's path where that is taken."""
+    """What each group's folders are called, or how their names begin; the path of the first where that is taken."""
     names = [_shared([path.name for path in paths]) or str(paths[0]) for paths in groups]
     return [str(paths[0]) if names.count(name) > 1 else name for name, paths in zip(names, groups, strict=True)]
 

@@ -32,7 +32,7 @@ def markdown(comparison: Comparison) -> str:
 
 
 def as_csv(comparison: Comparison) -> str:
-    """One line per configuration; means and, beside them, standard deviations, unrounded."""
+    """One line per configuration; means and, next to them, standard deviations, unrounded."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     measured = [f"{name}.{figure}" for name, figure in comparison.figures.items()]
@@ -51,7 +51,7 @@ def save(comparison: Comparison, path: Path) -> Path:
     """Write ``path`` atomically, in the form its suffix names.
 
     Raises:
-        RunError: another suffix than ``.csv`` or ``.md``.
+        RunError: the suffix is neither ``.csv`` nor ``.md``.
     """
     forms = {".csv": as_csv, ".md": markdown}
     if path.suffix.lower() not in forms:
@@ -85,7 +85,7 @@ def _title(figure: str, task: Task) -> str:
 
 
 def _said(figure: Figure | None, form: str, unit: float = 1.0) -> str:
-    """A figure in multiples of ``unit``; the spread of what does not vary is left out."""
+    """A figure in multiples of ``unit``; without its spread if it does not vary."""
     if figure is None:
         return _NONE
     said = format(figure.mean / unit, form)

@@ -21,7 +21,7 @@ _CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sd
 
 
 class Latency(TypedDict):
-    """Milliseconds of one image's forward pass: the middle one, and the range of the middle 80 %."""
+    """Milliseconds of one image's forward pass: the median, and the range of the middle 80 %."""
 
     median: float
     low: float
@@ -35,7 +35,7 @@ class Costs(TypedDict):
     """Costs of one network at one image size.
 
     Attributes:
-        parameters: as trained, before folding; without what only training needs.
+        parameters: number of them, before folding; without those that only training needs.
         multiply_adds: of convolutions, matrix products and attention, for one image.
         latency_ms: with BatchNorm folded, without compilation.
     """
@@ -77,7 +77,7 @@ def multiply_adds(net: MultiTaskNet, size: tuple[int, int]) -> int:
     Raises:
         ExportError: the network is still searching.
     """
-    # Without values the count is quick, and the same on every device.
+    # On tensors without values the count is quick, and the same on every device.
     shapes = inference_copy(net).to("meta")
     fold_contexts(shapes)
     image = torch.empty(1, 3, *size, device="meta", dtype=next(shapes.parameters()).dtype)

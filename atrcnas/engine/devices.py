@@ -1,8 +1,8 @@
-"""Where a run computes: one process a device, connected where there are several.
+"""Where a run computes: one process per device, connected where there are several.
 
 With several devices the command starts a process for each and runs again in all of them; under torchrun or SLURM the
 processes are there already. All draw the same mixtures, each takes its share of every batch, gradients are averaged;
-the first process alone writes.
+only the first process writes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def connect(experiment: Experiment) -> Fabric:
 
 
 def _stay_on_this_machine() -> None:
-    """Let gloo listen on the loopback interface alone, unless the user names another."""
+    """Let gloo listen only on the loopback interface, unless the user names another."""
     names = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")]
     if names:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", names[0])
@@ -98,13 +98,13 @@ class _Processes(DDPStrategy):
 
 
 def lost_process(error: RuntimeError) -> RunError | None:
-    """What to say when another process of the run is gone; None for another error."""
+    """What to say when another process of the run is gone; None for any other error."""
     text = str(error).strip()
     if not re.search(r"gloo|NCCL|Connection (closed|reset) by peer", text):
         return None
     return RunError(
         f"devices: another process of this run ended ({text.splitlines()[0]:.200}). Its own message says why; without "
-        "one, too little memory is the usual cause. Then go on with --resume."
+        "one, too little memory is the usual cause. Then continue with --resume."
     )
 
 
@@ -119,7 +119,7 @@ def surroundings(experiment: Experiment) -> dict[str, Any]:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep freed memory for the next step, which wants as much again.
+    """Let glibc keep freed memory for the next step, which needs as much again.
 
     By default it returns large blocks to the kernel, and each of their pages costs a fault when it is next touched.
     """

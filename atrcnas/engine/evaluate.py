@@ -61,7 +61,7 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
     Args:
         folder: of the run.
         report: score on the validation split too; off where many networks are trained to choose among.
-        seconds: wall time of stages that have just ended.
+        seconds: wall time of the stages that have just ended.
 
     Returns:
         ``scores`` (task -> figures on the validation split; without ``report`` on what choices are made on),
@@ -111,7 +111,7 @@ def _results_before(folder: RunFolder) -> dict[str, Any]:
 
 
 def _deployed(before: Mapping[str, Any]) -> dict[str, Any]:
-    """Latencies of exported forms that were measured before: the weights are the same."""
+    """Latencies of exported forms measured earlier, which still hold: the weights are the same."""
     return {key: value for key, value in before.get("costs", {}).items() if key == DEPLOYED}
 
 
@@ -132,7 +132,7 @@ def _run_through(
     kept: Path | None = None,
     stand_ins: Sequence[int] | None = None,
 ) -> tuple[Scores, tuple[int, int]]:
-    """Score all samples, or those of ``indices``, and keep some; return the size of the last image too."""
+    """Score all samples, or those in ``indices``, and keep some; also return the size of the last image."""
     device = next(net.parameters()).device
     scores = Scores(experiment.predicted_tasks(), device, alone=True)
     loader = validation_loader(experiment, source, 1, samples=indices, stand_ins=stand_ins)

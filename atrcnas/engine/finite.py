@@ -1,4 +1,4 @@
-"""Losses that are no longer numbers: noticed without waiting for the device, named by step, task and samples."""
+"""Losses that are no longer finite: noticed without waiting for the device, named by step, task and samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from atrcnas.ground.errors import RunError
 from atrcnas.objectives.averaging import num_processes
 
-MAX_REFUSED = 10  # steps in a row
+MAX_REFUSED = 10  # consecutive steps
 
 
 class FiniteCheck:
@@ -64,7 +64,7 @@ class FiniteCheck:
         """Look at the losses since the last look.
 
         Raises:
-            RunError: naming the first step with a loss that is no number, its tasks and samples.
+            RunError: naming the first step with a loss that is not finite, its tasks and samples.
         """
         watched, self._watched = self._watched, []
         if not watched:
@@ -82,27 +82,28 @@ class FiniteCheck:
         """Refuse to save what has diverged.
 
         Raises:
-            RunError: a weight or a running statistic is no number.
+            RunError: a weight or a running statistic is not finite.
         """
         values = {name: value for name, value in net.state_dict().items() if value.is_floating_point()}
         flags = torch.stack([value.isfinite().all() for value in values.values()])
         if not bool(flags.all()):
             name = next(name for name, value in values.items() if not bool(value.isfinite().all()))
-            raise RunError(f"after step {step} the weights of {name} are no longer finite numbers. {_WAY_OUT}")
+            raise RunError(f"after step {step} the weights of {name} are no longer finite numbers. {_HINT}")
 
 
-_WAY_OUT = (
+_HINT = (
     "Lower the learning rate, clip the gradient (clip: 10), or set on_nonfinite: skip or lower; "
-    "then go on with --resume from the last checkpoint, or begin anew."
+    "then continue from the last checkpoint with --resume, or start over."
 )
 
 
 def _describe(step: int, parts: Mapping[str, Tensor], names: list[str]) -> str:
     tasks = [name for name, part in parts.items() if not bool(part.isfinite())]
+    elsewhere = "another process" if num_processes() > 1 else "some task"
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     return (
-        f"in step {step + 1} the loss of {', '.join(tasks) or 'another process' if num_processes() > 1 else ', '.join(tasks) or 'some task'} is not a finite number "
-        f"(samples: {shown}). {_WAY_OUT}"
+        f"in step {step + 1} the loss of {', '.join(tasks) or elsewhere} is not a finite number "
+        f"(samples: {shown}). {_HINT}"
     )
 
 

@@ -36,8 +36,8 @@ def search(
     Args:
         experiment: what to search on; its ``search`` section is the recipe.
         run: run folder; gets ``search/metrics.csv``, ``search/logits.csv``, checkpoints and ``contexts.yaml``.
-        resume: go on from the last checkpoint of ``run``.
-        watching: hear of every event of the loop in the first process.
+        resume: continue from the last checkpoint of ``run``.
+        watching: listeners, which receive every event of the loop in the first process.
 
     Returns:
         The chosen context config.
@@ -110,7 +110,7 @@ def _contexts(experiment: Experiment, sampler: Sampler, step: int) -> ContextCon
 
 
 def _batches(experiment: Experiment, splits: Splits, share: dict[str, int]) -> Iterable[Any]:
-    """Batches of the steps that are left; pairs (for the logits, for the weights) in a bi-level search."""
+    """Batches for the steps that are left; pairs (for the logits, for the weights) in a bi-level search."""
     recipe = experiment.search
     if not splits.logits:
         return training_loader(experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps, **share)

@@ -53,7 +53,7 @@ def like_reference(experiment: Experiment) -> Experiment:
     """The experiment with the reference's backbone: it enlarges HRNet's coarser branches bilinearly.
 
     Raises:
-        ConfigError: the weights are to come from elsewhere too.
+        ConfigError: the experiment takes its weights from elsewhere too.
     """
     if experiment.retrain.inherit:
         raise ConfigError("retrain.inherit: true and --init-reference both give the weights. Drop one of them.")
@@ -62,7 +62,7 @@ def like_reference(experiment: Experiment) -> Experiment:
 
 
 def reference_label_states(tasks: Mapping[str, Task], state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What label encoders were fitted to in the reference: the directions its label branch was trained to tell apart.
+    """What label encoders were fitted to in the reference: the directions its label branch was trained to distinguish.
 
     Args:
         tasks: by name.

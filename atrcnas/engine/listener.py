@@ -1,4 +1,4 @@
-"""What watches a stage: progress, records, loggers, the profiler and stop requests hear of each event of the loop."""
+"""What watches a stage: progress, records, loggers, the profiler and stop requests receive each event of the loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from atrcnas.engine.training import Report, Training
 
 
 class Listener:
-    """Hears of the events of the main loop; each method may be left out.
+    """Receives the events of the main loop; each method may be left out.
 
     What a listener returns from :meth:`state` is part of the checkpoint under :attr:`name`.
     """
@@ -17,7 +17,7 @@ class Listener:
     name = ""
 
     def begin(self, training: Training) -> None:
-        """The loop begins, or goes on from a checkpoint."""
+        """The loop starts, or continues from a checkpoint."""
 
     def before_batch(self, training: Training, validating: bool) -> None:
         """A batch is about to be trained or validated on; may raise :class:`Stopped`."""
@@ -35,15 +35,15 @@ class Listener:
         """The loop ends, whether done, stopped or failed."""
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs of it."""
+        """What a resumed run needs from it."""
         return {}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+        """Restore :meth:`state`."""
 
 
 class Listeners(Listener):
-    """Tells each of several."""
+    """Passes every event on to several listeners."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self.all = list(listeners)
@@ -74,16 +74,16 @@ class Listeners(Listener):
             listener.validated(training)
 
     def end(self, training: Training) -> None:
-        """Tell all, the last one first."""
+        """Close all, the last one first."""
         for listener in reversed(self.all):
             listener.end(training)
 
     def state(self) -> dict[str, Any]:
-        """By name, of those that have one."""
+        """The states by name, of the listeners that have one."""
         return {listener.name: state for listener in self.all if (state := listener.state())}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Give each its own."""
+        """Give each listener its own state."""
         for listener in self.all:
             if listener.name in state:
                 listener.load(state[listener.name])

@@ -1,4 +1,4 @@
-"""Passes what a run writes on to its loggers: losses, schedules, scores, the heat map of the choice, and all figures."""
+"""Passes on what a run writes to its loggers: losses, schedules, scores, the heat map of the choice, and all figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Loggers(Listener):
     """The loggers of a stage; for the first process.
 
     Args:
-        experiment: which loggers, and what they are told the run is called.
+        experiment: which loggers, and the name of the run for them.
         folder: of the run.
     """
 
@@ -32,7 +32,7 @@ class Loggers(Listener):
         self.clients: dict[str, Client] = {}
 
     def begin(self, training: Training) -> None:
-        """Open all.
+        """Open every logger.
 
         Raises:
             RunError: a package is missing, or a logger cannot be opened.
@@ -67,7 +67,7 @@ class Loggers(Listener):
 
 
 def open_clients(experiment: Experiment, folder: RunFolder, part: str, step: int = 0) -> dict[str, Client]:
-    """The loggers of an experiment, each going on with what it showed of this run before.
+    """The loggers of an experiment, each continuing what it has already shown of this run.
 
     Raises:
         RunError: a package is missing, or a logger cannot be opened.
@@ -90,7 +90,7 @@ def open_clients(experiment: Experiment, folder: RunFolder, part: str, step: int
 
 
 def log_figures(experiment: Experiment, folder: RunFolder, figures: Iterable[Path]) -> None:
-    """Pass the figures of a finished run on.
+    """Pass on the figures of a finished run.
 
     Raises:
         RunError: see :func:`open_clients`.
@@ -102,14 +102,14 @@ def log_figures(experiment: Experiment, folder: RunFolder, figures: Iterable[Pat
 
 
 def tell(clients: dict[str, Client], what: Callable[[Client], None]) -> None:
-    """Say something to each; one that fails is dropped, since a lost connection must not end a training."""
+    """Call each logger; one that fails is dropped, since a lost connection must not end a training."""
     for name, client in list(clients.items()):
         try:
             what(client)
         except Exception as error:  # what a client raises is its own
             del clients[name]
             print(
-                f"loggers.{name}: dropped ({_reason(error)}). The run goes on; its CSV files hold everything.",
+                f"loggers.{name}: dropped ({_reason(error)}). The run continues; its CSV files hold everything.",
                 file=sys.stderr,
             )
 

@@ -7,7 +7,7 @@ until all steps are done:
     on SIGTERM or Ctrl-C:                               save a checkpoint, leave          stopping.py
 
 Every draw of a step (samples, augmentation, mixture, dropout) is a function of (seed, step). A checkpoint therefore
-holds no generator's state, and a run that goes on from it ends, on the CPU, bit for bit as an uninterrupted one.
+holds no generator's state, and a run that continues from it ends, on the CPU, bit for bit like an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from atrcnas.engine.training import Training
 from atrcnas.engine.validation import validate
 from atrcnas.ground.errors import DataError, RunError, Stopped
 
-# Ranges of a profile; without one they cost a microsecond.
+# Ranges of a profile; without a profiler they cost a microsecond.
 MARK = "part: "
 REST, DATA = "rest (neck, mixing, clipping, Python)", "data (waiting for the loader)"
 
@@ -44,14 +44,14 @@ def train(
 
     Args:
         training: the state and its step.
-        batches: those of the steps that are left.
+        batches: those for the steps that are left.
         validation: batches of all validation samples.
         checkpoints: where the state is saved.
-        listeners: hear of every event, after the stop request.
+        listeners: receive every event, after the stop request.
 
     Raises:
         Stopped: on request; the state is saved.
-        RunError: a loss is no longer finite, or the GPU's memory does not suffice.
+        RunError: a loss is no longer finite, or the GPU runs out of memory.
         DataError: a sample cannot be read, or a loader process died.
     """
     stop = StopRequest(training.fabric)
@@ -82,10 +82,10 @@ def train(
         if stop.received:  # the signal killed a loader process too; the step under way is lost
             raise Stopped(stop.received, training.step, saved=False) from error
         lost = isinstance(error, torch.OutOfMemoryError)
-        told = _out_of_memory(error, training.step) if lost else explained(error)
-        if told is None:
+        explanation = _out_of_memory(error, training.step) if lost else explained(error)
+        if explanation is None:
             raise
-        raise told from error
+        raise explanation from error
     finally:
         everyone.end(training)
 

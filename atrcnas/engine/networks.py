@@ -37,13 +37,13 @@ def _network(experiment: Experiment, candidates: Mapping[Pair, Sequence[str]]) -
         {name: tasks[name] for name in experiment.auxiliary_tasks},
     )
     for parameter in net.parameters():
-        if parameter.ndim == 4:  # grouped convolutions are many times faster so; a plugin's may have other ranks
+        if parameter.ndim == 4:  # makes grouped convolutions far faster; a plugin's tensors may have other ranks
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return net
 
 
 def with_model_of(experiment: Experiment, contexts: ContextConfig) -> Experiment:
-    """The experiment under the model settings that belong to a context config (a preset has them).
+    """The experiment with the model settings of a context config laid over its own (presets have such settings).
 
     Raises:
         ConfigError: the settings do not fit each other, or the levels do not fit the neck.
@@ -66,7 +66,7 @@ def load_network(folder: RunFolder) -> MultiTaskNet:
         CheckpointError: the weights are missing, damaged or of another network.
     """
     experiment = folder.load_experiment()
-    # The weights come from the file; a backbone's own weight file need not be there any more.
+    # The weights come from the file; the backbone's own weight file need not exist any more.
     experiment = experiment.replace(backbone={"weights": "none"})
     net = fixed_network(experiment, folder.load_contexts())
     if not folder.weights.is_file():

@@ -19,8 +19,8 @@ def parameter_groups(net: nn.Module, recipe: TrainSpec) -> Groups:
     """Torch's parameter groups: backbone and new layers, each with and without weight decay.
 
     Args:
-        net: its trained parameters below ``backbone.`` learn at ``backbone_rate`` times the rate; of the others those
-            with one dimension or none (norms and biases) are not decayed unless ``decay_norms``.
+        net: its trained parameters below ``backbone.`` learn at ``backbone_rate`` times the rate; parameters with one
+            dimension or none (norms and biases) are not decayed unless ``decay_norms`` is on.
         recipe: rates and decay.
 
     Returns:

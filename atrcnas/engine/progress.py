@@ -1,4 +1,4 @@
-"""What is shown while a run works: a bar on a terminal, a line now and then elsewhere."""
+"""What is shown during a run: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Progress(Listener):
         self._status = ""
 
     def begin(self, training: Training) -> None:
-        """Show where the stage begins."""
+        """Show where the stage starts."""
         self.speaks = training.fabric.is_global_zero
         self._first = training.step
         self._began = self._last_line = time.monotonic()
@@ -50,14 +50,14 @@ class Progress(Listener):
         self._status = f"loss {report.totals['loss']:.3f}" + ("" if share is None else f", committed {share:.0%}")
 
     def stepped(self, training: Training) -> None:
-        """Move the bar, or say a line now and then."""
+        """Move the bar, or print a line now and then."""
         if self.bar is not None:
             self.bar.update(self.task, completed=training.step, status=self._status)
         elif self.speaks and time.monotonic() - self._last_line > LINE_EVERY_S:
             self._line(training)
 
     def validated(self, training: Training) -> None:
-        """Say the scores."""
+        """Print the scores."""
         if self.bar is not None:
             self.bar.console.print(f"{training.stage} step {training.step}: {scores_line(training)}")
         elif self.speaks:

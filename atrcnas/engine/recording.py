@@ -26,7 +26,7 @@ class Recorder(Listener):
         self.tables = {table.path.name: table for table in tables}
 
     def begin(self, training: Training) -> None:
-        """Create the files of a stage that begins."""
+        """Create the files of a stage that starts."""
         if training.step == 0:
             for table in self.tables.values():
                 table.begin()
@@ -36,7 +36,7 @@ class Recorder(Listener):
         return {name: table.size() for name, table in self.tables.items()}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Cut the tables to what they were."""
+        """Cut the tables to the size they had."""
         for name, table in self.tables.items():
             table.cut(int(state[name]))
 
@@ -64,7 +64,7 @@ class MetricsRecorder(Recorder):
 
 
 class ChoiceRecorder(Recorder):
-    """Logits into logits.csv, spending into budget.csv, the current choice into contexts.yaml.
+    """Logits into logits.csv, the budget into budget.csv, the current choice into contexts.yaml.
 
     Args:
         sampler: of the search.

@@ -45,7 +45,7 @@ def retrain(
         experiment: what to train on; its ``retrain`` section is the recipe.
         contexts: one kind per pair; its ``model`` settings are laid over the experiment's.
         run: run folder; gets ``retrain/``, ``model.safetensors``, ``results.json`` and ``samples/``.
-        resume: go on from the last checkpoint of ``run``.
+        resume: continue from the last checkpoint of ``run``.
         init_reference: checkpoint of the ATRC reference implementation to start from.
         report: score on the validation split too; off where many are trained to choose among.
 

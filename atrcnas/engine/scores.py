@@ -1,4 +1,4 @@
-"""The scores of all predicted tasks over a data set, and the one figure they come down to."""
+"""The scores of all predicted tasks over a data set, and the one figure they are reduced to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scores:
     Args:
         tasks: the predicted tasks, by name.
         device: of the predictions.
-        alone: this process has seen every sample; otherwise the processes' shares are put together.
+        alone: this process has seen every sample; otherwise the shares of all processes are combined.
     """
 
     def __init__(self, tasks: Mapping[str, Task], device: torch.device, alone: bool = False) -> None:
@@ -60,6 +60,6 @@ class Scores:
         return {name: {k: float(v) for k, v in metric.compute().items()} for name, metric in self._metrics.items()}
 
     def selection(self, figures: Figures) -> float:
-        """The first figure of each task, put together; higher is better."""
+        """The first figure of each task, combined into one; higher is better."""
         first = {name: next(iter(values.values())) for name, values in figures.items()}
         return selection_score(first, self.tasks.values())

@@ -50,7 +50,7 @@ def open_splits(experiment: Experiment, held_out: float = 0.0) -> Splits:
 
     Args:
         experiment: its data, ``data.selection`` and seed.
-        held_out: share for the logits of the training samples that the selection leaves.
+        held_out: share of the training samples left by the selection that goes to the logits.
 
     Raises:
         ConfigError: a part that is asked for would be empty.
@@ -58,7 +58,7 @@ def open_splits(experiment: Experiment, held_out: float = 0.0) -> Splits:
     """
     train, val = open_source(experiment, "train"), open_source(experiment, "val")
     order = np.random.default_rng((experiment.seed, len(train))).permutation(len(train)).tolist()
-    # One sample at least, where a selection is asked for: the default share has to do for a handful of images too.
+    # At least one sample where a selection is asked for: the default share has to work for a handful of images too.
     share = max(experiment.data.selection, 1 / len(order)) if experiment.data.selection else 0.0
     order = _labelled_first(order, [labelled_indices(train, task) for task in experiment.all_tasks])
     selection = _cut(order, share, f"data.selection: {experiment.data.selection}", "choice and training")

@@ -1,4 +1,4 @@
-"""A stage of a run, search or retrain: begun or gone on with, then run by the main loop."""
+"""A stage of a run, search or retrain: started or resumed, then run by the main loop."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Clock(Listener):
 
     @property
     def seconds(self) -> float:
-        """Spent on what is not lost."""
+        """Seconds spent up to the checkpoint."""
         return self._before + time.monotonic() - self._began
 
     def state(self) -> dict[str, Any]:
@@ -50,10 +50,10 @@ class Clock(Listener):
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage that has begun.
+    """A stage that has started.
 
     Attributes:
-        experiment: what it is made with.
+        experiment: what it was made with.
         training: its state, brought to the last checkpoint.
         checkpoints: where it is saved.
         listeners: with a state of their own, brought to the last checkpoint too.
@@ -82,13 +82,13 @@ def begin(
     Args:
         experiment: the resolved experiment.
         folder: of the run, locked.
-        resume: whether the stage may have begun before.
+        resume: whether the stage may have started before.
         training: freshly built.
-        recorders: what the stage writes beside metrics.csv.
-        keeps_best: keep the weights with the best score beside the last state.
+        recorders: what the stage writes besides metrics.csv.
+        keeps_best: keep the weights with the best score alongside the last state.
 
     Raises:
-        RunError: the stage has begun already and ``resume`` is off, or the run's experiment differs.
+        RunError: the stage has already started and ``resume`` is off, or the run's experiment differs.
         CheckpointError: the last checkpoint is damaged, and so is the one before it.
     """
     fabric, clock = training.fabric, Clock()
@@ -121,8 +121,8 @@ def run_stage(
     """Train to the last step, validating on the selection part, or without one on the validation split.
 
     Args:
-        stage: that has begun.
-        batches: of the steps that are left.
+        stage: started by :func:`begin`.
+        batches: for the steps that are left.
         splits: of the data.
         watching: further listeners.
 

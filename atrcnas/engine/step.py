@@ -20,14 +20,14 @@ from atrcnas.objectives.averaging import average
 
 
 def take_step(training: Training, batch: Batch | tuple[Batch, Batch]) -> Losses:
-    """Take one step; of a step whose loss is refused nothing is left but the count.
+    """Take one step; a step whose loss is refused leaves nothing behind but its count.
 
     Args:
-        training: whose weights, and in a search logits, move.
+        training: the stage; its weights move and, in a search, its logits.
         batch: labelled images; for a bi-level search one batch for the logits and one for the weights.
 
     Returns:
-        The losses on the last batch that was looked at.
+        The losses on the last batch that was computed.
 
     Raises:
         RunError: too many steps in a row were refused.
@@ -44,7 +44,7 @@ def take_step(training: Training, batch: Batch | tuple[Batch, Batch]) -> Losses:
         mixtures = choice.draw(training.step)
         losses = training.losses(batch, mixtures)
         accepted = training.accepts(losses, batch)
-        if accepted:  # one gradient of both, and one clip of it, as published
+        if accepted:  # one gradient for both, clipped once, as published
             moved = (weights,) if choice.rests(training.step) else (weights, choice)
             _move(moved, choice.objective(training.step, mixtures, losses), clip)
     else:

@@ -16,7 +16,7 @@ from atrcnas.engine.training import Training
 from atrcnas.ground.errors import DataError, Stopped
 
 CHECK_EVERY = 10  # steps, where several processes have to agree
-MAX_WAIT_S = 30.0  # for data, until one of them leaves alone
+MAX_WAIT_S = 30.0  # for data, until one of them leaves on its own
 
 
 class StopRequest(Listener):
@@ -32,7 +32,7 @@ class StopRequest(Listener):
         self._polled = ExitStack()
 
     def begin(self, training: Training) -> None:
-        """Take the signals over, and be asked while a batch is waited for."""
+        """Take over the signals, and be asked during each wait for a batch."""
         self._polled.enter_context(polled(lambda waited: self.check_waiting(training.step, waited)))
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -66,7 +66,7 @@ class StopRequest(Listener):
 
         Raises:
             Stopped: with one process.
-            DataError: one of several has waited for long; alone it cannot save a state.
+            DataError: one of several has waited for long; on its own it cannot save a state.
         """
         if self.received and self.fabric.world_size == 1:
             raise Stopped(self.received, step)

@@ -26,7 +26,7 @@ from atrcnas.spec.tasks import Task
 
 @dataclass(frozen=True)
 class Report:
-    """What is logged of a step.
+    """What is logged about a step.
 
     Attributes:
         step: completed steps.
@@ -49,7 +49,7 @@ class Training:
         objective: total loss, on its device.
         tasks: records of the predicted tasks, by name.
         recipe: of the stage.
-        seed: of everything drawn in a step (dropout); reseeded per step, so that a resumed run draws the same.
+        seed: of everything drawn in a step (dropout); reseeded at each step, so that a resumed run draws the same.
         choice: sampler, its optimiser, commit rule; None where nothing is searched.
         sync_batchnorm: normalise by the statistics of all processes' batches.
 
@@ -93,10 +93,10 @@ class Training:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state.
+        """Restore a state.
 
         Raises:
-            KeyError, RuntimeError, ValueError: the state is of another training.
+            KeyError, RuntimeError, ValueError: the state belongs to another training.
         """
         self.weights.load(state)
         if self.choice is not None:
@@ -106,7 +106,7 @@ class Training:
         self.finite.rate_factor = float(state["rate_factor"])
 
     def begin_step(self) -> None:
-        """Reseed, and set the learning rate of this step; remember what a refused step must leave as it was."""
+        """Reseed, and set the learning rate of this step; remember what to restore if the step is refused."""
         torch.manual_seed((self.seed * 1_000_003 + self.step) * self.fabric.world_size + self.fabric.global_rank)
         self.weights.set_rates(self.step, self.finite.rate_factor)
         if self.finite.may_refuse:
@@ -123,7 +123,7 @@ class Training:
             if len(mixtures) == 1:
                 total, parts = self.objective(net.decode(encoded, mixtures[0]), encoded.labels, encoded.initial, *truth)
                 return Losses(total, [parts])
-            # Computed once: what the draws have in common, and the losses of it.
+            # Computed once: what the draws share, and its losses.
             found = [self.objective(net.decode(encoded, mixture), {}, {}, *truth) for mixture in mixtures]
             total = torch.stack([total for total, _ in found]).mean()
             if not encoded.labels and not encoded.initial:
@@ -132,7 +132,7 @@ class Training:
         return Losses(total + common, [parts for _, parts in found], shared)
 
     def accepts(self, losses: Losses, batch: Batch) -> bool:
-        """Whether to move by these losses; see :class:`FiniteCheck`. A refused step is undone whole."""
+        """Whether to move by these losses; see :class:`FiniteCheck`. A refused step is undone completely."""
         if self.finite.accepts(self.step, losses.total, losses.by_task(), batch.names):
             return True
         with torch.no_grad():
@@ -148,7 +148,7 @@ class Training:
         return self.step in (1, self.recipe.steps) or self.step % self.recipe.log_every == 0
 
     def report(self, losses: Losses) -> Report:
-        """What is logged of the step just completed; reads it from the device.
+        """What is logged about the step just completed; reads it from the device.
 
         Raises:
             RunError: a loss since the last report is not finite.
@@ -167,7 +167,7 @@ class Training:
         return (at_interval or self.step == self.recipe.steps) and self.validated < self.step
 
     def settle(self) -> None:
-        """Bring the state into the form that is validated and saved: the same in every process, and finite.
+        """Bring the state into the form that is validated and saved: equal in every process, and finite.
 
         Raises:
             RunError: a loss or a weight is not finite.

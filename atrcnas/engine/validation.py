@@ -20,7 +20,7 @@ def validate(training: Training, batches: Iterable[Batch], listeners: Listener) 
     Args:
         training: what is scored; its weights are settled.
         batches: of all validation samples.
-        listeners: hear of each batch, and may stop; the validation is then begun again.
+        listeners: are asked at each batch and may stop; a resumed run then repeats the validation.
 
     Returns:
         Whether ``selection`` is the best so far.

@@ -30,7 +30,7 @@ class Weights:
     def __init__(self, net: MultiTaskNet, recipe: TrainSpec) -> None:
         self.net, self.recipe = net, recipe
         for refiner in net.refiners.values():
-            refiner.recompute = recipe.activation_checkpointing  # type: ignore[assignment]
+            refiner.recompute = recipe.activation_checkpointing
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
         build, rate = OPTIMIZERS[recipe.optimizer].build, SCHEDULES[recipe.schedule].rate
         self.optimizer = resolve(build)(parameter_groups(net, recipe), recipe, recipe.checked_optimizer_options())
@@ -58,12 +58,12 @@ class Weights:
             group["lr"] = group["base_lr"] * factor
 
     def after_step(self) -> None:
-        """Follow a step that was taken with the moving average."""
+        """Let the moving average follow a step that was taken."""
         if self.average is not None:
             self.average.update_parameters(self.net)
 
     def schedule_values(self) -> dict[str, float]:
-        """The learning rate of the step just taken, of the new layers."""
+        """The learning rate of the new layers in the step just taken."""
         return {"learning_rate": max(group["lr"] for group in self.optimizer.param_groups)}
 
     def state(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Weights:
         return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict(), **averaged}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+        """Restore :meth:`state`."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:

@@ -16,9 +16,9 @@ import yaml
 from atrcnas.ground.errors import AtrcnasError, ConfigError
 from atrcnas.ground.opening import read_regular
 
-# Ten times the largest file anyone has needed; PyYAML takes a second for as much.
+# Ten times the largest file anyone has needed; PyYAML takes a second to read that much.
 MAX_YAML_BYTES = 128_000
-PARTIAL = ".partial-"  # names of files that are being written; one that stays is of a process that was killed
+PARTIAL = ".partial-"  # for files that are being written; one that stays was left by a process that was killed
 _MAX_DIGITS = 100
 _MAX_BRACKETS = 100
 
@@ -76,7 +76,7 @@ class _Dumper(yaml.SafeDumper):
     """Quotes text that the loader would take for a number."""
 
 
-# YAML 1.1 reads 1e-3 as text, for want of a dot; everyone means the number.
+# YAML 1.1 reads 1e-3 as text, since it has no dot; everyone means the number.
 _EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
 for _side in (_StrictLoader, _Dumper):
     _side.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+0123456789"))
@@ -139,7 +139,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         name = path.with_name(f"{PARTIAL}{path.name}.{secrets.token_hex(8)}{path.suffix}")
-        # Not by tempfile, whose files are nobody else's: the umask decides who may read this one.
+        # Not tempfile, which makes files only their owner may read: here the umask decides.
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         temporary = name
         write(temporary)
@@ -148,7 +148,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.replace(path)
     except OSError as error:
         raise AtrcnasError(
-            f"{path}: cannot write ({error.strerror or error}{_room(path.parent)}). The file before, if any, is unchanged. "
+            f"{path}: cannot write ({error.strerror or error}{_room(path.parent)}). The previous file, if any, is unchanged. "
             "Free some space, or write elsewhere."
         ) from error
     finally:
@@ -161,7 +161,7 @@ def _room(folder: Path) -> str:
         system = os.statvfs(folder)
     except OSError:
         return ""
-    if system.f_files and not system.f_favail:  # some file systems count no inodes
+    if system.f_files and not system.f_favail:  # some file systems do not count inodes
         return "; no inodes are left there: remove files, however small"
     return f"; {system.f_bavail * system.f_frsize / 1e6:.0f} MB free there"
 

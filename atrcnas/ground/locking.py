@@ -23,7 +23,7 @@ def locked(path: Path) -> Iterator[None]:
 
     Raises:
         LockHeldError: another process holds it.
-        OSError: it cannot be made here, is a link or no regular file, or the file system has no locks.
+        OSError: it cannot be created, is a link or not a regular file, or the file system has no locks.
     """
     # The path may come from a stranger's folder: no link is followed, nothing is emptied, no pipe is waited for.
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
@@ -37,7 +37,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            # Closing alone would leave it to loader processes, which share the handle.
+            # Merely closing it would leave the lock to loader processes, which share the handle.
             fcntl.flock(handle, fcntl.LOCK_UN)
     finally:
         os.close(handle)

@@ -1,6 +1,6 @@
 """Opening files that come from outside: regular ones only, of bounded size.
 
-A named pipe would block for ever and a device never end, so neither is opened; a link is followed, as the user who gave
+A named pipe would block forever and a device would never end, so neither is opened; a link is followed, as the user who gave
 the path expects.
 """
 

@@ -37,8 +37,8 @@ def require_plain_tree(folder: Path) -> None:
     """Check a folder that is going to be written into, at any depth.
 
     Raises:
-        AtrcnasError: it holds something else than folders and regular files: through a link, what is written to it would
-            land elsewhere, and a pipe would block for ever.
+        AtrcnasError: it holds something other than folders and regular files: through a link, what is written to it would
+            land elsewhere, and a pipe would block forever.
     """
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):

@@ -82,7 +82,7 @@ def resolve(target: Any) -> Any:
 
 
 def load_plugins(modules: list[str]) -> None:
-    """Import the user's own modules, whose import registers their kinds, tasks, data sets or metrics; says so.
+    """Import the user's own modules, which register kinds, tasks, data sets or metrics; says so on stderr.
 
     Raises:
         ConfigError: a module cannot be imported.

@@ -61,7 +61,7 @@ def _thin(padded: Words) -> None:
         for second in (False, True):
             deleted = _delete(flat, active, around, second)
             changed.append(deleted)
-            # A pixel may fall in this kind of pass only if something beside it changed since the last such pass.
+            # A pixel may fall in this kind of pass only if something next to it changed since the last such pass.
             active = _beside(np.concatenate([previous, deleted]), around, flat)
             previous = deleted
         if not any(map(len, changed)):

@@ -1,11 +1,11 @@
-"""Trials of a search: asked for by a strategy, made by a pool, kept by the journal, answered in the order asked.
+"""Trials of a search: asked for by a strategy, run by a pool, kept by the journal, answered in the order asked.
 
     for trial in trials.submit(sample): learn from trial.sample, trial.score
     for trial in trials.finish():       those still running at the end
 
 With W trials at once, an answer comes when the W-th trial after it is asked for, whichever finished first. What a strategy
 learns and when is therefore the same in every run, and a run that was killed is replayed: samples that the journal
-knows are answered at once. (Another W is another course; so a resumed run keeps the W it began with.)
+knows are answered at once. (A different W changes the sequence, so a resumed run keeps the W it started with.)
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Trial:
         sample: kind per pair.
         score: higher is better.
         steps: trained for it; 0 if the config had been scored before in this search.
-        seconds: it took.
+        seconds: that it took.
         seed: of its training.
         folder: its run folder; empty if it has none.
     """
@@ -53,9 +53,9 @@ class Trials:
 
     Args:
         journal: of this search; its header says how many trials are ``at_once``.
-        make: begins the trial of a number and a sample; the answer holds the fields of a :class:`Trial` without number.
+        make: starts the trial of a number and a sample; the answer holds the fields of a :class:`Trial` without number.
         number: of trials in all.
-        report: hears of every trial, in the order asked.
+        report: called with every trial, in the order asked.
     """
 
     def __init__(

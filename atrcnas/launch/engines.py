@@ -9,8 +9,7 @@ from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 from atrcnas.ground.errors import RunError, Stopped
-from atrcnas.launch.local import Local
-from atrcnas.launch.pool import Pool
+from atrcnas.launch.pool import Local, Pool
 from atrcnas.launch.processes import Processes
 from atrcnas.launch.ray import Ray
 from atrcnas.spec.launch import LaunchSpec
@@ -23,10 +22,10 @@ def open_pool(launch: LaunchSpec) -> Iterator[Pool]:
     """The pool that a launch section asks for.
 
     SIGTERM and Ctrl-C make the processes save their trials' states; a second signal ends them at once. (In this process
-    the trial itself sees to it; on Ray the driver ends, and trials go on from their last checkpoints.)
+    the trial itself sees to it; on Ray the driver ends, and trials continue from their last checkpoints.)
 
     Raises:
-        RunError: it cannot be had.
+        RunError: the pool cannot start.
         Stopped: on request.
     """
     if launch.engine == "ray":
@@ -55,7 +54,7 @@ def _stopping(pool: Processes) -> Iterator[None]:
     try:
         yield
     except RunError:
-        if not received:  # otherwise: the trials that were stopped
+        if not received:  # otherwise it comes from the trials that were stopped
             raise
     finally:
         for number, handler in before.items():

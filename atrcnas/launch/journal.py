@@ -1,4 +1,4 @@
-"""The journal of trials: one line of JSON per finished trial, on the disk before the next is begun."""
+"""The journal of trials: one line of JSON per finished trial, on the disk before the next one starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_BYTES = 10**9
 
 
 class Journal:
-    """A file of JSON lines that only grows; what a kill tears off is the line being written, never an earlier one.
+    """A file of JSON lines that only grows; a kill can tear the line being written, never an earlier one.
 
     Args:
         path: the file; read if it is there, else created.

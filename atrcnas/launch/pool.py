@@ -1,24 +1,31 @@
-"""What makes the calls of trials; engines.py knows the three kinds of pools.
+"""What runs trials, as calls; engines.py chooses among the kinds of pools.
 
 A call is a function named by its import string and a mapping of plain values; its answer is plain values too. A call
-whose worker died is made again, a bounded number of times.
+whose worker died is made again, a limited number of times.
 """
 
 from __future__ import annotations
 
+import random
 import sys
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from atrcnas.ground.errors import RunError
+from atrcnas.ground.registry import resolve
 from atrcnas.launch.worker import Payload
 
 RERUNS = 2
 
 
 class Died(Exception):
-    """The worker is gone in the middle of a call."""
+    """The worker died in the middle of a call."""
 
 
 class Pool:
@@ -64,11 +71,34 @@ class Pool:
             return value
         raise RunError(
             f"{_name(call)}: its worker died {RERUNS + 1} times. Out of memory is the usual cause: set launch.workers "
-            "or the batch size lower, then go on with --resume."
+            "or the batch size lower, then continue with --resume."
         )
 
     def _call(self, call: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
+
+
+class Local(Pool):
+    """Calls in this process, one after the other; errors reach the caller as they are."""
+
+    def submit(self, task: str, payload: Payload) -> Future[dict[str, Any]]:
+        """Make the call now."""
+        done: Future[dict[str, Any]] = Future()
+        with _own_randomness():
+            done.set_result(resolve(task)(payload))
+        return done
+
+
+@contextmanager
+def _own_randomness() -> Iterator[None]:
+    """A trial seeds the global generators; a strategy that draws from them must not notice."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
 
 
 def _name(call: dict[str, Any]) -> str:

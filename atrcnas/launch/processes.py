@@ -26,13 +26,13 @@ class Processes(Pool):
             self._idle.put(process)
 
     def stop(self) -> None:
-        """Take no more calls, and ask the processes to save what they are at and leave."""
+        """Take no more calls, and ask the processes to save their work and leave."""
         self.closed = True
         for process in self._all:
             process.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Give each process that is still there so long to leave."""
+        """Give each process that is still there this long to leave."""
         for process in self._all:
             process.wait(seconds)
 
@@ -85,7 +85,7 @@ class _Process:
             self.process.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Let it end by itself, for so long."""
+        """Wait this long for it to end by itself."""
         if self.process is not None:
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(seconds)
@@ -97,7 +97,7 @@ class _Process:
             self.process.wait()
 
     def _start(self) -> subprocess.Popen[str]:
-        # A session of its own: Ctrl-C reaches the driver alone, which then ends its workers.
+        # A session of its own: Ctrl-C reaches only the driver, which then ends its workers.
         return subprocess.Popen(
             # Without -P, a module in the working folder would stand in for one of Python's (random.py).
             [sys.executable, "-P", "-m", "atrcnas.launch.worker"],

@@ -38,7 +38,7 @@ class Ray(Pool):
         self._own, self._is_local = not ray.is_initialized(), address is None
         if self._own:
             self._connect(address)
-        self._see_room({"CPU": 1, **resources})
+        self._check_resources({"CPU": 1, **resources})
         others = {key: value for key, value in resources.items() if key not in ("CPU", "GPU")}
         self._task = ray.remote(perform).options(
             num_cpus=resources.get("CPU", 1),
@@ -53,16 +53,16 @@ class Ray(Pool):
         if address is None:
             options |= {"address": "local", "include_dashboard": False}
         try:
-            _knock(address or "")
+            _check_reachable(address or "")
             self._ray.init(runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}}, **options)
-        except Exception as error:  # Ray has many ways not to come up
+        except Exception as error:  # Ray can fail to start in many ways
             raise RunError(
                 f"launch.address: no Ray at '{address or 'local'}' ({type(error).__name__}: {error}). "
                 "Start one (`ray start --head`), correct the address, or leave it out for a local one."
             ) from error
 
-    def _see_room(self, wanted: Mapping[str, float]) -> None:
-        """A task that fits no node waits for ever: refuse it on a local cluster, say so on one that may yet grow."""
+    def _check_resources(self, wanted: Mapping[str, float]) -> None:
+        """A task that fits no node waits forever: refuse it on a local cluster, say so on one that may yet grow."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if any(all(node.get(key, 0) >= amount for key, amount in wanted.items()) for node in nodes):
             return
@@ -89,7 +89,7 @@ class Ray(Pool):
         return answer
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Fail at once where nothing listens; Ray itself would wait for many minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     host = host.strip("[]")

@@ -1,4 +1,4 @@
-"""What a worker does: one trial in a run folder of its own, which holds the config it was made with and its score."""
+"""What a worker does: one trial in a run folder of its own, which holds its config and its score."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TRAIN = f"{__name__}:train"
 
 
 def train(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Train one config and score it; goes on from what a dead worker left, and reads what one finished.
+    """Train one config and score it; continues what a dead worker left, and reads what one finished.
 
     Args:
         payload: ``experiment`` (plain values), ``sample`` (kind per pair) and ``folder``.
@@ -61,7 +61,7 @@ def train_once(
 
 @contextlib.contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Let the progress of a trial go to a file; beside other trials' it would be unreadable."""
+    """Let the progress of a trial go to a file; among that of other trials it would be unreadable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream, contextlib.redirect_stderr(stream):
         yield

@@ -40,8 +40,8 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
         experiment: what to search on; its ``search`` section is the recipe, ``launch`` says where trials run.
         run: run folder; gets ``contexts.yaml`` and ``search/budget.csv``; from a search by gradient, metrics, logits and
             checkpoints; from one by trials, ``search/trials.jsonl`` and the run folder of each, ``search/trials/NAME``.
-        resume: go on from the last checkpoint, or the trials in the journal.
-        profile: see where the time of a few steps goes; of a search by gradient.
+        resume: continue from the last checkpoint, or the trials in the journal.
+        profile: show where the time of a few steps goes, in a search by gradient.
 
     Returns:
         The chosen context config.
@@ -55,7 +55,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
         return search_by_gradient(experiment, run, resume, watching)
     if profile:
         raise ConfigError(
-            f"--profile: looks at a search by gradient, got '{strategy.name}'. Set search.strategy=gumbel."
+            f"--profile: expected a search by gradient, got '{strategy.name}'. Set search.strategy=gumbel."
         )
     experiment.check_one_device("a trial")
     explore = _explorer(strategy)
@@ -80,7 +80,7 @@ def _explorer(strategy: Strategy) -> Callable[..., None]:
     """The function that proposes configs, after a look at what it needs."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of NNI about a torch that is newer than it
+            warnings.simplefilter("ignore")  # NNI's, about a torch that is newer than it
             for module in strategy.needs:
                 importlib.import_module(module)
             found: Callable[..., None] = resolve(strategy.explore)
@@ -104,7 +104,7 @@ def _supernet(experiment: Experiment, folder: RunFolder) -> tuple[str, tuple[int
 def _maker(
     experiment: Experiment, folder: RunFolder, pool: Pool, supernet: str | None
 ) -> Callable[[int, Sample], Future[dict[str, Any]]]:
-    """Begins a trial: a training of its own, or a score with the weights of ``supernet``."""
+    """Starts a trial: a training of its own, or a score with the weights of ``supernet``."""
     if supernet is not None:
         values = experiment.dump()
         return lambda _, sample: pool.submit(
@@ -124,7 +124,7 @@ def _maker(
 
 
 class _Best:
-    """Callback per trial: keeps account, and the best config in contexts.yaml."""
+    """Callback per trial: keeps the budget, and the best config in contexts.yaml."""
 
     def __init__(self, experiment: Experiment, folder: RunFolder, cost: tuple[int, float]) -> None:
         self.experiment, self.folder, (self.steps, self.seconds) = experiment, folder, cost
@@ -146,9 +146,9 @@ class _Best:
         progress(trial, self.best.score, self.experiment.search.trials.number)
 
     def contexts(self) -> ContextConfig:
-        """The best config; written anew, since it says how many trials it was chosen from."""
+        """The best config; written again, since it says how many trials it was chosen from."""
         if self.best is None:
-            raise RunError("search.strategy: it asked for no trial. Check the strategy, or the search space.")
+            raise RunError("search.strategy: the strategy asked for no trial. Check it, or the search space.")
         provenance = Provenance(
             experiment=self.experiment.name,
             seed=self.experiment.seed,

@@ -1,6 +1,6 @@
 """NNI's strategies over our search space and our trials; imported when one is asked for, and nothing else imports NNI.
 
-Of NNI these use the proposing alone: its training services pair scores with the wrong config from two parallel trials on,
+These use only NNI's proposals: its training services pair scores with the wrong config from two parallel trials on,
 and its resume loses finished ones.
 """
 
@@ -36,7 +36,7 @@ def grid(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
 
 
 def evolution(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
-    """Mutations of the best of a quarter of the population, one pair on average; the oldest config dies.
+    """Mutations, of one pair on average, of the best in a quarter of the population; the oldest config dies.
 
     Source: Real et al., AAAI 2019.
     """
@@ -62,7 +62,7 @@ def tpe(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
 
     Source: Bergstra et al., NeurIPS 2011.
     """
-    # NNI minimises unless told; once a config is repeated, its tuner would walk the corner of the grid ever after.
+    # NNI minimises by default; once a config is repeated, its tuner would walk the corner of the grid ever after.
     tuner = TpeTuner("maximize", seed, {"n_startup_jobs": max(min(20, options.number // 3), 1)})
     tuner.update_search_space({pair: {"_type": "choice", "_value": list(pool)} for pair, pool in pools.items()})
     tuner.dedup = lambda drawn: drawn
@@ -76,7 +76,7 @@ def tpe(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
 
 
 def _draw(tuner: Any, number: int, seen: set[tuple[str, ...]]) -> dict[str, str]:
-    """A config not seen before, if it can be had; one that was costs nothing but its place among the trials."""
+    """A config not seen before, if one can be found; one seen before costs nothing but its place among the trials."""
     for _ in range(REDRAWS):
         sample: dict[str, str] = tuner.generate_parameters(number)
         if tuple(sample.values()) not in seen:
@@ -100,7 +100,7 @@ class _Space(MutableDict, BaseModelSpace):  # type: ignore[misc]
 
 
 class _Model(ExecutableModelSpace):  # type: ignore[misc]
-    """The space, or with a sample a config of it; our engine makes the trial."""
+    """The space or, with a sample, one of its configs; our engine runs the trial."""
 
     def __init__(self, space: _Space) -> None:
         super().__init__()
@@ -134,10 +134,10 @@ class _Engine(ExecutionEngine):  # type: ignore[misc]
         for model in models:
             self.models.append(model)
             model.status = ModelStatus.Training
-            self._hear(self.trials.submit(model.sample))
+            self._report(self.trials.submit(model.sample))
 
     def wait_models(self, *models: Any) -> None:
-        self._hear(self.trials.finish())
+        self._report(self.trials.finish())
 
     def list_models(self, status: Any = None) -> Iterable[_Model]:
         return [model for model in self.models if status in (None, model.status)]
@@ -151,7 +151,7 @@ class _Engine(ExecutionEngine):  # type: ignore[misc]
     def shutdown(self) -> None:
         pass
 
-    def _hear(self, answered: list[Trial]) -> None:
+    def _report(self, answered: list[Trial]) -> None:
         for trial in answered:
             model = self.models[self.num_answered]
             self.num_answered += 1

@@ -43,9 +43,9 @@ def evenly(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None
 
 
 def train_evenly(experiment: Experiment, run: Path) -> None:
-    """Train the supernet of a search space, one evenly drawn config per step; goes on if it has begun.
+    """Train the supernet of a search space, one evenly drawn config per step; resumes if it has started.
 
-    The engine's own search does it: drawn configs of logits that stay where they are.
+    The engine's own search does it, with logits that stay where they are.
     """
     still = {"logits_learning_rate": 1e-30, "entropy_weight": [0.0, 0.0], "commit_gap": 1.0, "held_out": 0.0}
     even = experiment.replace(search={**still, "strategy": "gumbel", "estimator": "sampled"})

@@ -1,4 +1,4 @@
-"""A sweep: every point an ordinary run folder, finished ones kept in a journal, the table of all at the end."""
+"""A sweep: an ordinary run folder per point, finished ones kept in a journal, and a table of all at the end."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ RUN = f"{__name__}:run_trial"
 
 
 def sweep(spec: SweepSpec, run: str | Path, resume: bool = False) -> Iterator[str]:
-    """Search and train, or train alone, at every point.
+    """Search and train, or only train, at every point.
 
     Args:
         spec: the points and where they run.
         run: folder of the sweep; gets ``sweep.yaml``, ``trials.jsonl`` and the run folder of each, ``trials/NAME``.
-        resume: leave out what the journal holds, and go on with what has begun.
+        resume: leave out what the journal holds, and continue what has started.
 
     Yields:
         The lines of `atrcnas compare` over all trials.
 
     Raises:
         RunError: some trials failed; each named, after all others are done.
-        ConfigError: a point is not a valid experiment; before any is begun.
+        ConfigError: a point is not a valid experiment; raised before any is started.
     """
     points = spec.trials()
     folder = RunFolder(Path(run).absolute())
@@ -52,7 +52,7 @@ def sweep(spec: SweepSpec, run: str | Path, resume: bool = False) -> Iterator[st
         if journal.header != header:
             raise RunError(
                 f"{folder.root}: cannot resume, an experiment, context config or preset of this sweep has changed since it "
-                "began. Restore it, or choose another --run."
+                "started. Restore it, or choose another --run."
             )
         finished = {entry["name"] for entry in journal.entries}
         with open_pool(spec.launch) as pool:
@@ -61,11 +61,11 @@ def sweep(spec: SweepSpec, run: str | Path, resume: bool = False) -> Iterator[st
     if done:
         yield from text(compare([Path(run) / "trials" / point.name for point in points if point.name in done]))
     if failed:
-        raise RunError("\n".join([*failed, f"{len(failed)} of {len(points)} trials failed. Go on with --resume."]))
+        raise RunError("\n".join([*failed, f"{len(failed)} of {len(points)} trials failed. Continue with --resume."]))
 
 
 def _digest(points: Sequence[SweepTrial]) -> str:
-    """Of everything the trials are made of, whatever files it comes from."""
+    """A checksum of everything the trials are made of, whatever files it comes from."""
     digest = hashlib.sha256()
     for point in points:
         made_of = {key: value for key, value in point.experiment.with_space_inline().dump().items() if key != "launch"}
@@ -78,7 +78,7 @@ def _begin(spec: SweepSpec, root: Path, resume: bool) -> None:
     path, value = root / "sweep.yaml", spec.model_dump(by_alias=True, mode="json")
     if path.is_file():
         if not resume:
-            raise RunError(f"{root}: this sweep has begun already. Add --resume to go on, or choose another --run.")
+            raise RunError(f"{root}: this sweep has already started. Add --resume to go on, or choose another --run.")
         before = read_yaml(path, "sweep")
         same = before if isinstance(before, Mapping) else {}
         differing = [key for key in value if key != "launch" and value[key] != same.get(key)]
@@ -118,13 +118,13 @@ def _harvest(running: dict[Future[dict[str, Any]], SweepTrial], journal: Journal
 
 
 def _payload(point: SweepTrial, root: Path) -> dict[str, Any]:
-    # A trial's own trials run where it runs: a pool within each worker would fight over the cores.
+    # A trial's own trials run in its process: pools inside the workers would fight over the cores.
     experiment = point.experiment.replace(launch={"engine": "local", "workers": 1, "address": None, "resources": {}})
     return {"experiment": experiment.dump(), "contexts": point.contexts, "folder": str(root / "trials" / point.name)}
 
 
 def run_trial(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """One point in its run folder; goes on from what a dead worker left, and reads what one finished.
+    """One point in its run folder; continues what a dead worker left, and reads what one finished.
 
     Args:
         payload: ``experiment`` (plain values), ``contexts`` (a file or preset, or None to search) and ``folder``.

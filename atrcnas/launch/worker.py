@@ -37,9 +37,9 @@ def perform(call: Payload) -> dict[str, Any]:
         return {"value": resolve(call["task"])(call["payload"])}
     except AtrcnasError as error:
         return {"error": str(error)}
-    except Stopped:  # the trial's state is saved: as a dead worker's, it goes on elsewhere
+    except Stopped:  # the trial's state is saved: like a dead worker's, it continues elsewhere
         os._exit(1)
-    except Exception:  # whatever it is, the driver must hear of it
+    except Exception:  # whatever it is, the driver must learn of it
         return {"error": traceback.format_exc()}
 
 

@@ -16,7 +16,7 @@ class Place:
         run: the run folder.
         name: of the experiment.
         part: of the run: a stage, or ``plots``.
-        step: completed steps of the stage; what an earlier process logged after them is logged again.
+        step: completed steps of the stage; whatever an earlier process logged beyond them is logged again.
         id: what the client of this run called itself before, None for the first.
     """
 
@@ -28,10 +28,10 @@ class Place:
 
 
 class Client(Protocol):
-    """One logger at work; made with a :class:`Place` and the options its record declares.
+    """One open logger; made with a :class:`Place` and the options its record declares.
 
     Attributes:
-        id: what a later process needs to go on with the same run; None for nothing.
+        id: what a later process needs to continue the same run; None if it needs nothing.
     """
 
     id: str | None

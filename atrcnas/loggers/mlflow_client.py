@@ -42,5 +42,5 @@ class Mlflow:
             self._client.log_image(self.id, image, key=name, step=step)
 
     def close(self) -> None:
-        """Mark the run as finished; a later stage goes on with it."""
+        """Mark the run as finished; a later stage continues it."""
         self._client.set_terminated(self.id)

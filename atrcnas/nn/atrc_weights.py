@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from atrcnas.ground.errors import CheckpointError
-from atrcnas.nn.blocks import ConvBN, PairConvBN
+from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.contexts.base import Context
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.nn.relations import ContextRefiner
+from atrcnas.nn.relations import ConcatFuse, ContextRefiner
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import BASE_LEVEL
 
@@ -33,8 +33,8 @@ Names = dict[str, Tensor]  # the reference's name -> the tensor of ours it fills
 _RELATIONS = "head.atrc_module."
 _PROJECTIONS = {"query": "query_project", "key": "key_project", "value": "value_project"}
 _FORM = {"neck": "concat", "task_features": "conv3", "deep_supervision": False, "fuse": "concat", "head": "conv1"}
-# What a checkpoint holds beside weights: losses, metrics, and a count BatchNorm with a fixed momentum never reads.
-_BESIDE = ("criterion.", "metrics_dict.")
+# What a checkpoint holds besides weights: losses, metrics, and a count that BatchNorm with a fixed momentum never reads.
+_BESIDES = ("criterion.", "metrics_dict.")
 _COUNT = ".num_batches_tracked"
 
 
@@ -51,7 +51,7 @@ def load_network(net: MultiTaskNet, state: Mapping[str, Tensor]) -> None:
         CheckpointError: the reference has no such network, or a name is missing, unexpected or of another shape.
     """
     names = network_names(net)
-    given = {key: value for key, value in state.items() if not key.startswith(_BESIDE) and not key.endswith(_COUNT)}
+    given = {key: value for key, value in state.items() if not key.startswith(_BESIDES) and not key.endswith(_COUNT)}
     _check(names, given, unexpected=[key for key in given if key not in names])
     for refiner in net.refiners.values():
         given |= _in_our_order(refiner, given)
@@ -90,7 +90,8 @@ def network_names(net: MultiTaskNet) -> Names:
     names = _plain_names(net.backbone.body.state_dict(), "backbone.")
     for task, stem in net.stems[level].items():
         names |= _conv_bn_names(stem, f"head.bottleneck.{task}.")
-    for task, (hidden, logits) in net.labels[level].items() if level in net.labels else ():
+    for task, branch in net.labels[level].items() if level in net.labels else ():
+        hidden, logits = branch.children()
         names |= _conv_bn_names(hidden, f"head.aux_conv.{task}.")
         names |= _plain_names(logits.state_dict(), f"head.aux_logits.{task}.")
     if level in net.refiners:
@@ -104,7 +105,7 @@ def refiner_names(refiner: ContextRefiner, prefix: str = "") -> Names:
     """The reference's name for every weight and running statistic of ``refiner``, at level 4 with ``fuse="concat"``.
 
     Raises:
-        CheckpointError: a kind the reference does not have.
+        CheckpointError: a kind or a fuse the reference does not have.
     """
     names: Names = {}
     for name, context in refiner.contexts.items():
@@ -117,9 +118,14 @@ def refiner_names(refiner: ContextRefiner, prefix: str = "") -> Names:
         operation = f"op_list.{kind.reference_code - 1}." if refiner.searching else ""
         for row, pair in enumerate(context.pairs):
             names |= _context_names(context, row, f"{prefix}cp_blocks.{pair.target}.{pair.source}.{operation}")
-    # Beside the fixed network's last convolution stands its dropout; the supernet has none.
+    # In the fixed network dropout follows the last convolution; the supernet has none.
     place = "" if refiner.searching else "0."
     for target, fuse in refiner.fuse.items():
+        if not isinstance(fuse, ConcatFuse):
+            raise CheckpointError(
+                "reference weights: expected fuse 'concat', got 'sum', which the reference does not have. Build the refiner "
+                "with fuse='concat'."
+            )
         if fuse.project is not None:
             names |= _conv_bn_names(fuse.project, f"{prefix}out_proj.{target}.")
         if fuse.refine is not None:
@@ -147,8 +153,9 @@ def _row_names(stacked: PairConvBN, row: int, prefix: str) -> Names:
     return {prefix + key: ours.detach()[part] for key, ours in parts.items()}
 
 
-def _conv_bn_names(block: ConvBN, prefix: str) -> Names:
-    return _plain_names(block[0].state_dict(), f"{prefix}conv.") | _plain_names(block.norm.state_dict(), f"{prefix}bn.")
+def _conv_bn_names(block: nn.Module, prefix: str) -> Names:
+    conv, norm = list(block.children())[:2]  # of a ConvBN
+    return _plain_names(conv.state_dict(), f"{prefix}conv.") | _plain_names(norm.state_dict(), f"{prefix}bn.")
 
 
 def _plain_names(own: Mapping[str, Tensor], prefix: str) -> Names:
@@ -159,7 +166,7 @@ def _in_our_order(refiner: ContextRefiner, state: Mapping[str, Tensor]) -> Names
     """The ``out_proj`` convolutions with their columns, d for each source, in the order of our pairs."""
     moved: Names = {}
     for target, fuse in refiner.fuse.items():
-        if fuse.project is not None:
+        if isinstance(fuse, ConcatFuse) and fuse.project is not None:
             above = f"{_RELATIONS}cp_blocks.{target}."
             below = (key.removeprefix(above) for key in state if key.startswith(above))
             theirs = list(dict.fromkeys(key.partition(".")[0] for key in below))
@@ -195,10 +202,10 @@ def _check(names: Names, state: Mapping[str, Tensor], unexpected: Iterable[str] 
             f"{key} (expected {ours}, got {got})" for key, (ours, got) in shapes.items() if ours != got
         ],
     }
-    told = [f"{len(keys)} {fault} ({_some(keys)})" for fault, keys in faults.items() if keys]
-    if told:
+    found = [f"{len(keys)} {fault} ({_some(keys)})" for fault, keys in faults.items() if keys]
+    if found:
         raise CheckpointError(
-            f"reference weights: of {len(names)} expected names {'; '.join(told)}. "
+            f"reference weights: of {len(names)} expected names {'; '.join(found)}. "
             "Use the tasks, the context config and the backbone that the file was trained with."
         )
 

@@ -1,12 +1,13 @@
-"""Any timm backbone as a feature pyramid: the maps it has of strides 4, 8, 16 and 32."""
+"""Any timm backbone as a feature pyramid: those maps of strides 4, 8, 16 and 32 that it has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
+from timm.models import FeatureInfo
 from torch import Tensor, nn
 
 from atrcnas.ground.errors import ConfigError
@@ -31,7 +32,7 @@ class _Manner(NamedTuple):
     Attributes:
         channels_last: its maps come as [B, H, W, C].
         pads: it needs images of a multiple of its coarsest stride.
-        only_size: the one (height, width) it takes; None if it takes any.
+        only_size: the only (height, width) it takes; None if it takes any.
     """
 
     channels_last: bool
@@ -48,7 +49,7 @@ class Backbone(nn.Module):
 
     Plain transformers have one stride; four of their blocks, evenly spaced, are resized to the four strides. A model
     of your own joins by timm's registry: import a module that calls ``timm.models.register_model`` under ``plugins``
-    (``small_backbone.py`` is a complete one); it needs a map of stride 4, the other strides it may lack.
+    (``small_backbone.py`` is a complete one); it needs a map of stride 4 and may lack the other strides.
 
     Args:
         name: timm model name.
@@ -79,7 +80,8 @@ class Backbone(nn.Module):
         options = options or {}
         indices = _levels(name, settings, options)
         self.body = timm_model.create(name, weights, {**settings, **options, "out_indices": tuple(indices.values())})
-        self.widths = dict(zip(indices, self.body.feature_info.channels(), strict=True))
+        info = cast(FeatureInfo, self.body.feature_info)
+        self.widths = dict(zip(indices, info.channels(), strict=True))
         hrnet.take_any_size(self.body)
         if upsample == "bilinear":
             hrnet.enlarge_bilinearly(self.body, name)
@@ -128,7 +130,7 @@ class Backbone(nn.Module):
         given = image.shape[-2:]
         if self.manner.only_size not in (None, tuple(given)):
             raise ConfigError(
-                f"backbone.options.img_size: the backbone takes images of {self.manner.only_size} alone, got "
+                f"backbone.options.img_size: the backbone takes only images of {self.manner.only_size}, got "
                 f"{tuple(given)}. Set it to the images' size, or choose a backbone of any size."
             )
         if self.manner.pads:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,11 @@ class ConvBN(nn.Sequential):
         super().__init__(*layers, *([nn.ReLU(inplace=True)] if activate else []))
 
     @property
+    def conv(self) -> nn.Conv2d:
+        """Its convolution."""
+        return cast(nn.Conv2d, self[0])
+
+    @property
     def norm(self) -> nn.BatchNorm2d:
         """Its BatchNorm."""
         norm = self[1]
@@ -32,7 +37,7 @@ class ConvBN(nn.Sequential):
         return norm
 
     def finish(self, y: Tensor) -> Tensor:
-        """Everything behind the convolution."""
+        """Everything after the convolution."""
         for layer in list(self)[1:]:
             y = layer(y)
         return y
@@ -197,11 +202,16 @@ class PairConvBN(PairConv, Foldable):
 
     def fold(self) -> None:
         """Fold BatchNorm into the convolution."""
+        weight, self.folded_bias = self.folded()
+        self.weight = nn.Parameter(weight)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the plain convolution that gives the same in evaluation mode."""
         if self.folded_bias is not None:
-            return
+            return self.weight, self.folded_bias
         gain = torch.rsqrt(self.var + self.eps) * (1.0 if self.scale is None else self.scale)
-        self.folded_bias = (0.0 if self.shift is None else self.shift) - self.mean * gain
-        self.weight = nn.Parameter(self.weight * gain[:, None, None, None])
+        bias = (0.0 if self.shift is None else self.shift) - self.mean * gain
+        return self.weight * gain[:, None, None, None], bias
 
     def _bias(self, rows: tuple[int, ...]) -> Tensor | None:
         return None if self.folded_bias is None else self._pick(self.folded_bias, rows)

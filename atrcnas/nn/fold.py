@@ -17,9 +17,10 @@ from torch.utils._pytree import tree_leaves
 
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.blocks import Foldable
+from atrcnas.nn.named import Named
 from atrcnas.nn.net import MultiTaskNet
 
-# Whose forward is F.batch_norm and nothing else; another subclass might do more.
+# Their forward is F.batch_norm and nothing else; another subclass might do more.
 _PLAIN = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
@@ -35,7 +36,7 @@ def inference_copy(net: MultiTaskNet) -> MultiTaskNet:
             "Retrain its context config first: `atrcnas retrain EXPERIMENT --contexts FILE`."
         )
     inference = copy.deepcopy(net).eval().requires_grad_(False)
-    inference.initial = nn.ModuleDict()
+    inference.initial = Named()
     return inference
 
 
@@ -44,7 +45,7 @@ def fold_batch_norm(net: MultiTaskNet, size: tuple[int, int] = (64, 64)) -> Mult
 
     Whatever else is :class:`Foldable` takes its simpler form too.
 
-    One forward pass shows which BatchNorm reads which convolution, so that it works for any timm backbone. A
+    One forward pass shows which BatchNorm reads which convolution, so that any timm backbone will do. A
     convolution that something else reads too, or that runs several times, is left as it is.
 
     Args:
@@ -122,7 +123,7 @@ class _Watch(TorchFunctionMode):
         return result
 
     def foldable(self) -> Iterable[tuple[int, int]]:
-        """Ids of a convolution's weight and of the running mean of the BatchNorm that alone reads it."""
+        """Ids of a convolution's weight and of the running mean of the BatchNorm that is its only reader."""
         for output, mean in self._pairs:
             weight = self._outputs[output][1]
             if self._reads[output] == self._runs[weight] == self._runs[mean] == 1:

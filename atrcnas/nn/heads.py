@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -42,11 +43,11 @@ class TaskFeatures(nn.ModuleDict):
         if carried is not None:
             size = x.shape[-2:]
             return {task: one(torch.cat([x, resize(carried[task], size)], dim=1)) for task, one in self.items()}
-        stems = list(self.values())
-        weights = [one[0].weight for one in stems if isinstance(one, ConvBN)]
-        if self.training and len(weights) == len(stems) and winograd.pays(x, weights):
+        plain = {task: one for task, one in self.items() if isinstance(one, ConvBN)}
+        weights = [one.conv.weight for one in plain.values()]
+        if self.training and len(plain) == len(self) and winograd.pays(x, weights):
             maps = winograd.conv3x3(x, weights)
-            return {task: one.finish(y) for (task, one), y in zip(self.items(), maps, strict=True)}
+            return {task: one.finish(y) for (task, one), y in zip(plain.items(), maps, strict=True)}
         return {task: one(x) for task, one in self.items()}
 
 
@@ -68,7 +69,7 @@ def predictor(width: int, channels: int) -> nn.Conv2d:
     """1x1 convolution to a task's channels, weights N(0, 0.01), bias 0 (Bruggemann et al. 2021)."""
     conv = nn.Conv2d(width, channels, 1)
     nn.init.normal_(conv.weight, std=0.01)
-    nn.init.zeros_(conv.bias)
+    nn.init.zeros_(cast(Tensor, conv.bias))
     return conv
 
 

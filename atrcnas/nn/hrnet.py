@@ -38,7 +38,7 @@ def take_any_size(body: nn.Module) -> None:
     """Let every HRNet module in ``body`` take maps that do not fit each other; nothing else changes."""
     for module in body.modules():
         if type(module) is HighResolutionModule:
-            # It has the same parts and weights; only how they are run differs, so nothing is built anew.
+            # It has the same parts and weights; only how they are run differs, so nothing is rebuilt.
             module.__class__ = _AnySizeModule
 
 

@@ -23,7 +23,7 @@ def inherit(net: MultiTaskNet, state: Mapping[str, Tensor], supernet: MultiTaskN
         supernet: the searching network, for the order of its pairs.
 
     Raises:
-        CheckpointError: ``state`` is not of ``supernet``, or a chosen kind is none of its candidates.
+        CheckpointError: ``state`` is not of ``supernet``, or a chosen kind is not one of its candidates.
     """
     for pair, kinds in net.candidates.items():
         foreign = {part for kind in kinds for part in parts(kind)} - set(supernet.candidates.get(pair, ()))
@@ -56,7 +56,7 @@ def _inherit_contexts(refiner: ContextRefiner, source: ContextRefiner) -> None:
         rows = [giver.pairs.index(pair) for pair in context.pairs]
         given = giver.state_dict()
         for key, value in context.state_dict().items():
-            if key in given:  # the value's affine parameters are new: the supernet has none
+            if key in given:  # the affine parameters of the value are new: the supernet has none
                 per_pair = len(given[key]) // len(giver.pairs)
                 value.copy_(torch.cat([given[key][row * per_pair : (row + 1) * per_pair] for row in rows]))
 

@@ -60,7 +60,7 @@ class Mixture:
 
     @classmethod
     def one_hot(cls, chosen: Mapping[Pair, str], kinds: tuple[str, ...] | None = None) -> Mixture:
-        """One kind per pair, of two that are joined half of each; ``kinds`` gives the columns an order."""
+        """One kind per pair, or half of each where two are joined; ``kinds`` gives the columns an order."""
         weights = {pair: dict.fromkeys(parts(kind), 1.0 / len(parts(kind))) for pair, kind in chosen.items()}
         return cls.from_weights(weights, kinds=kinds)
 

@@ -18,6 +18,7 @@ from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.blocks import ConvBN, resize
 from atrcnas.nn.heads import Head, LabelBranch, TaskFeatures, predictor
 from atrcnas.nn.mixture import Mixture
+from atrcnas.nn.named import Named
 from atrcnas.nn.propagate import Propagate
 from atrcnas.nn.relations import ContextRefiner, label_tasks
 from atrcnas.spec.model import BackboneSpec, ModelSpec
@@ -30,7 +31,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass
 class Outputs:
-    """What one forward pass gives.
+    """The result of one forward pass.
 
     Attributes:
         predictions: task -> [B, channels, H, W], raw (before decoding), at the image's size.
@@ -94,6 +95,8 @@ class MultiTaskNet(nn.Module):
         self.tasks, self.all_tasks, self.model = tuple(tasks), tuple(everyone), model
         self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        self.image_mean: Tensor
+        self.image_std: Tensor
         self.backbone = Backbone(**backbone.model_dump())
         self.coarsest = max(self.backbone.widths)
         concat = model.neck == "concat"
@@ -102,15 +105,15 @@ class MultiTaskNet(nn.Module):
         self.widths = {BASE_LEVEL: base} if concat else dict(inputs)
         self.levels = tuple(self.widths)
         self.neck_conv = ConvBN(inputs[BASE_LEVEL], inputs[BASE_LEVEL]) if model.neck_conv else nn.Identity()
-        self.stems = nn.ModuleDict()
-        self.labels = nn.ModuleDict()
-        self.initial = nn.ModuleDict()
-        self.propagate = nn.ModuleDict()
-        self.refiners = nn.ModuleDict()
+        self.stems: Named[TaskFeatures] = Named()
+        self.labels: Named[nn.ModuleDict] = Named()
+        self.initial: Named[nn.ModuleDict] = Named()
+        self.propagate: Named[Propagate] = Named()
+        self.refiners: Named[ContextRefiner] = Named()
         self._check_levels(candidates, backbone.name)
         for level in self.levels:
             self._build_level(level, inputs[level], everyone, candidates)
-        self.heads = nn.ModuleDict(
+        self.heads: Named[Head] = Named(
             {name: Head(model.head, self.widths, task.num_channels) for name, task in tasks.items()}
         )
 
@@ -147,7 +150,7 @@ class MultiTaskNet(nn.Module):
 
     @property
     def searching(self) -> bool:
-        """Whether some pair still has several kinds."""
+        """Whether any pair still has several kinds."""
         return any(refiner.searching for refiner in self.refiners.values())
 
     @property
@@ -167,7 +170,7 @@ class MultiTaskNet(nn.Module):
         return Outputs(self.decode(encoded, mixture), encoded.labels, encoded.initial)
 
     def encode(self, image: Tensor, valid: Tensor | None = None) -> Encoded:
-        """The part of :meth:`forward` that no mixture has a say in, up to task features and label logits."""
+        """The part of :meth:`forward` that does not depend on the mixture, up to task features and label logits."""
         self._check_statistics(image)
         features = self._neck(self.backbone(self._prepare(image, valid)))
         encoded = Encoded(tuple(image.shape[-2:]), valid)
@@ -221,8 +224,7 @@ class MultiTaskNet(nn.Module):
     def _task_features(self, level: int, features: Tensor, carried: dict[str, Tensor] | None) -> dict[str, Tensor]:
         if str(level) not in self.stems:
             return dict.fromkeys(self.all_tasks, features)
-        own: dict[str, Tensor] = self.stems[str(level)](features, carried)
-        return own
+        return self.stems[str(level)](features, carried)
 
-    def _part(self, parts: nn.ModuleDict, level: int) -> dict[str, nn.Module]:
+    def _part(self, parts: Named[nn.ModuleDict], level: int) -> dict[str, nn.Module]:
         return dict(parts[str(level)].items()) if str(level) in parts else {}

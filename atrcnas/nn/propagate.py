@@ -1,4 +1,4 @@
-"""MTI-Net's feature propagation: what all tasks know at one scale, handed to the next finer one.
+"""MTI-Net's feature propagation: what all tasks know at one scale, handed on to the next finer one.
 
 Source: Vandenhende et al., ECCV 2020, section 3.3 and figure 4; widths as in its public code.
 """

@@ -15,15 +15,16 @@ from torch import Tensor, nn
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.registry import resolve
 from atrcnas.nn.blocks import ConvBN
-from atrcnas.nn.contexts.base import ContextInputs
+from atrcnas.nn.contexts.base import Context, ContextInputs
 from atrcnas.nn.contexts.recompute import recomputed
 from atrcnas.nn.mixture import Mixture
+from atrcnas.nn.named import Named
 from atrcnas.spec.kinds import KINDS, NONE, parts
 from atrcnas.spec.pairs import Pair
 
 
 def label_tasks(candidates: Mapping[Pair, Iterable[str]]) -> tuple[str, ...]:
-    """The tasks whose label map some candidate kind pools by."""
+    """The tasks with a label map that some candidate kind pools by."""
     needed: dict[str, None] = {}
     for pair, kinds in candidates.items():
         for kind in kinds:
@@ -74,7 +75,7 @@ class ContextRefiner(nn.Module):
         self.hidden = width if fuse == "sum" else hidden or max(width // 2, 1)
         self.recompute = False
         self.targets = tuple(dict.fromkeys(pair.target for pair in self.candidates))
-        self.contexts = nn.ModuleDict()
+        self.contexts: Named[Context] = Named()
         used = {pair: [part for kind in kinds for part in parts(kind)] for pair, kinds in self.candidates.items()}
         for kind in dict.fromkeys(kind for kinds in used.values() for kind in kinds if kind != NONE):
             pairs = [pair for pair, kinds in used.items() if kind in kinds]
@@ -82,7 +83,7 @@ class ContextRefiner(nn.Module):
             # A plugin may name its kind like an attribute of ModuleDict ("keys", "type"), which torch refuses as a name.
             self.contexts[f"{kind}_"] = module(pairs, width, self.hidden, self.searching)
         fuser = ConcatFuse if fuse == "concat" else SumFuse
-        self.fuse = nn.ModuleDict(
+        self.fuse: Named[ConcatFuse | SumFuse] = Named(
             {
                 target: fuser(self._fused_pairs(target), width, self.hidden, refine, 0.0 if self.searching else dropout)
                 for target in self.targets
@@ -94,7 +95,7 @@ class ContextRefiner(nn.Module):
 
     @property
     def label_tasks(self) -> tuple[str, ...]:
-        """The tasks whose label logits ``forward`` needs."""
+        """The tasks for which ``forward`` needs label logits."""
         return label_tasks(self.candidates)
 
     def forward(
@@ -161,7 +162,7 @@ def _plainly(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...]) -
 
 def _check(candidates: Mapping[Pair, Sequence[str]]) -> None:
     if len({pair.level for pair in candidates}) > 1:
-        raise ConfigError("a ContextRefiner works at one level. Build one for each level.")
+        raise ConfigError("a ContextRefiner works at one level. Build one per level.")
     searching = any(len(kinds) > 1 for kinds in candidates.values())
     for pair, kinds in candidates.items():
         if not kinds:
@@ -171,7 +172,7 @@ def _check(candidates: Mapping[Pair, Sequence[str]]) -> None:
                 raise ConfigError(f"'{pair}': '{kind}' needs two different tasks. Remove it.")
             if len(parts(kind)) > 1 and searching:
                 raise ConfigError(
-                    f"'{pair}': '{kind}' is an answer of a search, not a candidate. List both kinds alone."
+                    f"'{pair}': '{kind}' is an answer of a search, not a candidate. List both kinds separately."
                 )
 
 
@@ -193,16 +194,16 @@ class ConcatFuse(nn.Module):
         """Fuse own features [B, C, H, W] with the maps [B, d, H, W] of those pairs that have one."""
         if self.project is None:
             return own if self.refine is None else self.refine(own)
-        context = self._project(own, maps)
+        context = self.project(self._joined(own, maps))
         if self.refine is None:
             return own + context
         return self.refine(torch.cat([own, context], dim=1))
 
-    def _project(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
+    def _joined(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
         zero = own.new_zeros(()).expand(own.shape[0], self.hidden, *own.shape[2:])
         # Joined in channels-last order, which the maps have and the convolution wants.
         parts = [maps.get(pair, zero).permute(0, 2, 3, 1) for pair in self.pairs]
-        return self.project(torch.cat(parts, dim=3).permute(0, 3, 1, 2))
+        return torch.cat(parts, dim=3).permute(0, 3, 1, 2)
 
 
 class SumFuse(nn.Module):

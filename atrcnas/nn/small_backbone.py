@@ -1,4 +1,4 @@
-"""A very small backbone: one map at stride 4 that sees 7 pixels, so that what lies further away must come from contexts.
+"""A very small backbone: one map at stride 4 that sees 7 pixels, so that whatever lies further away must come from contexts.
 
 It also shows how a backbone of your own joins: a module named under ``plugins`` that registers it with timm.
 """
@@ -48,7 +48,7 @@ def atrcnas_small(pretrained: bool = False, **settings: Any) -> nn.Module:
         SmallBackbone,
         "atrcnas_small",
         pretrained,
-        feature_cfg={"out_indices": (0,)},  # of the maps in feature_info, what it gives when not told
-        kwargs_filter=("num_classes", "global_pool"),  # of classifiers
+        feature_cfg={"out_indices": (0,)},  # which of the maps in feature_info it gives by default
+        kwargs_filter=("num_classes", "global_pool"),  # type: ignore[arg-type]  # of classifiers; timm means any number
         **settings,
     )

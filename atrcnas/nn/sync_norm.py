@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 class SyncBatchNorm(TorchFunctionMode):
     """Context in which ``F.batch_norm`` in training mode normalises by the statistics of all processes' batches.
 
-    Every BatchNorm module ends there, our own, timm's and a plugin's; torch's own ``nn.SyncBatchNorm`` would have
+    Every BatchNorm module calls it, our own, timm's and a plugin's; torch's own ``nn.SyncBatchNorm`` would have
     to replace each of them and runs on a GPU only. Equal shares of the batch are assumed.
     """
 
@@ -24,7 +24,7 @@ class SyncBatchNorm(TorchFunctionMode):
 
     @classmethod
     def again(cls) -> AbstractContextManager[Any]:
-        """The context, if this is called within it, for what is computed again outside of it."""
+        """The context, if called within it; for what is computed again later, outside it."""
         return cls() if cls._entered else nullcontext()
 
     def __enter__(self) -> Any:
@@ -38,7 +38,7 @@ class SyncBatchNorm(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Replace one function, pass the others on."""
+        """Replace one function, pass on the others."""
         if func is F.batch_norm:
             return _batch_norm(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""Building a timm feature extractor, and every way in which that can fail, told in the user's words."""
+"""Building a timm feature extractor, and every way in which that can fail, in the user's words."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is optimised and what is measured: losses, label encoders, decoders, metrics and figures over several tasks."""
+"""What is optimised and what is measured: losses, label encoders, decoders, metrics, and figures over several tasks."""

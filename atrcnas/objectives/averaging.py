@@ -1,4 +1,4 @@
-"""Means over the processes of a distributed training; with one process, nothing."""
+"""Means over the processes of a distributed training; with one process, tensors stay as they are."""
 
 from __future__ import annotations
 

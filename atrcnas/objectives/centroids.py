@@ -35,7 +35,7 @@ def default_normal_centroids(num_centroids: int) -> Tensor:
 
 
 def fit_normal_centroids(batches: Iterable[tuple[Tensor, Tensor]], num_centroids: int, seed: int) -> Tensor:
-    """Spherical k-means of the training normals; the same for every split of the data into batches.
+    """Spherical k-means of the training normals; the same however the data are split into batches.
 
     Args:
         batches: pairs of target [B, 3, H, W] float unit vectors and valid [B, H, W] bool.

@@ -18,7 +18,7 @@ def multi_task_gain(scores: Mapping[str, float], reference: Mapping[str, float],
         tasks: the tasks averaged over.
 
     Returns:
-        Percent; positive is better than the reference whatever the direction of each score. NaN where a score is
+        Percent; positive means better than the reference, whatever the direction of each score. NaN where a score is
         NaN or a reference is 0.
 
     Raises:
@@ -64,7 +64,7 @@ def _goodness(score: float, task: Task) -> float:
 
 def _score(scores: Mapping[str, float], task: Task, argument: str) -> float:
     if task.name not in scores:
-        raise ConfigError(f"{argument}: no figure for task '{task.name}'. Known: {', '.join(scores) or 'none'}.")
+        raise ConfigError(f"{argument}: no score for task '{task.name}'. Known: {', '.join(scores) or 'none'}.")
     return float(scores[task.name])
 
 

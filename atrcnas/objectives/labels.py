@@ -73,13 +73,13 @@ def encode_normals(target: Tensor, valid: Tensor, num_labels: int, state: Tensor
         [B, H, W] int64 in [0, K); 0 where not ``valid``.
 
     Raises:
-        ConfigError: ``state`` holds another number of centroids.
+        ConfigError: ``state`` holds a different number of centroids.
     """
     centroids = default_normal_centroids(num_labels) if state is None else state
     if centroids.shape != (num_labels, 3):
         raise ConfigError(
             f"label_channels: expected {num_labels} centroids [K, 3], got {tuple(centroids.shape)}. "
-            "Fit the encoder anew."
+            "Fit the encoder again."
         )
     x, y, z = centroids.to(target)[:, :, None, None].unbind(dim=1)
     # Image by image, for memory; sums, not a matrix product, which autocast would run in half precision.

@@ -129,7 +129,7 @@ def _mean_over_valid(loss: Tensor, valid: Tensor) -> Tensor:
 
 
 def _num_valid(valid: Tensor) -> Tensor:
-    """At least 1; in a distributed training each process's even share of all valid pixels.
+    """At least 1; in a distributed training, each process's equal share of all valid pixels.
 
     The mean of the losses over the processes is then the loss of their whole batch.
     """
@@ -142,7 +142,7 @@ def _clear(target: Tensor, valid: Tensor) -> Tensor:
 
 
 def _at_least_float32(prediction: Tensor) -> Tensor:
-    """Half precision goes up to float32: a mean over 10^6 pixels needs it. Double, used by tests, stays."""
+    """Half precision becomes float32, which a mean over 10^6 pixels needs; double, used by tests, stays."""
     return prediction.float() if prediction.dtype in (torch.float16, torch.bfloat16) else prediction
 
 

@@ -1,4 +1,4 @@
-"""What a search has spent and the best score it has found for that: budget.csv, the same columns for every strategy."""
+"""What a search has spent and the best score it has found with it: budget.csv, the same columns for every strategy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Budget:
         self.best, self._before, self._began = -math.inf, 0.0, time.monotonic()
 
     def go_on(self) -> None:
-        """Count on from the last row; what a kill lost is spent anew and counted once."""
+        """Count on from the last row; what a kill lost is spent again but counted once."""
         rows = _rows(self.table.path)
         if not rows.empty:
             self.best, self._before = float(rows["best"].iloc[-1]), float(rows["seconds"].iloc[-1])

@@ -1,4 +1,4 @@
-"""What a run is made with: versions, device, threads and the commit of the source tree."""
+"""What a run was made with: versions, device, threads and the commit of the source tree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGES = ("torch", "timm", "nni", "pytorch-lightning", "torchmetrics", "numpy
 
 
 def environment(device: str | None, threads: int) -> dict[str, Any]:
-    """Versions and commit of this process, beside what only torch knows.
+    """Versions and commit of this process, and what only torch knows, which the caller gives.
 
     Args:
         device: name of the GPU; None on the CPU.

@@ -17,7 +17,7 @@ from atrcnas.ground.rank import first_process
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
-# What may change within a run, and what only a stage that has begun depends on.
+# What may change within a run, and what matters only once the stage has started.
 FREE = ("plugins", "devices", "num_nodes", "launch", "loggers")
 SECTIONS = {"search": ("search", "space"), "retrain": ("retrain",)}
 STAGES = tuple(SECTIONS)
@@ -83,7 +83,7 @@ class RunFolder:
 
     @property
     def budget(self) -> Path:
-        """What a search has spent, and what it found for that."""
+        """What a search has spent, and the scores it has found with it."""
         return self.stage("search") / "budget.csv"
 
     @property
@@ -104,10 +104,10 @@ class RunFolder:
         """The experiment this run was made with.
 
         Raises:
-            RunError: this is no run folder.
+            RunError: this is not a run folder.
         """
         if not self.experiment.is_file():
-            raise RunError(f"{self.root}: expected a run folder with experiment.yaml, found none. Check the path.")
+            raise RunError(f"{self.root}: expected a run folder, got one without experiment.yaml. Check the path.")
         return Experiment.load(self.experiment, self._before_selection(), check_space=False)
 
     def _before_selection(self) -> list[str]:
@@ -135,7 +135,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self, writes: bool = True) -> Iterator[None]:
-        """Hold the folder for writing; for processes that only help another one, nothing.
+        """Hold the folder for writing; in processes that only help another one, do nothing.
 
         Raises:
             RunError: another process holds it, or it cannot be written.
@@ -160,7 +160,7 @@ class RunFolder:
             yield
 
     def begun(self, stage: str) -> bool:
-        """Whether a stage has something to go on from: one that failed before may be begun again."""
+        """Whether a stage has a checkpoint to go on from; one that failed before its first may be started again."""
         finished = stage == "retrain" and self.results.is_file()
         by_trials = stage == "search" and self.journal.exists()
         return finished or by_trials or self.checkpoints(stage).exists()
@@ -171,27 +171,27 @@ class RunFolder:
         Args:
             experiment: the resolved experiment.
             stage: "search" or "retrain".
-            resume: whether the stage may have begun before.
+            resume: whether the stage may have started before.
             environment: versions, device and commit.
 
         Raises:
-            RunError: the stage has begun already and ``resume`` is off, or the run's experiment differs.
+            RunError: the stage has already started and ``resume`` is off, or the run's experiment differs.
         """
         if self.begun(stage) and not resume:
             raise RunError(
-                f"{self.stage(stage)}: this run has begun already. Add --resume to go on, or choose another --run."
+                f"{self.stage(stage)}: this run has already started. Add --resume to continue, or choose another --run."
             )
         experiment = experiment.with_space_inline()
         self._check_same(experiment)
         if not first_process():
             return
         if resume and not self.begun(stage):
-            print(f"{self.root}: nothing to resume in '{stage}'; beginning.", file=sys.stderr)
+            print(f"{self.root}: nothing to resume in '{stage}'; starting.", file=sys.stderr)
         write_yaml(self.experiment, experiment.dump())
         write_json(self.root / "environment.json", dict(environment))
 
     def check_contexts(self, contexts: ContextConfig, experiment: Experiment) -> None:
-        """Refuse a context config that is not the one this run has begun with.
+        """Refuse a context config that is not the one this run started with.
 
         Raises:
             RunError: it differs.
@@ -208,7 +208,7 @@ class RunFolder:
             ContextConfig.from_kinds(kinds, contexts.model.given(), contexts.provenance).save(self.contexts)
 
     def _check_same(self, experiment: Experiment) -> None:
-        """Refuse an experiment that differs from the run's in what a stage that has begun depends on."""
+        """Refuse an experiment that differs from the run's in what its started stages depend on."""
         begun = {stage for stage in SECTIONS if self.begun(stage)}
         if not begun:
             return
@@ -217,6 +217,6 @@ class RunFolder:
         differing = [key for key in now if key not in free and now[key] != before.get(key)]
         if differing:
             raise RunError(
-                f"{self.experiment}: cannot go on, the experiment differs in {differing}. "
+                f"{self.experiment}: cannot continue, the experiment differs in {differing}. "
                 "Use the run's own experiment.yaml, or choose another --run."
             )

@@ -1,4 +1,4 @@
-"""A finished run as `atrcnas compare` needs it: what its results.json holds, checked, and what it was made with."""
+"""A finished run as `atrcnas compare` needs it: the checked content of its results.json, and what it was made with."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OF_THE_SEARCH = ("search", "space")
 
 
 class Latency(BaseModel):
-    """Of one image's forward pass, milliseconds, and where it was measured."""
+    """Latency of one image's forward pass in milliseconds, and where it was measured."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -157,7 +157,7 @@ def _read_results(path: Path, run: Path) -> _Results:
 
 
 def _way_out(run: Path) -> str:
-    return f"Run `atrcnas evaluate {run}`, which writes it anew."
+    return f"Run `atrcnas evaluate {run}`, which writes it again."
 
 
 def _key(folder: RunFolder, experiment: Experiment) -> str:

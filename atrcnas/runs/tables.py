@@ -33,11 +33,11 @@ LOGITS: Columns = {
 }
 BUDGET: Columns = {"strategy": str, "trial": int, "step": int, "seconds": float, "score": float, "best": float}
 _MAX_BYTES = 10**9
-_WAY_OUT = "Log it anew, or restore the file."
+_HINT = "Run the stage again, or restore the file."
 
 
 class Table:
-    """A table being written.
+    """A table that is being written.
 
     Args:
         path: the file.
@@ -49,7 +49,7 @@ class Table:
         self.path, self.columns, self.writes = path, tuple(columns), writes
 
     def begin(self) -> None:
-        """Create the file with its header, over an earlier one."""
+        """Create the file with its header, replacing an earlier one."""
         if self.writes:
             write_text(self.path, ",".join(self.columns) + "\n")
 
@@ -106,7 +106,7 @@ def _written(value: object) -> object:
 def read_table(path: Path, columns: Columns) -> pd.DataFrame:
     """The whole rows of a table, indexed by line number; further columns are left out.
 
-    A last line without line end is left out too: the run is just writing it, or was killed while it did.
+    A last line without a line end is left out too: the run is still writing it, or was killed while it did.
 
     Raises:
         RunError: missing file or column, a row of another length, or a value of another type.
@@ -120,11 +120,11 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
     missing = [name for name in columns if name not in header]
     if missing:
         got = f"{', '.join(header)} (without {', '.join(missing)})" if header else "an empty file"
-        raise RunError(f"{path}: expected columns {', '.join(columns)}, got {got}. {_WAY_OUT}")
+        raise RunError(f"{path}: expected columns {', '.join(columns)}, got {got}. {_HINT}")
     found = {line: row for line, row in enumerate(rows, start=2) if row}
     for line, row in found.items():
         if len(row) != len(header):
-            raise RunError(f"{path}: line {line}: expected {len(header)} fields, got {len(row)}. {_WAY_OUT}")
+            raise RunError(f"{path}: line {line}: expected {len(header)} fields, got {len(row)}. {_HINT}")
     table = pd.DataFrame(list(found.values()), columns=header, index=list(found), dtype=str)[list(columns)]
     for name, kind in columns.items():
         if kind is not str:
@@ -133,7 +133,7 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
 
 
 def _numbers(path: Path, texts: pd.Series[str], whole: bool) -> pd.Series[Any]:
-    """Numbers from texts; ``nan`` and ``inf`` are numbers, but no whole ones."""
+    """Numbers from texts; ``nan`` and ``inf`` are numbers, but not whole ones."""
     numbers = pd.to_numeric(texts, errors="coerce").astype(float)
     for bad, expected in (
         (numbers.isna() & (texts.str.lower() != "nan"), "a number"),
@@ -141,12 +141,12 @@ def _numbers(path: Path, texts: pd.Series[str], whole: bool) -> pd.Series[Any]:
     ):
         if bad.any():
             line, got = next(zip(texts.index[bad], texts[bad], strict=True))
-            raise RunError(f"{path}: line {line}: {texts.name}: expected {expected}, got '{got}'. {_WAY_OUT}")
+            raise RunError(f"{path}: line {line}: {texts.name}: expected {expected}, got '{got}'. {_HINT}")
     return numbers.astype(int) if whole else numbers
 
 
 def read_some(path: Path, columns: Columns) -> pd.DataFrame:
-    """:func:`read_table` for what cannot be drawn without rows.
+    """:func:`read_table`, where an empty table is of no use.
 
     Raises:
         RunError: there are none, or see :func:`read_table`.

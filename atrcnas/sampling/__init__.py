@@ -1,1 +1,1 @@
-"""Search: drawing mixtures from logits, and settling them."""
+"""Sampling: drawing mixtures from logits, and settling them."""

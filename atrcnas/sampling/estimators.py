@@ -12,7 +12,7 @@ from atrcnas.spec.recipe import SearchSpec
 
 
 class Estimator(nn.Module):
-    """Base of all estimators. Its buffers are part of the checkpoint; the sampler is not its own.
+    """Base of all estimators. Its buffers are part of the checkpoint; the sampler's are saved separately.
 
     Args:
         sampler: the logits and the draws of a single mixture.
@@ -29,7 +29,7 @@ class Estimator(nn.Module):
         return self._sampler[0]
 
     def draw(self, step: int, tau: float) -> Sequence[Mixture]:
-        """The mixtures of a step, one at least; a function of (seed, step), equal in every process.
+        """The mixtures of a step, at least one; a function of (seed, step), equal in every process.
 
         Args:
             step: 0, 1, ...
@@ -38,10 +38,10 @@ class Estimator(nn.Module):
         raise NotImplementedError
 
     def term(self, step: int, mixtures: Sequence[Mixture], parts: Sequence[Mapping[str, Tensor]]) -> Tensor | None:
-        """What the logits are moved by beside the gradient that flows through the mixtures.
+        """What moves the logits besides the gradient that flows through the mixtures.
 
         Args:
-            step: as drawn.
+            step: as in :meth:`draw`.
             mixtures: what was drawn.
             parts: for each mixture, task -> its weighted loss, without gradient.
 
@@ -56,7 +56,7 @@ class Estimator(nn.Module):
 
 
 class Relaxed(Estimator):
-    """One mixture a step, whose weights carry the gradient: ``soft`` and ``sampled``, see :class:`Sampler`."""
+    """One mixture per step, which carries the gradient in its weights: ``soft`` and ``sampled``, see :class:`Sampler`."""
 
     def draw(self, step: int, tau: float) -> Sequence[Mixture]:
         """The sampler's own draw."""

@@ -18,7 +18,7 @@ MOMENTUM = 0.95  # of the running size of a target's differences
 
 
 class Paired(Estimator):
-    """Several configs a step, drawn from the probabilities; each target's pairs answer for that target's loss alone.
+    """Several configs per step, drawn from the probabilities; each target's pairs learn only from that target's loss.
 
     All configs see the same batch, backbone and task features, so that the noise of the batch is the same in each and
     cancels in their differences; and a target's loss is hardly moved by what was drawn for another target. The step
@@ -26,8 +26,8 @@ class Paired(Estimator):
 
     With R draws, L_tr the loss of target t under draw r, and the leave-one-out baseline b_tr, the mean of L_t over the
     other draws, the logits descend ``1/R sum_r (L_tr - b_tr) / s_t sum_p log p(kind of pair p in r)`` over the pairs p
-    of t. Its gradient is an unbiased estimate of that of the expected L_t, but for s_t, a running mean of
-    ``|L_tr - b_tr|`` that makes targets with large and small losses alike.
+    of t. Its gradient is an unbiased estimate of that of the expected L_t, up to s_t, a running mean of
+    ``|L_tr - b_tr|`` that puts targets with large and small losses on one scale.
 
     Source: Williams 1992 (REINFORCE); Kool et al. 2019 (leave-one-out baseline). Differs: credit per target.
     """

@@ -31,7 +31,7 @@ class Sampler(nn.Module):
 
     Source: Bruggemann et al. 2021, section 3.3 (Gumbel-softmax of Jang et al., ICLR 2017); "sampled": Dong and Yang,
     CVPR 2019 (GDAS). Differs: the pairs of a kind share tensors, so that in a sampled step weight decay and momentum
-    also move what was not drawn, of the kinds that were drawn for another pair.
+    also move the rows of pairs that did not draw a kind which another pair drew.
     """
 
     def __init__(

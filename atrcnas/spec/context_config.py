@@ -74,7 +74,7 @@ class ContextConfig(Spec):
         return self
 
     def __eq__(self, other: object) -> bool:
-        """Equal content; from which file is no part of it."""
+        """Equal content; which file it came from does not count."""
         return isinstance(other, ContextConfig) and self.dump() == other.dump()
 
     __hash__ = None  # type: ignore[assignment]
@@ -148,7 +148,7 @@ class ContextConfig(Spec):
         if made_for != set(wanted):
             raise ConfigError(
                 f"the context config is for tasks {sorted(made_for)}, the experiment has {sorted(set(wanted))}. "
-                "Search anew for these tasks, or set the experiment's tasks to the config's."
+                "Search again for these tasks, or set the experiment's tasks to the config's."
             )
 
     @classmethod
@@ -236,5 +236,5 @@ def _from_reference(path: Path) -> ContextConfig:
 def _without_doubles(items: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(items)
     if len(found) < len(items):
-        raise ValueError("a key comes twice")
+        raise ValueError("a key appears twice")
     return found

@@ -31,13 +31,13 @@ class AugmentSpec(Spec):
     )
     interpolation: Literal["antialiased", "opencv"] = Field(
         default="antialiased",
-        description="opencv: images linear without antialiasing, labels by OpenCV's nearest rule, sizes truncated",
+        description="opencv: images bilinear without antialiasing, labels by OpenCV's nearest rule, sizes truncated",
     )
     pad: Literal["end", "centred"] = Field(
-        default="end", description="where padding goes: right and bottom, or on all sides alike"
+        default="end", description="where padding goes: right and bottom, or evenly on all sides"
     )
     require_foreground: tuple[str, ...] = Field(
-        default=(), description="class tasks of which a crop that shows class 0 alone counts as not labelled"
+        default=(), description="class tasks for which a crop that shows only class 0 counts as not labelled"
     )
 
     @field_validator("require_foreground")
@@ -53,7 +53,7 @@ class AugmentSpec(Spec):
     @model_validator(mode="after")
     def _scale_ascends(self) -> AugmentSpec:
         if self.scale[0] > self.scale[1]:
-            raise ValueError(f"scale: expected the smaller first, got {list(self.scale)}. Swap them.")
+            raise ValueError(f"scale: expected the smaller one first, got {list(self.scale)}. Swap them.")
         return self
 
 
@@ -67,11 +67,11 @@ class DataSpec(Spec):
         default=0.1,
         ge=0,
         lt=1,
-        description="share of the training samples that nothing is trained on, for choosing states and configs; 0: the "
+        description="share of the training samples that is not trained on, for choosing states and configs; 0: the "
         "validation split chooses too",
     )
     pad_to: tuple[Side, Side] | None = Field(
-        default=None, description="height, width to which smaller validation images are padded, on all sides alike"
+        default=None, description="height, width to which smaller validation images are padded, evenly on all sides"
     )
     centroids: Literal["fitted", "published"] = Field(
         default="fitted",
@@ -88,11 +88,11 @@ class DataSpec(Spec):
         default="stop", description="a training sample that cannot be read: stop, or take the next one instead"
     )
     workers: Int = Field(
-        default=0, ge=0, le=256, description="loader processes; of each of the two loaders with search.held_out"
+        default=0, ge=0, le=256, description="loader processes; with search.held_out, of each of the two loaders"
     )
     cache_mib: Int = Field(
         default=0,
         ge=0,
         le=2**24,
-        description="memory for decoded training samples, shared out evenly among the loader processes; 0: none",
+        description="memory for decoded training samples, divided evenly among the loader processes; 0: none",
     )

@@ -64,7 +64,7 @@ class Experiment(Spec):
     )
 
     num_nodes: Int = Field(default=1, ge=1, le=10_000, description="machines, each with `devices`")
-    sync_batchnorm: Bool = Field(default=False, description="normalise by the batches of all devices together")
+    sync_batchnorm: Bool = Field(default=False, description="BatchNorm over the batches of all devices together")
 
     _where: str = PrivateAttr("experiment")
 
@@ -83,7 +83,7 @@ class Experiment(Spec):
         both = set(self.tasks) & set(self.auxiliary_tasks)
         if both:
             raise ValueError(
-                f"auxiliary_tasks: {sorted(both)} are among tasks already. Remove them from one of the two."
+                f"auxiliary_tasks: {sorted(both)} are already among tasks. Remove them from one of the two."
             )
         for name in self.task_options:
             if name not in self.all_tasks:
@@ -209,7 +209,7 @@ class Experiment(Spec):
         Args:
             source: a file, a bundled experiment by name, or an already parsed mapping.
             overrides: ``key.path=value`` with YAML values, as on the command line.
-            check_space: whether the search space has to fit; not where a run that has been searched is read.
+            check_space: whether the search space has to fit; off when reading a run that has already been searched.
 
         Raises:
             ConfigError: not found or not valid; all problems at once.
@@ -232,7 +232,7 @@ class Experiment(Spec):
         return experiment
 
     def replace(self, **sections: Any) -> Experiment:
-        """A copy with other values, checked again; a mapping is laid over the section of that name."""
+        """A copy with different values, checked again; a mapping is laid over the section of that name."""
         value = self.dump()
         for key, section in sections.items():
             merge = isinstance(section, Mapping) and isinstance(value.get(key), Mapping)

@@ -21,7 +21,7 @@ class Kind:
         module: subclass of ``atrcnas.nn.contexts.base.Context``, or its ``"module:Class"`` string; None pools nothing.
         description: one line.
         letter: one or two characters for the heat map.
-        colour: hex colour for plots; kinds also differ in lightness, so that grey prints stay readable.
+        colour: hex colour for plots; kinds also differ in lightness, so that greyscale prints stay readable.
         needs_target_label: pools by the target's label map.
         needs_source_label: pools by the source's label map.
         on_diagonal: offered when target and source are the same task.
@@ -53,7 +53,7 @@ def joined(names: Sequence[str]) -> str:
 
 
 class Kinds(Registry[Kind]):
-    """The table of kinds; it also knows two of them used together, as ``local+global``, which is no entry of its own."""
+    """The table of kinds; it also knows two of them used together, as ``local+global``, which is not an entry of its own."""
 
     def __getitem__(self, name: str) -> Kind:
         if not self._is_joined(name):

@@ -10,7 +10,7 @@ from atrcnas.spec.schema import Float, Int, Spec
 
 
 class LaunchSpec(Spec):
-    """Where trials run, and how many at once; a search by gradient is one piece and runs in this process."""
+    """Where trials run, and how many at once; a search by gradient is not split up and runs in this process."""
 
     engine: Literal["local", "processes", "ray"] = Field(
         default="local", description="in this process; in processes of this machine; as tasks of a Ray cluster"

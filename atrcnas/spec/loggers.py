@@ -23,7 +23,7 @@ class Logger:
         description: one line.
         client: ``(place, options) -> atrcnas.loggers.client.Client``, or its ``"module:Class"`` string.
         options: model of what stands below the key.
-        needs: package it cannot work without; looked for when a stage begins.
+        needs: package it cannot work without; looked for when a stage starts.
     """
 
     name: str

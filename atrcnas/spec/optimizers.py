@@ -19,7 +19,7 @@ class NoOptions(Spec):
 
 
 class SgdOptions(Spec):
-    """Of ``sgd``, beside ``momentum``."""
+    """Of ``sgd``, besides ``momentum``."""
 
     nesterov: Bool = Field(default=False, description="Nesterov's momentum")
 

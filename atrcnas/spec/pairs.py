@@ -50,7 +50,7 @@ def levels_ascend(levels: tuple[int, ...]) -> tuple[int, ...]:
     """Validate the ``levels`` of a file.
 
     Raises:
-        ValueError: a level comes twice, or the order is not ascending.
+        ValueError: a level appears twice, or the order is not ascending.
     """
     if list(levels) != sorted(set(levels)):
         raise ValueError(f"expected each of {list(LEVELS)} at most once, in ascending order, got {list(levels)}.")
@@ -89,7 +89,7 @@ def apply_rules(
 
 
 def check_rule_keys(keys: Sequence[str], tasks: Iterable[str], levels: Sequence[int]) -> None:
-    """Refuse keys that are no rule, or that name a task or level outside of the experiment.
+    """Refuse keys that are not a rule, or that name a task or level outside the experiment.
 
     Raises:
         ConfigError: naming the key and what would fit.

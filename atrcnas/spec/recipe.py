@@ -46,7 +46,7 @@ class TrainSpec(Spec):
     validate_every: Steps = 2_000
     log_every: Steps = 50
     on_nonfinite: Literal["stop", "skip", "lower"] = Field(
-        default="stop", description="a loss that is not finite: stop, skip the step, or also halve the learning rate"
+        default="stop", description="when a loss is not finite: stop, skip the step, or also halve the learning rate"
     )
 
     @model_validator(mode="after")
@@ -81,14 +81,14 @@ class TrainSpec(Spec):
 
 
 class TrialsSpec(Spec):
-    """The strategies that score one config after the other."""
+    """Options of the strategies that score one config after another."""
 
     number: Int = Field(default=20, ge=1, le=10_000_000, description="configs scored")
     steps: Steps = Field(default=1_000, description="of each config's own training; all else as in retrain")
     seed: Int | None = Field(
         default=None, ge=0, le=2**31 - 1, description="of the strategy; the experiment's if absent"
     )
-    population: Int = Field(default=20, ge=2, le=100_000, description="evolution: configs alive")
+    population: Int = Field(default=20, ge=2, le=100_000, description="evolution: size of the population")
     supernet: str | None = Field(
         default=None, description="oneshot-random: run folder of a search by gradient; if absent, one is trained evenly"
     )
@@ -108,7 +108,7 @@ class SearchSpec(TrainSpec):
         "published 5e-4 at 40,000 steps)",
     )
     logits_warm_up: Float = Field(
-        default=0.0, ge=0, lt=1, description="share of the steps before the logits begin to move; paired: 0.125"
+        default=0.0, ge=0, lt=1, description="share of the steps before the logits start to move; paired: 0.125"
     )
     draws: Int = Field(default=2, ge=2, le=64, description="paired: configs computed on each batch")
     tau: tuple[Annotated[Float, Field(gt=0)], Annotated[Float, Field(gt=0)]] = Field(
@@ -149,7 +149,7 @@ class SearchSpec(TrainSpec):
 
     @property
     def logits_rate(self) -> float:
-        """``logits_learning_rate``, or what stands for it."""
+        """``logits_learning_rate``, or its default for this number of steps."""
         return LOGITS_TRAVEL / self.steps if self.logits_learning_rate is None else self.logits_learning_rate
 
     @model_validator(mode="after")
@@ -159,7 +159,7 @@ class SearchSpec(TrainSpec):
         expected = STRATEGIES[self.strategy].noise
         if self.noise != expected:
             raise ValueError(
-                f"noise: strategy '{self.strategy}' has it {str(expected).lower()}, got {str(self.noise).lower()}. "
+                f"noise: expected {str(expected).lower()} with strategy '{self.strategy}', got {str(self.noise).lower()}. "
                 "Leave it out, or choose another strategy (gumbel draws noise, darts does not)."
             )
         if self.estimator not in ESTIMATORS:

@@ -1,4 +1,4 @@
-"""Pydantic models of our files: unknown keys refused, every problem told in the user's words, all at once."""
+"""Pydantic models of our files: unknown keys refused, all problems reported at once, in the user's words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from atrcnas.ground.errors import ConfigError
 
-# Numbers and switches as YAML types them: "7" is no integer, and true is no number.
+# Numbers and switches as YAML types them: "7" is not an integer, and true is not a number.
 Int = Annotated[int, Strict()]
 Float = Annotated[float, Strict()]
 Bool = Annotated[bool, Strict()]
@@ -108,7 +108,7 @@ def _explain(model: type[BaseModel], value: Any, detail: ErrorDetails, where: st
 def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], str | None]:
     """The keys that lead to a problem, and what is expected there if it is one of several forms.
 
-    Where a field is a union, pydantic's own location goes on with a name for the form it tried.
+    Where a field is a union, pydantic's own location continues with a name for the form it tried.
     """
     path: list[str] = []
     for part in loc:

@@ -27,7 +27,7 @@ class SearchSpace(Spec):
         schema_version: written ``schema: 1``.
         levels: backbone scales searched; ``[4]`` is ATRC, ``[4, 8, 16, 32]`` a pyramid.
         pairs: the rules.
-        choose: kinds that a pair may end up with: 1, or the 2 most probable ones together.
+        choose: how many kinds a pair may end up with: 1, or the 2 most probable ones together.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")

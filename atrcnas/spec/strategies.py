@@ -23,7 +23,7 @@ class Strategy:
             ``"module:function"`` string; None: logits are trained with the weights of a supernet.
         inherited: configs are scored with a supernet's weights; otherwise each by a short training of its own.
         noise: Gumbel noise on the logits, where they are trained.
-        needs: modules without which it cannot work; tried before a run begins.
+        needs: modules without which it cannot work; tried before a run starts.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Strategy:
 
     @property
     def by_gradient(self) -> bool:
-        """Whether logits are trained in a supernet, instead of scoring one config after the other."""
+        """Whether logits are trained in a supernet, instead of scoring one config after another."""
         return self.explore is None
 
 

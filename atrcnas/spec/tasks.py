@@ -22,7 +22,7 @@ from atrcnas.spec.schema import Float, Spec, validate
 
 
 class TaskOptions(Spec):
-    """What an experiment may change of any task; of one task also what its losses and its metric declare."""
+    """What an experiment may change of any task; and of one task also what its losses and its metric declare."""
 
     weight: Float = Field(default=1.0, ge=0, description="factor of the task's losses in the total")
 
@@ -37,7 +37,7 @@ class Task:
         target: what a target map holds: ``classes`` [H, W] int64, ``scalar`` [H, W] float32, ``vector`` [H, W, 3] float32.
         channels: output channels of the network; None until the data set's class count is known.
         label_channels: channels of the auxiliary label map that `tlabel` and `slabel` pool by; None as above.
-        count_varies: a data set may say another number of classes than ``channels``.
+        count_varies: a data set may have a number of classes other than ``channels``.
         label_encoder: how a target map becomes label classes (spec/labels.py).
         loss: name in spec/losses.py, of the final prediction.
         label_loss: name in spec/losses.py, of the label map.
@@ -107,7 +107,7 @@ class Task:
 
         Args:
             num_classes: from the data set; needed for a task without a count of its own.
-            options: in place of the table's weight, loss and metric options.
+            options: replace the table's weight, loss and metric options.
 
         Raises:
             ConfigError: the class count is needed and missing, or contradicts a fixed one; see also :meth:`options`.
@@ -119,7 +119,7 @@ class Task:
             channels = label_channels = num_classes
         elif self.target == "classes" and num_classes is not None and num_classes != (label_channels or channels):
             raise ConfigError(
-                f"task '{self.name}' has {label_channels or channels} classes, the data set says {num_classes}."
+                f"task '{self.name}' has {label_channels or channels} classes, the data set has {num_classes}."
             )
         values = self.options(options or {}).model_dump()
         return replace(
@@ -167,7 +167,7 @@ TASKS.register(
 TASKS.register(
     Task(
         name="human_parts",
-        description="human part segmentation: background and 6 parts, or as many as the data set tells apart",
+        description="human part segmentation: background and 6 parts, or as many as the data set distinguishes",
         target="classes",
         channels=7,
         label_channels=7,
@@ -228,7 +228,7 @@ TASKS.register(
 TASKS.register(
     Task(
         name="sal",
-        description="saliency: the thing one looks at first",
+        description="saliency: what one looks at first",
         target="classes",
         channels=2,
         label_channels=2,

@@ -20,7 +20,7 @@ FLOORS = [
     {"sampling"},
     {"engine"},
     {"deploy", "launch"},
-    {"the house itself"},  # cli, the public API, and what lies beside them
+    {"the house itself"},  # cli, the public API, and what lies next to them
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 NO_TORCH = ("ground", "spec", "runs", "plots")

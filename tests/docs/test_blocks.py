@@ -43,7 +43,7 @@ def test_the_kind_and_the_task_of_the_contributing_page_are_trained(page: Path, 
 
 
 def run(block: Block) -> None:
-    """Run Python that is no file, and commands marked so."""
+    """Run Python that is not a file, and commands marked to be run."""
     if block.language == "python" and "file" not in block.marks:
         # Compiled as a file of its own: it must not inherit this one's future imports.
         exec(compile(block.text, "block", "exec", dont_inherit=True), {"__name__": "block"})  # noqa: S102

@@ -154,7 +154,7 @@ def test_version_debug_and_completion(tmp_path: Path, monkeypatch: pytest.Monkey
     assert atrcnas(tmp_path).stdout.split() == ["evaluate"]
 
 
-def test_begun_runs_are_not_overwritten(job: Path) -> None:
+def test_started_runs_are_not_overwritten(job: Path) -> None:
     assert "--resume" in refused(job, "search", "tiny.yaml", "--run", "run")
 
 
@@ -195,7 +195,7 @@ def signalled(monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_stop_on_request_says_how_to_go_on(
+def test_a_stop_on_request_says_how_to_continue(
     tiny_experiment: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
 ) -> None:
     folder = tiny_experiment.parent
@@ -203,7 +203,7 @@ def test_a_stop_on_request_says_how_to_go_on(
         signalled(patch, number)
         done = atrcnas(folder, "search", "tiny.yaml", "--run", "run")
     assert done.returncode == status
-    assert f"stopped by {number.name} after step 2, the state is saved; go on with --resume" in done.stderr
+    assert f"stopped by {number.name} after step 2, the state is saved; continue with --resume" in done.stderr
     assert atrcnas(folder, "search", "tiny.yaml", "--run", "run", "--resume").returncode == 0
 
 
@@ -225,7 +225,7 @@ def test_missing_files_are_one_message(tiny_experiment: Path) -> None:
 
 def test_a_config_for_other_tasks_is_refused(tiny_experiment: Path) -> None:
     message = refused(tiny_experiment.parent, "retrain", "tiny.yaml", "--contexts", "atrc-nyud-hrnet18", "--run", "run")
-    assert "normals" in message and "Search anew" in message
+    assert "normals" in message and "Search again" in message
 
 
 def test_damaged_checkpoints_and_weights_are_one_message(job: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def fill_the_disk() -> None:
 
 
 @pytest.mark.usefixtures("small_files")
-def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_later(
+def test_a_full_disk_leaves_the_previous_checkpoint_and_the_run_continues_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = Experiment.load(TINY)
@@ -71,7 +71,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_later(
     assert search(experiment, tmp_path / "run", resume=True) == whole
 
 
-def test_a_run_folder_that_was_moved_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_folder_that_was_moved_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = Experiment.load(TINY)
     whole = search(experiment, tmp_path / "whole")
     with monkeypatch.context() as patch:

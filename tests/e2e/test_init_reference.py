@@ -141,7 +141,7 @@ def test_a_file_that_would_run_code_is_refused_unread(home: Path, state: State) 
         assert not (home / "made").exists()
 
 
-def test_files_that_are_no_checkpoint_are_one_message_and_leave_no_run(home: Path, state: State) -> None:
+def test_files_that_are_not_checkpoints_get_one_message_and_leave_no_run(home: Path, state: State) -> None:
     path = home / "published.ckpt"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
@@ -155,7 +155,7 @@ def test_files_that_are_no_checkpoint_are_one_message_and_leave_no_run(home: Pat
     assert not (home / "run/retrain").exists() and not (home / "run/experiment.yaml").exists()
 
 
-def test_missing_names_and_another_architecture_are_told(home: Path, state: State) -> None:
+def test_missing_names_and_another_architecture_are_reported(home: Path, state: State) -> None:
     message = refused(home, *RETRAIN, "backbone.name=mobilenetv3_small_050")
     assert "published.ckpt: reference weights: of " in message
     assert "missing (backbone.conv_stem.weight, " in message and "unexpected (backbone.conv1.weight, " in message

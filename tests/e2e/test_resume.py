@@ -222,7 +222,7 @@ def test_held_out_samples_are_some_and_not_all(tmp_path: Path, share: float) -> 
         search(Experiment.load(TINY, [f"search.held_out={share}"]), tmp_path / "run")
 
 
-def test_a_stage_that_failed_before_its_first_checkpoint_may_begin_again(
+def test_a_stage_that_failed_before_its_first_checkpoint_may_start_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:

@@ -60,7 +60,7 @@ def test_each_trial_is_a_run_folder_with_its_own_config_and_score(random_run: Pa
         assert not (folder.root / "retrain/checkpoints").exists()
 
 
-def test_the_best_trial_is_the_answer_and_goes_on_to_a_retraining(random_run: Path) -> None:
+def test_the_best_trial_is_the_answer_and_is_then_retrained(random_run: Path) -> None:
     entries = [json.loads(line) for line in (random_run / "search/trials.jsonl").read_text().splitlines()][1:]
     best = max(entries, key=lambda entry: float(entry["score"]))
     contexts = ContextConfig.load(random_run / "contexts.yaml")
@@ -116,7 +116,7 @@ def test_darts_is_the_same_supernet_without_noise(tmp_path: Path) -> None:
     assert Experiment.load(SMALL).search.noise is True
     assert Experiment.load(SMALL, ["search.strategy=darts"]).search.noise is False
     for wrong, says in (
-        (["search.strategy=darts", "search.noise=true"], "noise: strategy 'darts' has it false, got true"),
+        (["search.strategy=darts", "search.noise=true"], "noise: expected false with strategy 'darts', got true"),
         (["search.strategy=darts", "search.estimator=sampled"], "draws nothing"),
         (["search.strategy=dart"], "Did you mean 'darts'"),
         (["search.strategy=random", "retrain.inherit=true"], "leaves no supernet"),
@@ -128,7 +128,7 @@ def test_darts_is_the_same_supernet_without_noise(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", ["random", "tpe", "rl"])
-def test_without_nni_its_strategies_say_so_and_begin_nothing(
+def test_without_nni_its_strategies_say_so_and_start_nothing(
     strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [*STRATEGIES[strategy].needs, "nni", "atrcnas.launch.strategies"]:
@@ -148,7 +148,7 @@ STRATEGIES.register(Strategy("mine", "short trainings of configs drawn evenly, w
 
 
 @pytest.mark.slow
-def test_a_strategy_of_the_users_own_killed_in_a_parallel_trial_goes_on_where_it_was(
+def test_a_strategy_of_the_users_own_killed_in_a_parallel_trial_resumes_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "my_strategy.py").write_text(PLUGIN)

@@ -73,7 +73,7 @@ def test_a_resumed_sweep_does_nothing_again(whole: tuple[Path, list[str]]) -> No
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("results.json")}
     assert list(sweep(spec(), folder, resume=True)) == lines
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("results.json")} == before
-    with pytest.raises(RunError, match="has begun already"):
+    with pytest.raises(RunError, match="has already started"):
         list(sweep(spec(), folder))
     with pytest.raises(RunError, match=r"differs in \['over'\]"):
         list(sweep(spec(over={"seed": [5]}), folder, resume=True))
@@ -114,7 +114,7 @@ def same_scores(one: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_driver_goes_on_and_nothing_is_lost_or_doubled(whole: tuple[Path, list[str]], tmp_path: Path) -> None:
+def test_a_killed_driver_resumes_and_nothing_is_lost_or_doubled(whole: tuple[Path, list[str]], tmp_path: Path) -> None:
     value = {"schema": 1, "experiment": BASE, "over": OVER, "launch": PROCESSES}
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(value))
     command = [sys.executable, "-m", "atrcnas", "sweep", "sweep.yaml", "--run", "run"]
@@ -139,7 +139,7 @@ def test_a_killed_driver_goes_on_and_nothing_is_lost_or_doubled(whole: tuple[Pat
 
 
 @pytest.mark.slow
-def test_sigterm_saves_the_trials_of_all_processes_and_says_how_to_go_on(
+def test_sigterm_saves_the_trials_of_all_processes_and_says_how_to_continue(
     whole: tuple[Path, list[str]], tmp_path: Path
 ) -> None:
     value = {"schema": 1, "experiment": BASE, "over": OVER, "launch": PROCESSES}
@@ -153,7 +153,7 @@ def test_sigterm_saves_the_trials_of_all_processes_and_says_how_to_go_on(
     os.kill(driver.pid, signal.SIGTERM)
     _, said = driver.communicate(timeout=60)
     assert driver.returncode == 0, said
-    assert "stopped by SIGTERM in several trials, the state is saved; go on with --resume" in said
+    assert "stopped by SIGTERM in several trials, the state is saved; continue with --resume" in said
     assert len(list(tmp_path.glob("run/trials/*/retrain/checkpoints/last.ckpt"))) >= 1
     done = subprocess.run(
         [*command, "--resume"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
@@ -190,17 +190,17 @@ def test_one_failing_trial_does_not_stop_the_others(tmp_path: Path) -> None:
     (tmp_path / "late.safetensors").write_bytes(b"no weights")
     found = spec(over={**over, "contexts": ["baseline"]})
     lines: list[str] = []
-    with pytest.raises(RunError, match=r"(?s)trial .*late.*1 of 2 trials failed. Go on with --resume"):
+    with pytest.raises(RunError, match=r"(?s)trial .*late.*1 of 2 trials failed. Continue with --resume"):
         lines.extend(sweep(found, tmp_path / "run"))
     assert [entry["name"] for entry in entries(tmp_path / "run")] == ["weights_none-contexts_baseline"]
 
 
-def test_points_that_are_no_experiment_are_named_before_anything_begins(tmp_path: Path) -> None:
+def test_points_that_are_not_an_experiment_are_named_before_anything_starts(tmp_path: Path) -> None:
     for over, says in (
         ({"seed": [0, "x"]}, r"trial seed_x: .*seed: expected an integer, got 'x'"),
         ({"retrain.stesp": [1]}, "Did you mean 'steps'"),
         ({"contexts": ["basline"]}, "Did you mean 'baseline'"),
-        ({"contexts": ["atrc-nyud-hrnet18"]}, "Search anew for these tasks"),
+        ({"contexts": ["atrc-nyud-hrnet18"]}, "Search again for these tasks"),
     ):
         with pytest.raises(ConfigError, match=says):
             list(sweep(spec(over=over), tmp_path / "run"))

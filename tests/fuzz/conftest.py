@@ -1,4 +1,4 @@
-"""How many inputs the fuzz tests tried, told at the end of the session (also when several processes share the work)."""
+"""How many inputs the fuzz tests tried, reported at the end of the session (also when several processes share the work)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.fuzz.cases import TRIED
 from tests.results import record
 
-CAMPAIGN = 10_000  # inputs: from so many on, the count goes into tests/RESULTS.md
+CAMPAIGN = 10_000  # inputs: from this many on, the count goes into tests/RESULTS.md
 
 
 @pytest.fixture(autouse=True)

@@ -137,7 +137,7 @@ CUTS: dict[str, tuple[str, Callable[..., State]]] = {
 
 
 def cut(name: str, golden_dir: Path) -> State:
-    """The fixture ``name``, cut anew."""
+    """The fixture ``name``, cut again."""
     golden, cutter = CUTS[name]
     meta = json.loads((golden_dir / "meta.json").read_text(encoding="utf-8"))
     cut_out = cutter(load_file(golden_dir / f"{golden}.safetensors"), meta)

@@ -123,7 +123,7 @@ def test_backbones_have_the_published_names_and_widths(
         assert state[f"transition{stage - 1}.{stage - 1}.0.0.weight"].shape[0] == coarsest
 
 
-def test_every_fault_is_told_and_nothing_is_loaded(state: State) -> None:
+def test_every_fault_is_reported_and_nothing_is_loaded(state: State) -> None:
     net = build(ORDER, KIND_OF)
     before = {key: value.clone() for key, value in net.state_dict().items()}
     faulty = {key: value for key, value in state.items() if not key.startswith("head.aux_conv.edge.")}
@@ -138,7 +138,7 @@ def test_every_fault_is_told_and_nothing_is_loaded(state: State) -> None:
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
-def test_contexts_of_another_config_are_told_by_name(state: State) -> None:
+def test_contexts_of_another_config_are_named(state: State) -> None:
     other = {**KIND_OF, Pair("depth", "edge"): "local", Pair("edge", "semseg"): "none"}
     with pytest.raises(CheckpointError, match=r"missing \(head\.atrc_module\.cp_blocks\.depth\.edge\..*unexpected"):
         load_network(build(ORDER, other), state)

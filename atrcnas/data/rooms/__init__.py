@@ -1,4 +1,4 @@
-"""Rooms: rendered indoor scenes with exact ground truth for six dense tasks, made of numpy alone."""
+"""Rooms: rendered indoor scenes with exact ground truth for six dense tasks, made with NumPy only."""
 
 from atrcnas.data.rooms.dataset import Rooms, RoomsOptions
 

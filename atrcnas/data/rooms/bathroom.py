@@ -10,7 +10,7 @@ from atrcnas.data.rooms.style import Style, hsv
 
 
 def bathtub(rng: np.random.Generator, style: Style) -> Compound:
-    """A tub: as long and low as a bed, told apart by the room it is in. Long side to the wall."""
+    """A tub: as long and low as a bed, recognised by the room it is in. Long side to the wall."""
     length, width, height = rng.uniform(1.5, 1.8), rng.uniform(0.7, 0.85), rng.uniform(0.5, 0.6)
     item = Compound(Semseg.FIXTURE, (length, width, height))
     outer = style.ceramic if rng.random() < 0.7 else style.wall

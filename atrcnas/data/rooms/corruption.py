@@ -1,4 +1,4 @@
-"""What makes real labels worse than exact ones: annotators' errors and sensors without an answer."""
+"""What makes real labels worse than exact ones: annotators' errors, and sensors without an answer."""
 
 import numpy as np
 

@@ -23,7 +23,7 @@ _SPLITS = ("train", "val", "test")
 class RoomsOptions(Spec):
     """Options of the rooms; ``seed`` selects one of many disjointly drawn data sets."""
 
-    seed: Int = Field(0, ge=0, description="Seed of the data set; a scene depends on it and on its own number alone.")
+    seed: Int = Field(0, ge=0, description="Seed of the data set; a scene depends only on it and on its own number.")
     image_size: tuple[Int, Int] = Field((96, 128), description="Height and width in pixels, each 32 to 1024.")
     train_size: Int = Field(2000, ge=1, le=_SPLIT_RANGE, description="Number of training images.")
     val_size: Int = Field(200, ge=1, le=_SPLIT_RANGE, description="Number of validation images.")
@@ -97,7 +97,7 @@ class Rooms:
             where there is no person; ``edge`` and ``sal`` int64 in {0, 1}; ``depth`` float32, metres along the optical
             axis, 0 where missing; ``normals`` [H, W, 3] float32, unit, in the camera frame with x right, y down and z
             forward into the scene. Visible surfaces face the camera: normal and ray never point the same way, so that z
-            is negative but for grazing surfaces towards the image border, where perspective shows sides with z > 0.
+            is negative except for grazing surfaces towards the image border, where perspective shows sides with z > 0.
 
         Raises:
             IndexError: ``index`` is out of range.
@@ -135,5 +135,5 @@ class Rooms:
                 self._rng(number, 3), targets["depth"], facing.reshape(shape), self.options.missing_depth
             )
             valid["depth"] = ~missing
-            # Nothing behind a hole may leak into a loss that forgets the mask.
+            # No value of a hole may leak into a loss that forgets the mask.
             targets["depth"] = np.where(missing, np.float32(0), targets["depth"])

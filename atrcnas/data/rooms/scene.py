@@ -1,4 +1,4 @@
-"""A whole room: drawn from (seed, index) alone, whatever the image size or the label options."""
+"""A whole room: drawn only from (seed, index), whatever the image size or the label options."""
 
 import math
 from dataclasses import dataclass

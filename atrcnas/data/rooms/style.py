@@ -1,4 +1,4 @@
-"""The look of one room: materials drawn once, so that what is seen in one corner tells about the others."""
+"""The look of one room: materials drawn once, so that one corner of it says something about the others."""
 
 import colorsys
 from typing import NamedTuple

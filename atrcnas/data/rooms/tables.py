@@ -80,7 +80,7 @@ def dining_set(rng: np.random.Generator, style: Style) -> Compound:
 
 
 def desk_set(rng: np.random.Generator, style: Style) -> Compound:
-    """A desk against the wall with a screen and the chair of who works there."""
+    """A desk against the wall with a screen and a chair to work at."""
     table = _table(style, rng.uniform(1.1, 1.6), rng.uniform(0.6, 0.75), rng.uniform(0.72, 0.76))
     width, depth, height = table.size
     if rng.random() < 0.6:

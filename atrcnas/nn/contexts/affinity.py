@@ -38,7 +38,7 @@ class Affinity(Context):
         key = F.normalize(self._apart(self.key(self, inputs.features, rows)), dim=-1)
         value = self._apart(self.value(self, inputs.features, rows))
         # A last channel of ones pools to the share of attention that fell on pixels of the image: where there are none,
-        # similarity and values are 0, and dividing by the share leaves the softmax over the image alone.
+        # similarity and values are 0, and dividing by the share leaves the softmax over the image only.
         key, value = F.pad(key, (0, 1)), F.pad(value, (0, 1), value=1.0)
         if inputs.valid is not None:
             valid = inputs.valid.to(value.dtype).permute(0, 2, 3, 1).unsqueeze(-1)
@@ -46,7 +46,7 @@ class Affinity(Context):
         scale = math.sqrt(key.shape[-1]) / TAU
         attend = self._attend_everywhere if self.pairs[0].level >= DENSE_LEVEL else self._attend_near
         pooled = attend(key * scale, key, value)
-        # Each pixel is in its own window with the greatest similarity there is, so that the share is never small.
+        # Each pixel is in its own window, with the greatest possible similarity, so that the share is never small.
         maps = pooled[..., :-1] / pooled[..., -1:].clamp(min=1e-6)
         return [one.permute(0, 3, 1, 2) for one in maps.unbind(3)]
 
@@ -61,5 +61,6 @@ class Affinity(Context):
 
     def _attend_everywhere(self, *maps: Tensor) -> Tensor:
         height, width = maps[0].shape[1:3]
-        pooled = F.scaled_dot_product_attention(*(x.flatten(1, 2).transpose(1, 2) for x in maps))
+        query, key, value = (x.flatten(1, 2).transpose(1, 2) for x in maps)
+        pooled = F.scaled_dot_product_attention(query, key, value)
         return pooled.transpose(1, 2).unflatten(1, (height, width))

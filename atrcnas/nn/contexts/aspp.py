@@ -37,8 +37,8 @@ class Aspp(Context):
     Source: Chen et al., ECCV 2018 (DeepLabv3+), sections 3.1 and 4.2; Chen et al. 2017 (DeepLabv3), section 3.3.
     Differs: :func:`rates`; one 1x1 convolution in front for all views, and none after each depthwise one, since the last
     convolution mixes channels anyway; the mean is added to the undilated view after a linear map without BatchNorm
-    (which has no statistics over one value per image), not concatenated, at a fifth fewer multiply-adds of the last
-    convolution.
+    (which has no statistics over one value per image), not concatenated, which saves a fifth of the last convolution's
+    multiply-adds.
     """
 
     depthwise = True

@@ -138,7 +138,7 @@ class Projection(nn.Module):
         return self.finish(self.first.normalise(first, rows), rows)
 
     def finish(self, first: Tensor, rows: tuple[int, ...]) -> Tensor:
-        """Everything behind the first layer's BatchNorm."""
+        """Everything after the first layer's BatchNorm."""
         if self.second is None:
             return self._activate(first)
         return self._activate(self.second(F.relu_(first), rows, grouped=True))

@@ -24,8 +24,8 @@ class Cross(Context):
     map is upsampled by 2 (bilinear). Padding takes part neither in cells nor in the softmax nor in upsampling.
 
     Source: Ye and Xu, ECCV 2022 (InvPT), section 3.3. Differs: one softmax for each source, not one over the pixels of
-    all tasks; one head; values with BatchNorm and ReLU as in the other kinds; no attention messages between scales, no
-    shortcut and no MLP, whose place the fuse takes; the size of cells.
+    all tasks; one head; values with BatchNorm and ReLU as in the other kinds; no attention messages between scales; no
+    shortcut and no MLP, which the fuse replaces; the size of cells.
     """
 
     def __init__(self, pairs: Sequence[Pair], width: int, out_width: int, searching: bool) -> None:
@@ -40,14 +40,13 @@ class Cross(Context):
     def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
         """Pool one map for each row: each [B, d, H, W]."""
         height, width = inputs.features[self.pairs[rows[0]].target].shape[-2:]
-        query = self._queries(inputs, rows)
+        coarse = self._queries(inputs, rows)
         cells, some = self._cells(inputs, rows)
         key = self.from_each("source", cells, rows, lambda x, group: self.key(x, group, grouped=False))
         value = self.value(self, cells, rows)
-        pooled = F.scaled_dot_product_attention(
-            *(to_tokens(x, len(rows)) for x in (query, key, value)), attn_mask=_bias(some, query.dtype)
-        )
-        maps = torch.cat(to_maps(pooled, *query.shape[-2:]), dim=1)
+        query, key, value = (to_tokens(x, len(rows)) for x in (coarse, key, value))
+        pooled = F.scaled_dot_product_attention(query, key, value, attn_mask=_bias(some, query.dtype))
+        maps = torch.cat(to_maps(pooled, *coarse.shape[-2:]), dim=1)
         return list(_upsampled(maps, inputs.valid)[..., :height, :width].split(self.out_width, dim=1))
 
     def _queries(self, inputs: ContextInputs, rows: tuple[int, ...]) -> Tensor:
@@ -78,7 +77,7 @@ class Cross(Context):
 
 
 def _bias(share: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """[B, 1, 1, h*w], so low for cells without a valid pixel that they get no attention; finite, should all be such."""
+    """[B, 1, 1, h*w], so low for cells without a valid pixel that they get no attention; finite, in case all are such."""
     if share is None:
         return None
     empty = (share == 0).flatten(2).unsqueeze(1)
@@ -86,7 +85,7 @@ def _bias(share: Tensor | None, dtype: torch.dtype) -> Tensor | None:
 
 
 def _upsampled(x: Tensor, valid: Tensor | None) -> Tensor:
-    """Bilinear by 2, from valid pixels alone."""
+    """Bilinear by 2, from valid pixels only."""
     size = [STRIDE * side for side in x.shape[-2:]]
     if valid is None:
         return resize(x, size)

@@ -11,7 +11,7 @@ from atrcnas.spec.pairs import Pair
 
 
 class Linear(Context):
-    """``ReLU(BN(W F_s))``: pools nothing, which makes it the cheapest kind and the control of all others.
+    """``ReLU(BN(W F_s))``: pools nothing, which makes it the cheapest kind and the control for all others.
 
     On the diagonal it is one more layer over the target's own features.
 
@@ -24,5 +24,5 @@ class Linear(Context):
         self.value = Projection(self, "source", layers=1, affine=not searching)
 
     def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
-        """Pass one map for each row: each [B, d, H, W]."""
+        """Pass on one map for each row: each [B, d, H, W]."""
         return list(self.value(self, inputs.features, rows).split(self.out_width, dim=1))

@@ -61,7 +61,8 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, kern
     v = _windows(_tiles(F.pad(value, halo), heads, tile))
     mask = _window_mask(tile, reach, query.device)
     batch, rows, columns = q.shape[:3]
-    out = F.scaled_dot_product_attention(*(x.flatten(0, 2).flatten(2, 3) for x in (q, k, v)), attn_mask=mask)
+    q, k, v = (x.flatten(0, 2).flatten(2, 3) for x in (q, k, v))
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     out = out.reshape(batch, rows, columns, heads, tile, tile, -1).permute(0, 1, 4, 2, 5, 3, 6)
     out = out.reshape(batch, rows * tile, columns * tile, -1).permute(0, 3, 1, 2)
     return out[..., :height, :width]

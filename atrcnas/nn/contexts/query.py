@@ -17,7 +17,7 @@ NUM_REGIONS = 32
 class Query(RegionContext):
     """As the label kinds, with the regions ``F_s softmax_N(W_K F_s)^T`` of 32 learned vectors in place of a label map.
 
-    No label branch and no label loss: the distance to the label kinds is what their supervision is worth.
+    No label branch and no label loss: the difference from the label kinds is what their supervision is worth.
 
     Source: Bruggemann et al. 2021, label contexts, with learned queries as in Carion et al., ECCV 2020 (DETR).
     """

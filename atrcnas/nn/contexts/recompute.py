@@ -1,4 +1,4 @@
-"""Activation checkpointing of a kind: nothing of it is kept for the backward pass, which computes it again."""
+"""Activation checkpointing of a kind: none of it is kept for the backward pass, which computes it again."""
 
 from __future__ import annotations
 

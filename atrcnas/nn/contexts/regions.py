@@ -1,4 +1,4 @@
-"""Attention to a few regions of the source, which a kind gets by its own means."""
+"""Attention to a few regions of the source, which each kind finds in its own way."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class RegionContext(Context):
         """Pool one map for each row: each [B, d, H, W]."""
         height, width = inputs.features[self.pairs[rows[0]].target].shape[-2:]
         regions = self.regions(inputs, rows)
-        # Taken apart once: the gradient of each row is then put in place by one stacking for all.
+        # Taken apart once, so that one stacking puts the gradients of all rows in place.
         queries = to_tokens(self.query(self, inputs.features, rows), len(rows)).unbind(1)
         maps: dict[int, Tensor] = {}
         for group in _by_region_count(rows, regions):
-            # [B, n*C, K, 1]: one group of channels for each pair, so that BatchNorm sees each pair's regions alone.
+            # [B, n*C, K, 1]: one group of channels for each pair, so that BatchNorm sees each pair's regions separately.
             stacked = torch.cat([regions[row] for row in group], dim=1).unsqueeze(-1)
             key, value = (
                 to_tokens(project.finish(project.first(stacked, group, grouped=True), group), len(group))

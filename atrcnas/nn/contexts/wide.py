@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,8 +21,8 @@ class Wide(Context):
     Sees six pixels in every direction at a fraction of what attention costs. Padding is zero, as is the outside. While
     searching the last BatchNorm is not affine: whatever comes before it, the map keeps its scale.
 
-    Source: Ding et al., CVPR 2022 (RepLKNet), section 4.1. Differs: no shortcut and no BatchNorm in front, which the
-    features have had; a second small kernel.
+    Source: Ding et al., CVPR 2022 (RepLKNet), section 4.1. Differs: no shortcut; no BatchNorm in front, since the
+    features have been through one; a second small kernel.
     """
 
     def __init__(self, pairs: Sequence[Pair], width: int, out_width: int, searching: bool) -> None:
@@ -51,7 +52,6 @@ class LargeKernel(Foldable):
     def __init__(self, num_pairs: int, width: int, kernels: Sequence[int] = KERNELS) -> None:
         super().__init__()
         large, *small = (PairConvBN(num_pairs, width, width, kernel=side, depthwise=True) for side in kernels)
-        self.kernels = tuple(kernels)
         self.large, self.small = large, nn.ModuleList(small)
 
     def forward(self, x: Tensor, rows: tuple[int, ...]) -> Tensor:
@@ -63,10 +63,10 @@ class LargeKernel(Foldable):
 
     def fold(self) -> None:
         """Merge the kernels, zeros around the smaller ones."""
-        self.large.fold()
-        for side, conv in zip(self.kernels[1:], self.small, strict=False):
-            conv.fold()
-            margin = (self.kernels[0] - side) // 2
-            self.large.weight.data += F.pad(conv.weight, [margin] * 4)
-            self.large.folded_bias += conv.folded_bias
+        weight, bias = self.large.folded()
+        for conv in cast(Iterable[PairConvBN], self.small):
+            small_weight, small_bias = conv.folded()
+            margin = (self.large.kernel - conv.kernel) // 2
+            weight, bias = weight + F.pad(small_weight, [margin] * 4), bias + small_bias
+        self.large.weight, self.large.folded_bias = nn.Parameter(weight), bias
         self.small = nn.ModuleList()

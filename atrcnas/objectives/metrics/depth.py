@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from atrcnas.objectives.metrics.arguments import check_shapes
+from atrcnas.objectives.metrics.base import PixelMetric
 from atrcnas.spec.tasks import Task
 
 DELTA_BASE = 1.25
 NEAREST_M = 1e-6
 
 
-class DepthMetric(Metric):
+class DepthMetric(PixelMetric):
     """RMSE (metres), mean relative error, and shares of pixels within a factor 1.25, 1.25^2, 1.25^3."""
 
-    full_state_update = False
-    is_differentiable = False
     higher_is_better = False
     squared: Tensor
     relative: Tensor
@@ -26,10 +23,10 @@ class DepthMetric(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("squared", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("relative", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("within", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("num_pixels", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_sum("squared", dtype=torch.float64)
+        self.add_sum("relative", dtype=torch.float64)
+        self.add_sum("within", 3)
+        self.add_sum("num_pixels")
 
     def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
         """Add the errors of a batch.
@@ -39,7 +36,7 @@ class DepthMetric(Metric):
             target: [B, 1, H, W] float > 0, metres; read only where ``valid``.
             valid: [B, H, W] bool.
         """
-        check_shapes(prediction, target, valid, channels=1)
+        self.check_shapes(prediction, target, valid, channels=1)
         mask = valid.unsqueeze(1)
         predicted = torch.where(mask, prediction.double(), 1)
         true = torch.where(mask, target.double(), 1)

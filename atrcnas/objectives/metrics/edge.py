@@ -5,24 +5,21 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from atrcnas.objectives.metrics.arguments import check_shapes
+from atrcnas.objectives.metrics.base import PixelMetric
 from atrcnas.objectives.metrics.boundary import NUM_THRESHOLDS, count_boundaries
 from atrcnas.spec.tasks import Task
 
 
-class EdgeMetric(Metric):
+class EdgeMetric(PixelMetric):
     """F of thinned, one-to-one matched boundaries at the best threshold of the split (ODS) and of each image (OIS).
 
     Args:
-        max_dist: largest distance of a matched pair, as a share of the image diagonal; 0.011 for NYUD, 0.0075 else.
+        max_dist: largest distance of a matched pair, as a share of the image diagonal; 0.011 for NYUD, otherwise 0.0075.
         thin_target: thin the true boundaries as the predicted ones are, so that a perfect prediction scores 1 however
             thick they are. False takes them as they are, as the tools behind published figures do (SEISM, BSDS500).
     """
 
-    full_state_update = False
-    is_differentiable = False
     higher_is_better = True
     matched: Tensor
     predicted: Tensor
@@ -33,11 +30,11 @@ class EdgeMetric(Metric):
         super().__init__()
         self.max_dist = max_dist
         self.thin_target = thin_target
-        self.add_state("matched", torch.zeros(NUM_THRESHOLDS, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("predicted", torch.zeros(NUM_THRESHOLDS, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("true", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_sum("matched", NUM_THRESHOLDS)
+        self.add_sum("predicted", NUM_THRESHOLDS)
+        self.add_sum("true")
         # Matched, predicted and true pixels at each image's own best threshold.
-        self.add_state("best", torch.zeros(3, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_sum("best", 3)
 
     def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
         """Match the boundaries of each image, on the CPU.
@@ -47,12 +44,12 @@ class EdgeMetric(Metric):
             target: [B, H, W] int64, 1 = boundary; dropped where not ``valid``.
             valid: [B, H, W] bool.
         """
-        check_shapes(prediction, target, valid)
+        self.check_shapes(prediction, target, valid)
         images = prediction.detach().float().cpu().numpy()
         for one in zip(images, (target == 1).cpu().numpy(), valid.cpu().numpy(), strict=True):
             counts = count_boundaries(*one, self.max_dist, self.thin_target)
             f_score = _f_score(counts.matched, counts.predicted, counts.true)
-            # Among equals (an image without boundaries) the threshold with the fewest predictions.
+            # Among equals (in an image without boundaries), the threshold with the fewest predictions.
             index = int(np.lexsort((counts.predicted, -f_score))[0])
             best = [int(counts.matched[index]), int(counts.predicted[index]), counts.true]
             self.matched += torch.from_numpy(counts.matched).to(self.matched.device)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric
 
-from atrcnas.objectives.metrics.arguments import check_shapes
+from atrcnas.objectives.metrics.base import PixelMetric
 from atrcnas.spec.tasks import Task
 
 LIMITS_DEG = (11.25, 22.5, 30.0)
@@ -15,11 +14,9 @@ BINS_PER_DEG = 20
 NUM_BINS = 180 * BINS_PER_DEG
 
 
-class NormalsMetric(Metric):
-    """Mean and median angular error in degrees, and shares of pixels below 11.25, 22.5 and 30 degrees."""
+class NormalsMetric(PixelMetric):
+    """Mean and median angular error in degrees, and shares of pixels with an error below 11.25, 22.5 and 30 degrees."""
 
-    full_state_update = False
-    is_differentiable = False
     higher_is_better = False
     angle_deg: Tensor
     within: Tensor
@@ -27,9 +24,9 @@ class NormalsMetric(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("angle_deg", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("within", torch.zeros(len(LIMITS_DEG), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("histogram", torch.zeros(NUM_BINS, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_sum("angle_deg", dtype=torch.float64)
+        self.add_sum("within", len(LIMITS_DEG))
+        self.add_sum("histogram", NUM_BINS)
 
     def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
         """Add the angles of a batch.
@@ -39,7 +36,7 @@ class NormalsMetric(Metric):
             target: [B, 3, H, W] float unit vectors; read only where ``valid``.
             valid: [B, H, W] bool.
         """
-        check_shapes(prediction, target, valid, channels=3)
+        self.check_shapes(prediction, target, valid, channels=3)
         angle_deg = torch.where(valid, _angles_deg(prediction, target), 0)
         limits = angle_deg.new_tensor(LIMITS_DEG).view(-1, 1, 1, 1)
         # A NaN angle goes to the last bin: no index may leave the histogram. The mean still shows it.

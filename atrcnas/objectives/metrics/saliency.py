@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from atrcnas.objectives.metrics.arguments import check_shapes
+from atrcnas.objectives.metrics.base import PixelMetric
 from atrcnas.spec.tasks import Task
 
 BETA_SQUARED = 0.3
@@ -14,11 +13,9 @@ NUM_THRESHOLDS = 19
 THRESHOLD_STEP = 0.05
 
 
-class SaliencyMetric(Metric):
+class SaliencyMetric(PixelMetric):
     """max F-beta with beta^2 = 0.3 over the thresholds 0.05, 0.10 .. 0.95."""
 
-    full_state_update = False
-    is_differentiable = False
     higher_is_better = True
     hits: Tensor
     predicted: Tensor
@@ -26,9 +23,9 @@ class SaliencyMetric(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        self.add_state("hits", torch.zeros(NUM_THRESHOLDS, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("predicted", torch.zeros(NUM_THRESHOLDS, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("positives", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_sum("hits", NUM_THRESHOLDS)
+        self.add_sum("predicted", NUM_THRESHOLDS)
+        self.add_sum("positives")
 
     def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
         """Count hits at every threshold; a pixel is foreground from the threshold on.
@@ -38,7 +35,7 @@ class SaliencyMetric(Metric):
             target: [B, H, W] int64, 1 = foreground; read only where ``valid``.
             valid: [B, H, W] bool.
         """
-        check_shapes(prediction, target, valid)
+        self.check_shapes(prediction, target, valid)
         positive = (target == 1) & valid
         for index in range(NUM_THRESHOLDS):
             selected = (prediction >= (index + 1) * THRESHOLD_STEP) & valid

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
-from atrcnas.objectives.metrics.arguments import check_shapes
+from atrcnas.objectives.metrics.base import PixelMetric
 from atrcnas.spec.tasks import Task
 
 
-class SegmentationMetric(Metric):
+class SegmentationMetric(PixelMetric):
     """mIoU and pixel accuracy.
 
     Args:
         num_classes: K.
     """
 
-    full_state_update = False
-    is_differentiable = False
     higher_is_better = True
     confusion: Tensor
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.add_state("confusion", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_sum("confusion", num_classes, num_classes)
 
     def update(self, prediction: Tensor, target: Tensor, valid: Tensor) -> None:
         """Count class pairs.
@@ -35,7 +32,7 @@ class SegmentationMetric(Metric):
             target: [B, H, W] int64 in [0, K); read only where ``valid``.
             valid: [B, H, W] bool.
         """
-        check_shapes(prediction, target, valid)
+        self.check_shapes(prediction, target, valid)
         num_pairs = self.num_classes**2
         # Pixels without ground truth are counted in one more cell, dropped right after: no data-dependent shape.
         cell = torch.where(valid, target * self.num_classes + prediction, num_pairs)
@@ -43,7 +40,7 @@ class SegmentationMetric(Metric):
         self.confusion += counts.view(self.num_classes, self.num_classes)
 
     def compute(self) -> dict[str, Tensor]:
-        """``miou`` in [0, 1], over all K classes, 0 for a class seen nowhere; ``pixel_accuracy`` in [0, 1]."""
+        """``miou`` in [0, 1], over all K classes, 0 for an absent class; ``pixel_accuracy`` in [0, 1]."""
         confusion = self.confusion.double()
         hit = confusion.diagonal()
         union = confusion.sum(dim=0) + confusion.sum(dim=1) - hit
@@ -54,5 +51,5 @@ class SegmentationMetric(Metric):
 
 
 def build(task: Task) -> SegmentationMetric:
-    """The metric for ``task``, whose class count must be known."""
+    """The metric for ``task``; its class count must be known."""
     return SegmentationMetric(task.num_channels)

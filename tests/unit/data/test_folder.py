@@ -76,11 +76,11 @@ def test_label_out_of_range_names_file_value_range_and_way_out(root: Path) -> No
 
 def test_folders_that_do_not_exist_are_named_with_what_is_there(root: Path, tmp_path: Path) -> None:
     expect_error("nothing/here: expected the data set's folder", lambda: open_folder(tmp_path / "nothing/here"))
-    expect_error(r"beside it: train, val|beside it: val, train", lambda: open_folder(root, train_split="training"))
-    expect_error("expected a test split, got none declared", lambda: open_folder(root, split="test"))
+    expect_error(r"next to it: train, val|next to it: val, train", lambda: open_folder(root, train_split="training"))
+    expect_error("expected a test split, but none is declared", lambda: open_folder(root, split="test"))
 
 
-def test_all_problems_are_told_at_once(root: Path) -> None:
+def test_all_problems_are_reported_at_once(root: Path) -> None:
     for path in (root / "train/depth").iterdir():
         path.unlink()
     (root / "train/edge/b.png").unlink()
@@ -119,7 +119,7 @@ def test_split_without_usable_images_is_refused(root: Path) -> None:
     expect_error(r"image: expected .*got only other files \(a\.heic", lambda: open_folder(root))
 
 
-def test_turned_target_is_told_about_exif(root: Path) -> None:
+def test_turned_target_gets_a_message_about_exif(root: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     save(root / "train/image/a.png", np.zeros((*SHAPE, 3), np.uint8), exif=exif)

@@ -43,7 +43,7 @@ def test_less_than_a_batch_is_drawn_again_whatever_drop_last_says() -> None:
 
 
 @pytest.mark.parametrize("first", [1, 7])
-def test_a_resumed_run_goes_on_with_the_same_batches(first: int) -> None:
+def test_a_resumed_run_continues_with_the_same_batches(first: int) -> None:
     labelled = [range(2), range(5, 7)]
     whole = drawn(20, 4, 12, labelled=labelled, drop_last=True)
     assert drawn(20, 4, 12, labelled=labelled, drop_last=True, first=first) == whole[first:]

@@ -156,7 +156,7 @@ def test_the_newer_layout_names_itself(root: Path) -> None:
 
 def test_edges_of_either_layout_are_read_by_its_own_numbers(older: Path) -> None:
     save(older / "NYUDv2/edge/0500.png", np.full(SHAPE, 2, np.uint16))
-    assert not open_nyud(older, "edge")[0].targets["edge"].any(), "2 of 255 is no edge"
+    assert not open_nyud(older, "edge")[0].targets["edge"].any(), "2 of 255 is not an edge"
     save(older / "NYUDv2/edge/0500.npy", np.full(SHAPE, 255, np.uint8))
     assert not open_nyud(older, "edge")[0].valid["edge"].any(), "255 in .npy is missing"
 
@@ -181,7 +181,7 @@ def test_a_missing_root_names_the_command_that_makes_it(tmp_path: Path) -> None:
 
 def test_a_missing_list_is_named(root: Path) -> None:
     (root / "NYUD_MT/gt_sets/val.txt").unlink()
-    message = expect_error("expected a list with one id a line", lambda: open_nyud(root, split="val"))
+    message = expect_error("expected a list with one id per line", lambda: open_nyud(root, split="val"))
     assert message.startswith(str(root / "NYUD_MT/gt_sets/val.txt"))
     assert "atrcnas data prepare nyud" in message
 
@@ -253,6 +253,6 @@ def test_an_experiment_finds_it_and_learns_the_class_count(root: Path) -> None:
 
 
 def test_reading_needs_no_torch() -> None:
-    modules = ("nyud", "pascal", "archive")
+    modules = ("nyud", "pascal", "prepare")
     code = f"import {', '.join(f'atrcnas.data.{name}' for name in modules)}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -202,7 +202,7 @@ def test_edges_are_the_thinned_laplacian_of_the_label_map(home: Path) -> None:
     labels[:, 4:] = SKY
     save_label_map(first(home / "pascal-context/trainval", ".mat"), labels)
     sample = open_pascal(home, "edge")[0]
-    # The Laplacian marks both columns beside the step; thinning leaves one of them.
+    # The Laplacian marks both columns next to the step; thinning leaves one of them.
     columns = np.flatnonzero(sample.targets["edge"][2])
     assert columns.tolist() in ([3], [4])
     assert (sample.targets["edge"][2:4].sum(axis=1) == 1).all()

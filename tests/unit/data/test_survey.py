@@ -153,7 +153,7 @@ class Plugin:
         ("absent", "1: depth: expected ground truth and its mask, got none"),
     ],
 )
-def test_a_readers_own_faults_are_told(fault: str, says: str | None) -> None:
+def test_a_readers_own_faults_are_reported(fault: str, says: str | None) -> None:
     tasks = {name: TASKS[name] for name in ("edge", "depth", "normals")}
     report = survey_samples(Plugin(fault), tasks, lambda _: Plugin(fault))
     assert len(report.problems) == (0 if says is None else 1), report.problems

@@ -95,13 +95,13 @@ def test_waiting_and_asking_loses_no_batch() -> None:
     assert asked
 
 
-def test_a_loader_that_hangs_for_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loader_that_hangs_for_long_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watched, "MAX_WAIT_S", 1.5)
     with pytest.raises(DataError, match=r"no batch for \d s, the loader processes hang.*/dev/shm.*data\.workers"):
         next(iter(WatchedLoader(Slow(60), num_workers=1)))
 
 
-def test_a_process_that_memory_has_killed_is_told() -> None:
+def test_a_process_killed_for_memory_is_reported() -> None:
     with pytest.raises(DataError, match=r"a loader process died \(.*/dev/shm"):
         next(iter(WatchedLoader(Slow(-1), num_workers=1)))
 

@@ -1,4 +1,4 @@
-"""Lets the tests here import the modules beside them, and exports each network once."""
+"""Lets the tests here import the modules next to them, and exports each network once."""
 
 from __future__ import annotations
 

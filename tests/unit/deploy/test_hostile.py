@@ -95,7 +95,7 @@ def test_an_archive_with_two_directories_executes_nothing(exported, tmp_path: Pa
     assert not (tmp_path / "executed").exists()
 
 
-def test_an_entry_hidden_behind_another_name_executes_nothing(exported, tmp_path: Path) -> None:
+def test_an_entry_hidden_under_another_name_executes_nothing(exported, tmp_path: Path) -> None:
     honest = _entries(exported("mixed", ".pt2").report.path)
     entry = next(name for name in honest if name.endswith(INPUTS))
     forged = pickle.dumps(_Touch(tmp_path / "executed"), protocol=2)

@@ -83,7 +83,7 @@ def test_predictions_are_decoded_at_the_image_size(size: tuple[int, int] | None)
 @pytest.mark.parametrize(
     "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_an_array_that_is_no_image_is_refused(bad: np.ndarray) -> None:
+def test_an_array_that_is_not_an_image_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(DataError, match="uint8"):
         _stub()(bad)
 

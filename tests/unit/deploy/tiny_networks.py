@@ -43,7 +43,7 @@ def pyramid_network() -> MultiTaskNet:
 
 
 def far_network() -> MultiTaskNet:
-    """The kinds that are no part of the published pool, at levels 4 and 16, where they differ."""
+    """The kinds outside the published pool, at levels 4 and 16, where they differ."""
     tasks = records("semseg", "depth")
     kinds = {
         4: ["linear", "wide", "aspp", "aspp_dense", "query", "affinity", "cross"],
@@ -66,7 +66,7 @@ def plain_network(backbone: str) -> MultiTaskNet:
 
 
 def randomised(net: MultiTaskNet) -> MultiTaskNet:
-    """Statistics and scales that are no identity; otherwise contexts, whose last scale starts at 0, would not show."""
+    """Statistics and scales other than the identity; otherwise contexts would not show: their last scale starts at 0."""
     generator = torch.Generator().manual_seed(1)
     for parameter in net.parameters():
         if parameter.dim() > 1:

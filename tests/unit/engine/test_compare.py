@@ -59,7 +59,7 @@ def test_seeds_of_one_configuration_are_one_row(runs: list[Path]) -> None:
     assert local.scores["depth"].std is None and local.delta_m is None
 
 
-def test_where_a_run_was_computed_makes_no_other_configuration(tmp_path: Path) -> None:
+def test_where_a_run_was_computed_does_not_change_its_configuration(tmp_path: Path) -> None:
     here, there = make_run(tmp_path / "here", 0.4, 1.0), make_run(tmp_path / "there", 0.5, 1.0, seed=1)
     experiment = RunFolder(there).load_experiment()
     moved = experiment.replace(name="other", devices="cpu", launch={"engine": "processes", "workers": 2})
@@ -94,7 +94,7 @@ def test_where_the_loggers_differ_it_is_one_configuration(runs: list[Path]) -> N
     assert len(compare(runs).rows) == 2
 
 
-def test_latencies_of_deployed_forms_lie_beside_the_one_compared(runs: list[Path]) -> None:
+def test_latencies_of_deployed_forms_are_kept_next_to_the_one_compared(runs: list[Path]) -> None:
     latency = {"median": 1.0, "low": 1.0, "high": 1.0, "repeats": 20, "threads": 1, "device": "cpu"}
     for form in ("onnxruntime", "compiled"):
         costs = add_latency(RunFolder(runs[0]), form, latency)["costs"]
@@ -124,7 +124,7 @@ def test_delta_m_is_against_the_mean_of_the_baselines(runs: list[Path]) -> None:
 
 def test_single_task_runs_are_a_baseline_together(runs: list[Path], tmp_path: Path) -> None:
     alone = make_run(tmp_path / "single-semseg", 0.5, None)
-    with pytest.raises(RunError, match=r"--baseline: .*no figure for task 'depth'.*base-s0"):
+    with pytest.raises(RunError, match=r"--baseline: .*no score for task 'depth'.*base-s0"):
         compare(runs, [alone])
     rows = {row.name: row for row in compare(runs, [alone, runs[0]]).rows}
     assert set(rows["single-semseg"].scores) == {"semseg"}
@@ -194,7 +194,7 @@ def test_missing_or_broken_results_name_their_file(runs: list[Path], content: st
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"expected a run folder with experiment\.yaml"):
+    with pytest.raises(RunError, match=r"expected a run folder, got one without experiment\.yaml"):
         compare([tmp_path])
 
 
@@ -205,7 +205,7 @@ def test_a_score_that_is_not_finite_is_null_with_its_reason_in_strict_json(tmp_p
     write_results(run / "results.json", results)
 
     def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     stored = json.loads((run / "results.json").read_text(), parse_constant=refuse)
     assert stored["scores"]["depth"] == {"rmse": None, "abs_rel": 0.1}

@@ -1,4 +1,4 @@
-"""A loss that is no number: named, refused within a bound, or learnt from more slowly."""
+"""A loss that is not finite: named, refused within a bound, or learnt from more slowly."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def one_bad_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     monkeypatch.setattr(Training, "losses", losses)
 
 
-def test_a_run_stops_or_goes_on_as_asked(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stops_or_continues_as_asked(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     one_bad_step(monkeypatch, 2)
     baseline = ContextConfig.load("baseline")
     seldom = ["retrain.log_every=1", "retrain.validate_every=100"]

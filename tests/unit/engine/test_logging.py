@@ -19,7 +19,7 @@ TINY = {"schema": 1, "name": "mine", "tasks": ["semseg"], "space": {"schema": 1,
 
 
 class Fake:
-    """Keeps what it is told; counts its ids up."""
+    """Keeps what it is sent; counts its ids up."""
 
     opened: list[Place] = []
 
@@ -62,7 +62,7 @@ def experiment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     return lambda *names: Experiment.load({**TINY, "loggers": {name: {} for name in names}})
 
 
-def test_a_later_stage_goes_on_with_the_same_run(experiment: Any, tmp_path: Path) -> None:
+def test_a_later_stage_continues_the_same_run(experiment: Any, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     open_clients(experiment("fake"), folder, "search")
     open_clients(experiment("fake"), folder, "retrain", 7)
@@ -78,7 +78,7 @@ def test_figures_of_a_finished_run_are_passed_on(experiment: Any, tmp_path: Path
     assert told == [("plots/losses", paths[0], 0), ("plots/scores", paths[1], 0)]
 
 
-def test_a_logger_that_fails_is_dropped_and_the_others_go_on(
+def test_a_logger_that_fails_is_dropped_and_the_others_continue(
     experiment: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clients = open_clients(experiment("broken", "fake"), RunFolder(tmp_path), "search")
@@ -87,7 +87,7 @@ def test_a_logger_that_fails_is_dropped_and_the_others_go_on(
         tell(clients, lambda client, step=step: client.scalars({"loss": 1.0}, step))
     assert fake.told == [({"loss": 1.0}, 1), ({"loss": 1.0}, 2)]
     assert capsys.readouterr().err == (
-        "loggers.broken: dropped (the server is gone). The run goes on; its CSV files hold everything.\n"
+        "loggers.broken: dropped (the server is gone). The run continues; its CSV files hold everything.\n"
     )
 
 

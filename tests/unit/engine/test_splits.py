@@ -19,7 +19,7 @@ from atrcnas.runs.folder import RunFolder
 from tests.conftest import TINY
 
 BASELINE = ContextConfig.load("baseline")
-# Real images vary in every pass; here a sample is told by what is read, before augmentation.
+# Real images vary in every pass; here a sample is recognised by what is read, before augmentation.
 BI_LEVEL = ["search.held_out=0.5", "data.options.train_size=20", "data.options.val_size=4"]
 
 
@@ -61,7 +61,7 @@ def test_a_selection_is_one_sample_at_least_and_never_all() -> None:
         open_splits(few.replace(data={"selection": 0.99}))
 
 
-def test_no_sample_that_chooses_is_trained_on_and_none_that_is_reported_chooses(
+def test_samples_for_choosing_are_not_trained_on_and_reported_ones_choose_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment = Experiment.load(TINY, ["retrain.keep=best", "retrain.steps=12", "retrain.validate_every=12"])

@@ -73,7 +73,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, step: int, look: int) -> None:
 
 
 def power_cut(after: int) -> Callable[[Weights], None]:
-    """In place of ``Weights.after_step``: the process dies after so many steps that were taken."""
+    """In place of ``Weights.after_step``: the process dies after that many steps were taken."""
     left = iter(range(after, -1, -1))
     return lambda weights: (1 / next(left), None)[1]
 

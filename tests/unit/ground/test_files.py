@@ -95,7 +95,7 @@ def test_tag_is_refused_and_not_executed(tag: str, tmp_path: Path) -> None:
     "text",
     ["a: [1", "a: b: c", "\t- a", "a: 'x", "? [1]\n: 2\n", "{[1]: 2}", "a: 2024-99-99", "\x00", "--- 1\n--- 2\n"],
 )
-def test_text_that_is_no_yaml_is_refused(text: str) -> None:
+def test_text_that_is_not_yaml_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^f: "):
         parse_yaml(text, "f")
 
@@ -153,7 +153,7 @@ def test_the_umask_decides_who_may_read_a_file(umask: int, tmp_path: Path) -> No
     assert (tmp_path / "f.txt").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-def test_a_disk_without_inodes_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_inodes_is_reported_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(temporary: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -202,7 +202,7 @@ def test_fault_at_any_moment_keeps_the_old_file(call: str, tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt()])
-def test_error_that_is_no_disk_fault_passes_through_and_keeps_the_old_file(
+def test_error_that_is_not_a_disk_fault_passes_through_and_keeps_the_old_file(
     error: BaseException, tmp_path: Path
 ) -> None:
     path = tmp_path / "f.txt"

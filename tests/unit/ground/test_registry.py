@@ -96,7 +96,7 @@ def test_plugin_that_cannot_be_imported_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".relative", "a..b"])
-def test_plugin_name_that_is_no_module_is_refused(name: str) -> None:
+def test_plugin_name_that_is_not_a_module_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="plugins: cannot import"):
         load_plugins([name])
 

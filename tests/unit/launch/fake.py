@@ -38,12 +38,12 @@ def _note(payload: Mapping[str, Any], what: str, sample: Mapping[str, str]) -> N
 
 
 def fault(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Die as often as told, or raise, or print, then say how often it was called."""
+    """Die as often as asked, or raise, or print, then say how often it was called."""
     tries = Path(payload["folder"])
     tries.mkdir(exist_ok=True)
     number = len(list(tries.iterdir()))
     (tries / str(number)).touch()
-    print("a line that is no answer")
+    print("a line that is not an answer")
     if number < payload.get("deaths", 0):
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(payload.get("sleeps", 0))

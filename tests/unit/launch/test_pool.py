@@ -14,8 +14,7 @@ import pytest
 
 from atrcnas.ground.errors import RunError
 from atrcnas.launch.engines import open_pool
-from atrcnas.launch.local import Local
-from atrcnas.launch.pool import RERUNS, Pool
+from atrcnas.launch.pool import RERUNS, Local, Pool
 from atrcnas.spec.launch import LaunchSpec
 from tests.unit.launch.fake import FAULT
 
@@ -58,7 +57,7 @@ def test_a_call_in_this_process_leaves_the_generators_as_they_were() -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_a_module_in_the_working_folder_stands_in_for_none_of_pythons(
+def test_a_module_in_the_working_folder_replaces_none_of_pythons(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("queue", "random"):

@@ -18,8 +18,7 @@ from atrcnas.ground.registry import resolve
 from atrcnas.launch.ask_tell import Sample, Trial, Trials
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
-from atrcnas.launch.local import Local
-from atrcnas.launch.pool import Pool
+from atrcnas.launch.pool import Local, Pool
 from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.recipe import TrialsSpec
 from atrcnas.spec.strategies import STRATEGIES

@@ -1,4 +1,4 @@
-"""One thread, as the tensors here are tiny and threads would wait for each other; tests may import modules beside them."""
+"""One thread, as the tensors here are tiny and threads would wait for each other; tests may import modules next to them."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_aspp_trains_at_any_batch_size_and_all_of_it_learns(batch: int) -> None:
 def test_aspp_leaves_padding_out_of_the_mean() -> None:
     aspp = build().eval()
     for conv in aspp.atrous:
-        torch.nn.init.zeros_(conv[0].weight)  # convolutions see what is beside a pixel, padding too
+        torch.nn.init.zeros_(conv[0].weight)  # convolutions see what is next to a pixel, padding too
     x = noise(2, WIDTH, 6, 7)
     valid = F.pad(torch.ones(2, 1, 6, 7, dtype=torch.bool), (0, 4, 0, 2))
     padded = F.pad(x, (0, 4, 0, 2), value=9.0)

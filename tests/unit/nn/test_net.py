@@ -306,7 +306,7 @@ def test_label_losses_do_not_reach_the_backbone() -> None:
     assert all(parameter.grad is not None for parameter in net.labels.parameters())
 
 
-def test_searching_is_told_by_the_candidates_alone() -> None:
+def test_searching_depends_on_the_candidates_alone() -> None:
     assert build(TWO, pools(TWO, ("none", "local"))).searching
     assert not build(TWO, pools(TWO, ("local",))).searching
     assert not build(TWO, {}).searching

@@ -201,7 +201,7 @@ def test_two_kinds_together_are_the_mean_of_their_maps(fuse: str) -> None:
 # What it refuses.
 
 
-def test_two_kinds_together_are_no_candidate() -> None:
+def test_two_kinds_together_are_not_a_candidate() -> None:
     with pytest.raises(ConfigError, match=r"a<-b.*'local\+mti' is an answer of a search"):
         ContextRefiner({Pair("a", "b"): ("local+mti", NONE)}, WIDTH)
 
@@ -262,6 +262,11 @@ def test_empty_pool_is_refused() -> None:
 def test_reference_weights_of_another_config_are_refused_by_key() -> None:
     with pytest.raises(CheckpointError, match=r"cp_blocks\.a\.b\.query_project"):
         load_refiner(ContextRefiner({Pair("a", "b"): ("local",)}, WIDTH), {})
+
+
+def test_a_refiner_that_sums_takes_no_reference_weights() -> None:
+    with pytest.raises(CheckpointError, match="expected fuse 'concat', got 'sum'"):
+        load_refiner(ContextRefiner({Pair("a", "b"): ("local",)}, WIDTH, fuse="sum"), {})
 
 
 # Shapes of the module.
@@ -403,7 +408,7 @@ def test_maps_are_fused_as_written(fuse: str, refine: bool) -> None:
         torch.testing.assert_close(refined[target], expected, **EXACT)
 
 
-def test_new_fusions_begin_as_published() -> None:
+def test_new_fusions_start_as_published() -> None:
     """Contexts have no effect at first; dropout only where nothing is searched."""
     fixed, searching = ContextRefiner(uniform("mti"), 32), ContextRefiner(full(), 32)
     for block in fixed.fuse.values():

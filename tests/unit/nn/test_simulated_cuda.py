@@ -38,7 +38,7 @@ from atrcnas.spec.tasks import TASKS, Task
 Module = TypeVar("Module", bound=nn.Module)
 Candidates = Mapping[Pair, tuple[str, ...]]
 CUDA = torch.device("cuda")
-SIZE = (60, 96)  # 60 is no multiple of the network's stride: images are padded inside
+SIZE = (60, 96)  # 60 is not a multiple of the network's stride: images are padded inside
 TWO = ("semseg", "depth")
 TINY = BackboneSpec(name="test_resnet")
 # How often the host may read from the device in a search step: those that draw have to know what to compute.

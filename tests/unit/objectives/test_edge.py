@@ -184,7 +184,7 @@ def test_no_boundaries_at_all_give_zero_and_false_alarms_cost() -> None:
     assert float(metric.compute()["ods_f"]) == pytest.approx(2 / 3)
 
 
-def test_missing_numbers_are_no_boundary() -> None:
+def test_missing_numbers_are_not_a_boundary() -> None:
     prediction = lines().float()
     prediction[0, :10] = torch.nan
     assert figures(prediction, lines())["ods_f"] == 1.0

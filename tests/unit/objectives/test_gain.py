@@ -32,12 +32,12 @@ def test_a_lower_error_and_a_higher_score_both_count_as_gain() -> None:
     assert multi_task_gain(reference, reference, PAIR) == 0
 
 
-def test_gain_over_a_zero_reference_is_no_number() -> None:
+def test_gain_over_a_zero_reference_is_not_a_number() -> None:
     assert math.isnan(multi_task_gain(scores(0.4, 0.5), scores(0.0, 0.5), PAIR))
 
 
 def test_a_missing_task_is_named() -> None:
-    with pytest.raises(ConfigError, match=f"reference: no figure for task '{DOWN.name}'"):
+    with pytest.raises(ConfigError, match=f"reference: no score for task '{DOWN.name}'"):
         multi_task_gain(scores(0.4, 0.5), {UP.name: 0.4}, PAIR)
     with pytest.raises(ConfigError, match="at least one task"):
         selection_score({}, [])

@@ -40,7 +40,7 @@ def brute_force(graph: np.ndarray) -> int:
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(0, 5), st.integers(0, 5), st.floats(0.1, 0.7), st.integers(0, 10**6))
-def test_matching_is_as_large_as_any(num_left: int, num_right: int, density: float, seed: int) -> None:
+def test_no_matching_is_larger(num_left: int, num_right: int, density: float, seed: int) -> None:
     graph = np.random.default_rng(seed).random((num_left, num_right)) < density
     assert maximum_matching(csr_matrix(graph)) == brute_force(graph) == augmenting_paths(graph)
 
@@ -72,7 +72,7 @@ def test_no_pixels_on_either_side() -> None:
     assert matching_sizes(np.ones((2, 0), bool), none, some, (4, 5), 2.0).tolist() == [0, 0]
 
 
-def test_levels_with_as_many_but_other_pixels_are_matched_anew() -> None:
+def test_levels_with_as_many_but_other_pixels_are_matched_again() -> None:
     pixels, targets = np.array([0, 1, 8, 9]), np.array([0, 9])
     member = np.array([[True, True, False, False], [True, False, False, True]])
     assert matching_sizes(member, pixels, targets, (1, 10), 1.0).tolist() == [1, 2]

@@ -44,7 +44,7 @@ def test_scalars_share_a_given_range() -> None:
     assert (alone[0, 1] != shared[0, 1]).any()
 
 
-def test_wrong_shapes_are_told() -> None:
+def test_wrong_shapes_are_reported() -> None:
     task = next(iter(TASKS))
     with pytest.raises(ValueError, match=r"expected an array \[H, W\], got \[2, 2, 2\]"):
         colourise(task, np.zeros((2, 2, 2)))

@@ -59,7 +59,7 @@ def test_draw_is_a_function_of_seed_and_step(estimator: str) -> None:
 
 
 def test_a_seed_draws_what_it_drew_in_earlier_versions() -> None:
-    """A search that was begun with another version goes on as it would have."""
+    """A search that was started with another version continues as it would have."""
     sampler = Sampler({Pair("a", "b"): ("none", "global", "local", "mti")}, seed=3)
     weights = torch.cat([sampler.draw(step, 0.5).weights for step in (0, 39_999)])
     expected = [

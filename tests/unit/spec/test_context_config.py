@@ -87,13 +87,13 @@ def test_yaml_round_trip(published: tuple, tmp_path: Path) -> None:
     )
 
 
-def test_a_model_setting_that_is_none_of_ours_is_refused_where_it_is_read(tmp_path: Path) -> None:
+def test_an_unknown_model_setting_is_refused_where_it_is_read(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("pairs: {default: none}\nmodel: {refine: {null: 1}, neck: pyramid, heads: aspp}\n")
     with pytest.raises(ConfigError, match=r"(?s)c\.yaml: model\.refine: expected true or false.*model\.heads"):
         ContextConfig.load(tmp_path / "c.yaml")
 
 
-def test_only_the_model_settings_that_were_given_are_written_none_among_them(tmp_path: Path) -> None:
+def test_only_the_model_settings_that_were_given_are_written_even_if_none(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("pairs: {default: none}\nmodel: {width: null, fuse: sum}\n")
     config = ContextConfig.load(tmp_path / "c.yaml")
     config.save(tmp_path / "again.yaml")

@@ -1,4 +1,4 @@
-"""Experiments: every key checked, every problem told at once, overrides through the same check."""
+"""Experiments: every key checked, every problem reported at once, overrides through the same check."""
 
 from __future__ import annotations
 
@@ -104,12 +104,12 @@ def test_bad_override_is_refused(override: str, message: str) -> None:
         ({"task_options": {"depth": {"weigth": 1}}}, "task_options.depth.weigth", "weight"),
     ],
 )
-def test_typo_at_any_depth_is_told_with_the_nearest_key(given: dict, place: str, near: str) -> None:
+def test_typo_at_any_depth_is_reported_with_the_nearest_key(given: dict, place: str, near: str) -> None:
     (line,) = problems(**given)
     assert line.startswith(f"experiment: {place}: unknown key. Did you mean '{near}'? Keys here: "), line
 
 
-def test_all_problems_are_told_at_once_each_on_its_line() -> None:
+def test_all_problems_are_reported_at_once_each_on_its_line() -> None:
     lines = problems(
         seed=-1,
         search={"steps": 0, "typo": 1, "tau": [1.0]},
@@ -144,7 +144,7 @@ def test_all_problems_are_told_at_once_each_on_its_line() -> None:
         ({"devices": 0}, "devices"),
         ({"schema": 2}, "schema: expected 1, got 2"),
         ({"task_options": {"edge": {"weight": 1}}}, "task_options.edge: not a task of this experiment"),
-        ({"auxiliary_tasks": ["depth"]}, "auxiliary_tasks: ['depth'] are among tasks already"),
+        ({"auxiliary_tasks": ["depth"]}, "auxiliary_tasks: ['depth'] are already among tasks"),
         ({"plugins": ["atrcnas_no_such_plugin"]}, "plugins: cannot import 'atrcnas_no_such_plugin'"),
         ({"space": "atcr"}, "space: atcr: no such file"),
         ({"space": {"schema": 1, "pairs": {"default": ["lcoal"]}}}, "unknown kind 'lcoal'"),
@@ -180,7 +180,7 @@ def test_number_that_is_not_finite_is_refused(given: dict) -> None:
     ],
     ids=str,
 )
-def test_text_and_truth_values_are_no_numbers(given: dict) -> None:
+def test_text_and_truth_values_are_not_numbers(given: dict) -> None:
     assert problems(**given)
 
 
@@ -225,7 +225,7 @@ def test_file_is_named_in_messages_and_dump_loads_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- 1\n", "3\n", "null\n"])
-def test_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+def test_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     for overrides in ((), ("seed=1",)):
@@ -233,7 +233,7 @@ def test_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
             Experiment.load(path, overrides)
 
 
-def test_key_that_is_no_word_is_refused(tmp_path: Path) -> None:
+def test_key_that_is_not_a_word_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("schema: 1\ntasks: [semseg]\n3: 4\n")
     with pytest.raises(ConfigError, match="3"):
@@ -269,7 +269,7 @@ def test_tasks_get_their_class_count_and_options() -> None:
     assert TASKS["edge"].loss_options["positive_weight"] == 0.8
 
 
-def test_auxiliary_tasks_come_behind_the_predicted_ones() -> None:
+def test_auxiliary_tasks_come_after_the_predicted_ones() -> None:
     experiment = Experiment.load(value(auxiliary_tasks=["normals"]))
     assert experiment.all_tasks == ("semseg", "depth", "normals")
     assert len(experiment.search_space().pools(experiment.tasks, experiment.all_tasks)) == 6
@@ -289,7 +289,7 @@ def test_task_says_when_its_class_count_is_missing(name: str) -> None:
     if task.count_varies:
         assert task.with_options(99).num_channels == task.with_options(99).num_labels == 99
     elif task.target == "classes" and task.channels is not None:
-        with pytest.raises(ConfigError, match="classes, the data set says 99"):
+        with pytest.raises(ConfigError, match="classes, the data set has 99"):
             task.with_options(99)
 
 

@@ -86,7 +86,7 @@ def test_problem_is_named_with_where_and_what(value: dict, message: str) -> None
 
 
 @pytest.mark.parametrize("value", [None, [], "pairs", 3])
-def test_file_that_is_no_mapping_is_refused(value: object, tmp_path: Path) -> None:
+def test_file_that_is_not_a_mapping_is_refused(value: object, tmp_path: Path) -> None:
     path = tmp_path / "space.yaml"
     path.write_text("" if value is None else repr(value))
     with pytest.raises(ConfigError, match=r"space\.yaml: expected 'key: value' lines"):
@@ -146,6 +146,6 @@ def test_another_number_of_kinds_is_refused(choose: object) -> None:
         load({"default": ["local", "mti"]}, choose=choose)
 
 
-def test_two_kinds_together_are_no_candidate() -> None:
+def test_two_kinds_together_are_not_a_candidate() -> None:
     with pytest.raises(ConfigError, match=r"pairs\.default: expected single kinds, got 'local\+mti'.*choose: 2"):
         load({"default": ["none", "local+mti"]})
