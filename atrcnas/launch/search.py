@@ -23,7 +23,7 @@ from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Pool
 from atrcnas.launch.profiling import Profile
 from atrcnas.launch.run_trial import TRAIN
-from atrcnas.launch.supernet import SCORE, train_evenly
+from atrcnas.launch.supernet import train_evenly
 from atrcnas.runs.budget import Budget, spent
 from atrcnas.runs.environment import commit
 from atrcnas.runs.folder import RunFolder
@@ -62,7 +62,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
     folder = RunFolder(Path(run).absolute())
     with folder.locked():
         folder.enter(experiment, "search", resume, surroundings(experiment))
-        supernet, cost = _supernet(experiment, folder) if strategy.inherited else (None, (0, 0.0))
+        supernet, cost = _supernet(experiment, folder) if strategy.score else (None, (0, 0.0))
         journal = Journal(folder.journal, {"at_once": experiment.launch.workers})
         best = _Best(experiment, folder, cost)
         pools = experiment.search_space().pools(experiment.tasks, experiment.all_tasks)
@@ -105,10 +105,10 @@ def _maker(
     experiment: Experiment, folder: RunFolder, pool: Pool, supernet: str | None
 ) -> Callable[[int, Sample], Future[dict[str, Any]]]:
     """Begins a trial: a training of its own, or a score with the weights of ``supernet``."""
-    if supernet is not None:
+    if (score := STRATEGIES[experiment.search.strategy].score) is not None:
         values = experiment.dump()
         return lambda _, sample: pool.submit(
-            SCORE, {"experiment": values, "sample": dict(sample), "supernet": supernet}
+            score, {"experiment": values, "sample": dict(sample), "supernet": supernet}
         )
     steps = experiment.search.trials.steps
     every = {key: min(getattr(experiment.retrain, key), steps) for key in ("validate_every", "log_every")}

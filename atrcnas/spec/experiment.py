@@ -99,6 +99,10 @@ class Experiment(Spec):
             raise ValueError(
                 f"retrain.inherit: strategy '{self.search.strategy}' leaves no supernet. Set inherit: false."
             )
+        if STRATEGIES[self.search.strategy].needs_selection and not self.data.selection:
+            raise ValueError(
+                f"data.selection: strategy '{self.search.strategy}' scores on the selection part, got 0. Set e.g. 0.1."
+            )
         return self
 
     @property

@@ -88,9 +88,10 @@ class TrialsSpec(Spec):
     seed: Int | None = Field(
         default=None, ge=0, le=2**31 - 1, description="of the strategy; the experiment's if absent"
     )
-    population: Int = Field(default=20, ge=2, le=100_000, description="evolution: configs alive")
+    population: Int = Field(default=20, ge=2, le=100_000, description="evolution: configs alive; rows: of each target")
     supernet: str | None = Field(
-        default=None, description="oneshot-random: run folder of a search by gradient; if absent, one is trained evenly"
+        default=None,
+        description="oneshot-random, rows: run folder of a search by gradient; if absent, one is trained evenly",
     )
 
 
