@@ -23,6 +23,7 @@ from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Pool
 from atrcnas.launch.profiling import Profile
 from atrcnas.launch.run_trial import TRAIN
+from atrcnas.launch.seeds import search_seeds
 from atrcnas.launch.supernet import train_evenly
 from atrcnas.runs.budget import Budget, spent
 from atrcnas.runs.environment import commit
@@ -39,7 +40,8 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
     Args:
         experiment: what to search on; its ``search`` section is the recipe, ``launch`` says where trials run.
         run: run folder; gets ``contexts.yaml`` and ``search/budget.csv``; from a search by gradient, metrics, logits and
-            checkpoints; from one by trials, ``search/trials.jsonl`` and the run folder of each, ``search/trials/NAME``.
+            checkpoints, from several seeds a run folder of each, ``search/seed-N``; from one by trials,
+            ``search/trials.jsonl`` and the run folder of each, ``search/trials/NAME``.
         resume: go on from the last checkpoint, or the trials in the journal.
         profile: see where the time of a few steps goes; of a search by gradient.
 
@@ -50,6 +52,10 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
         AtrcnasError: see the message.
     """
     strategy = STRATEGIES[experiment.search.strategy]
+    if experiment.search.seeds > 1:
+        if profile:
+            raise ConfigError("--profile: looks at one search, got several seeds. Set search.seeds=1.")
+        return search_seeds(experiment, run, resume)
     if strategy.by_gradient:
         watching = [Profile(RunFolder(Path(run)).stage("search") / "profile")] if profile else []
         return search_by_gradient(experiment, run, resume, watching)
@@ -98,7 +104,7 @@ def _supernet(experiment: Experiment, folder: RunFolder) -> tuple[str, tuple[int
     run = Path(given).absolute() if given else folder.root / "supernet"
     if not given:
         train_evenly(experiment, run)
-    return str(run), spent(RunFolder(run).budget)
+    return str(run), spent(RunFolder(run).budget)[:2]
 
 
 def _maker(

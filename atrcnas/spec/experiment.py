@@ -99,6 +99,8 @@ class Experiment(Spec):
             raise ValueError(
                 f"retrain.inherit: strategy '{self.search.strategy}' leaves no supernet. Set inherit: false."
             )
+        if self.retrain.inherit and self.search.seeds > 1:
+            raise ValueError("retrain.inherit: several seeds leave several supernets. Set inherit: false.")
         if STRATEGIES[self.search.strategy].needs_selection and not self.data.selection:
             raise ValueError(
                 f"data.selection: strategy '{self.search.strategy}' scores on the selection part, got 0. Set e.g. 0.1."
