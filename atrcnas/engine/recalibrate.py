@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from atrcnas.data.loading import Batch
+from atrcnas.data.batch import Batch
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
+from atrcnas.data.batch import Batch
 from atrcnas.data.caching import Cached
-from atrcnas.data.loading import Batch, validation_loader
+from atrcnas.data.loading import validation_loader
 from atrcnas.engine.recalibrate import recalibrate
 from atrcnas.engine.splits import open_splits
 from atrcnas.launch.supernet import scored

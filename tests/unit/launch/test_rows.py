@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from atrcnas import Experiment
-from atrcnas.data.loading import Batch
+from atrcnas.data.batch import Batch
 from atrcnas.engine.networks import supernet
 from atrcnas.engine.recalibrate import recalibrate
 from atrcnas.engine.splits import open_splits
