@@ -49,4 +49,4 @@ def recalibrate(net: MultiTaskNet, mixture: Mixture, batches: Iterable[Batch]) -
 def _set(norms: list[PairConvBN | _BatchNorm], training: bool, momenta: list[float | None]) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         nn.Module.train(norm, training)
-        norm.momentum = momentum  # type: ignore[assignment]
+        norm.momentum = momentum
