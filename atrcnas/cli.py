@@ -103,11 +103,14 @@ def search(
 ) -> None:
     """Search the context of every pair; writes contexts.yaml into the run folder."""
     from atrcnas.launch.search import search as search_contexts
+    from atrcnas.pipeline import undecided_lines
 
     spec, folder = _load(experiment, overrides, run)
-    search_contexts(spec, folder, resume, profile)
+    contexts = search_contexts(spec, folder, resume, profile)
     if profile:
         typer.echo((folder / "search" / "profile" / "summary.txt").read_text(encoding="utf-8"), nl=False)
+    for line in undecided_lines(contexts):
+        typer.echo(line)
     typer.echo(f"contexts: {folder / 'contexts.yaml'}")
 
 

@@ -16,6 +16,7 @@ from atrcnas.ground.rank import first_process
 from atrcnas.launch.search import search
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
+from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
 
@@ -35,6 +36,7 @@ def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator
         contexts = folder.load_contexts()
     else:
         contexts = search(experiment, run, resume)
+        yield from undecided_lines(contexts)
     retrain(experiment, contexts, run, resume)
     if not first_process():
         return
@@ -88,6 +90,15 @@ def deploy_run(run: Path, out: Path, size: tuple[int, int] | None = None) -> lis
         if folder.results.is_file() and tuple(read_results(run)["costs"]["image_size"]) == tuple(size):
             add_latency(folder, runtime, latency)
     return lines
+
+
+def undecided_lines(contexts: ContextConfig) -> list[str]:
+    """Which pairs a search left open and by how much, in words; nothing if it decided all, or does not say."""
+    found = contexts.provenance.undecided
+    if not found:
+        return []
+    leads = ", ".join(f"{pair} (by {gap:.2f})" for pair, gap in sorted(found.items(), key=lambda item: item[1]))
+    return [f"undecided, and by how much the best kind leads: {leads}"]
 
 
 def result_lines(results: dict[str, Any]) -> list[str]:

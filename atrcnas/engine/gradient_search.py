@@ -105,6 +105,7 @@ def _contexts(experiment: Experiment, sampler: Sampler, step: int) -> ContextCon
         probabilities={
             str(pair): {kind: round(value, 4) for kind, value in row.items()} for pair, row in table.items()
         },
+        undecided={str(pair): round(gap, 4) for pair, gap in sampler.undecided().items()},
     )
     return context_config(experiment, sampler.chosen(), provenance)
 

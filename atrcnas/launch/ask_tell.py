@@ -15,7 +15,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from atrcnas.ground.errors import RunError
@@ -37,6 +37,7 @@ class Trial:
         seconds: that it took.
         seed: of its training.
         folder: its run folder; empty if it has none.
+        by_target: score of each target's row of kinds, where they are scored apart; higher is better.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Trial:
     seconds: float
     seed: int
     folder: str = ""
+    by_target: Mapping[str, float] = field(default_factory=dict)
 
 
 class Trials:

@@ -23,7 +23,8 @@ from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Pool
 from atrcnas.launch.profiling import Profile
 from atrcnas.launch.run_trial import TRAIN
-from atrcnas.launch.supernet import SCORE, train_evenly
+from atrcnas.launch.seeds import search_seeds
+from atrcnas.launch.supernet import train_evenly
 from atrcnas.runs.budget import Budget, spent
 from atrcnas.runs.environment import commit
 from atrcnas.runs.folder import RunFolder
@@ -39,7 +40,8 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
     Args:
         experiment: what to search on; its ``search`` section is the recipe, ``launch`` says where trials run.
         run: run folder; gets ``contexts.yaml`` and ``search/budget.csv``; from a search by gradient, metrics, logits and
-            checkpoints; from one by trials, ``search/trials.jsonl`` and the run folder of each, ``search/trials/NAME``.
+            checkpoints, from several seeds a run folder of each, ``search/seed-N``; from one by trials,
+            ``search/trials.jsonl`` and the run folder of each, ``search/trials/NAME``.
         resume: continue from the last checkpoint, or the trials in the journal.
         profile: show where the time of a few steps goes, in a search by gradient.
 
@@ -50,6 +52,10 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
         AtrcnasError: see the message.
     """
     strategy = STRATEGIES[experiment.search.strategy]
+    if experiment.search.seeds > 1:
+        if profile:
+            raise ConfigError("--profile: looks at one search, got several seeds. Set search.seeds=1.")
+        return search_seeds(experiment, run, resume)
     if strategy.by_gradient:
         watching = [Profile(RunFolder(Path(run)).stage("search") / "profile")] if profile else []
         return search_by_gradient(experiment, run, resume, watching)
@@ -62,17 +68,19 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
     folder = RunFolder(Path(run).absolute())
     with folder.locked():
         folder.enter(experiment, "search", resume, surroundings(experiment))
-        supernet, cost = _supernet(experiment, folder) if strategy.inherited else (None, (0, 0.0))
+        supernet, cost = _supernet(experiment, folder) if strategy.score else (None, (0, 0.0))
         journal = Journal(folder.journal, {"at_once": experiment.launch.workers})
         best = _Best(experiment, folder, cost)
         pools = experiment.search_space().pools(experiment.tasks, experiment.all_tasks)
         options = experiment.search.trials
-        with open_pool(experiment.launch) as pool:
-            trials = Trials(journal, _maker(experiment, folder, pool, supernet), options.number, best.on_trial)
-            seed = experiment.seed if options.seed is None else options.seed
-            explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
-            trials.finish()
-        tell(best.loggers, lambda logger: logger.close())
+        try:
+            with open_pool(experiment.launch) as pool:
+                trials = Trials(journal, _maker(experiment, folder, pool, supernet), options.number, best.on_trial)
+                seed = experiment.seed if options.seed is None else options.seed
+                explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
+                trials.finish()
+        finally:
+            tell(best.loggers, lambda logger: logger.close())
         return best.contexts()
 
 
@@ -96,19 +104,40 @@ def _supernet(experiment: Experiment, folder: RunFolder) -> tuple[str, tuple[int
     """The run folder whose supernet scores the configs, and what its training cost."""
     given = experiment.search.trials.supernet
     run = Path(given).absolute() if given else folder.root / "supernet"
-    if not given:
+    if given:
+        _check_same_data(experiment, RunFolder(run))
+    else:
         train_evenly(experiment, run)
-    return str(run), spent(RunFolder(run).budget)
+    return str(run), spent(RunFolder(run).budget)[:2]
+
+
+def _check_same_data(experiment: Experiment, supernet: RunFolder) -> None:
+    """Refuse a supernet that was trained on samples that configs would be chosen on here."""
+    other = supernet.load_experiment()
+    for key in ("seed", "data.name", "data.options", "data.selection"):
+        here, there = (_value(which, key) for which in (experiment, other))
+        if here != there:
+            raise ConfigError(
+                f"search.trials.supernet: {supernet.root} has {key}: {there}, this experiment {here}; its weights may have "
+                "seen what configs are chosen on here. Search with the same data and seed, or leave supernet out."
+            )
+
+
+def _value(experiment: Experiment, key: str) -> Any:
+    value: Any = experiment.dump()
+    for part in key.split("."):
+        value = value[part]
+    return value
 
 
 def _maker(
     experiment: Experiment, folder: RunFolder, pool: Pool, supernet: str | None
 ) -> Callable[[int, Sample], Future[dict[str, Any]]]:
     """Starts a trial: a training of its own, or a score with the weights of ``supernet``."""
-    if supernet is not None:
+    if (score := STRATEGIES[experiment.search.strategy].score) is not None:
         values = experiment.dump()
         return lambda _, sample: pool.submit(
-            SCORE, {"experiment": values, "sample": dict(sample), "supernet": supernet}
+            score, {"experiment": values, "sample": dict(sample), "supernet": supernet}
         )
     steps = experiment.search.trials.steps
     every = {key: min(getattr(experiment.retrain, key), steps) for key in ("validate_every", "log_every")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from atrcnas.data.loading import validation_loader
-from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint
+from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint, trained_weights
 from atrcnas.engine.devices import on_gpu
 from atrcnas.engine.gradient_search import search
 from atrcnas.engine.networks import supernet
@@ -31,8 +31,6 @@ from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import TrialsSpec
-
-SCORE = f"{__name__}:score"
 
 
 def evenly(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
@@ -61,13 +59,20 @@ def score(payload: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The config with its ``score``, ``steps`` (0), ``seconds``, ``seed`` and ``folder`` (none).
     """
+    return scored(payload, lambda experiment, net, kinds: {"score": _selection(experiment, net, kinds)})
+
+
+def scored(
+    payload: Mapping[str, Any], judge: Callable[[Experiment, MultiTaskNet, Mapping[Pair, str]], dict[str, Any]]
+) -> dict[str, Any]:
+    """What ``judge`` says of a config's kinds in the supernet, with the other fields of a trial."""
     began = time.monotonic()
     experiment = Experiment.load(payload["experiment"])
     net = _trained(json.dumps(payload["experiment"]), payload["supernet"])
-    kinds = {Pair.parse(pair): kind for pair, kind in payload["sample"].items()}
+    found = judge(experiment, net, {Pair.parse(pair): kind for pair, kind in payload["sample"].items()})
     return {
         "sample": dict(payload["sample"]),
-        "score": _selection(experiment, net, kinds),
+        **found,
         "steps": 0,
         "seconds": round(time.monotonic() - began, 2),
         "seed": experiment.seed,
@@ -81,7 +86,7 @@ def _trained(experiment_json: str, run: str) -> MultiTaskNet:
     experiment = Experiment.load(json.loads(experiment_json)).replace(backbone={"weights": "none"})
     net, path = supernet(experiment), Checkpoints(RunFolder(Path(run)).checkpoints("search")).last
     try:
-        net.load_state_dict(read_checkpoint(path)["net"])
+        net.load_state_dict(trained_weights(read_checkpoint(path)))
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: a supernet of another search space or model. Correct search.trials.supernet."

@@ -40,10 +40,17 @@ def draw_heatmap(contexts: ContextConfig | Mapping[str, Any], where: str = "cont
         note = "no probabilities in the file: every cell at full intensity"
     used = [part for kind in chosen.values() for part in parts(kind)]
     named = {NONE, *used, *(kind for row in chances.values() for kind in row)}
+    open_pairs = origin.undecided or {}
+    key = [Entry(kind.letter, kind.colour, kind.name, kind.description) for kind in KINDS if kind.name in named]
+    if open_pairs:
+        key.append(Entry("?", "#ffffff", "undecided", "the search did not settle this pair"))
     facts = {"seed": origin.seed, "step": origin.step, "commit": origin.commit}
     return draw_cells(
-        {pair: cell(parts(kind), certainty[pair]) for pair, kind in chosen.items()},
-        [Entry(kind.letter, kind.colour, kind.name, kind.description) for kind in KINDS if kind.name in named],
+        {
+            pair: cell(parts(kind), certainty[pair], "?" if str(pair) in open_pairs else "")
+            for pair, kind in chosen.items()
+        },
+        key,
         ": ".join(["Context of each pair of tasks", *filter(None, [origin.experiment or origin.source])]),
         "  ·  ".join(f"{name} {value}" for name, value in facts.items() if value is not None),
         "" if without else "number and intensity: probability of the chosen kind",

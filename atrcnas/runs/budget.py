@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -48,10 +49,27 @@ class Budget:
         self.table.append([(self.strategy, trial, step, f"{spent:.2f}", score, self.best)])
 
 
-def spent(path: Path) -> tuple[int, float]:
-    """Steps and seconds of a search's last row; zeros if it kept no account."""
+class Spent(NamedTuple):
+    """The last row of an account.
+
+    Attributes:
+        step: training steps.
+        seconds: of them.
+        score: found last.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    score: float = math.nan
+
+
+def spent(path: Path) -> Spent:
+    """What a search has spent, and found for that; nothing if it kept no account."""
     rows = _rows(path)
-    return (0, 0.0) if rows.empty else (int(rows["step"].iloc[-1]), float(rows["seconds"].iloc[-1]))
+    if rows.empty:
+        return Spent()
+    last = rows.iloc[-1]
+    return Spent(int(last["step"]), float(last["seconds"]), float(last["score"]))
 
 
 def _rows(path: Path) -> pd.DataFrame:

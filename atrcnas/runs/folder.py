@@ -91,6 +91,10 @@ class RunFolder:
         """The finished trials of a search by trials."""
         return self.stage("search") / "trials.jsonl"
 
+    def seed(self, number: int) -> Path:
+        """Run folder of one of several searches with different seeds."""
+        return self.stage("search") / f"seed-{number}"
+
     @property
     def sweep_journal(self) -> Path:
         """The finished trials of a sweep."""
@@ -163,7 +167,8 @@ class RunFolder:
         """Whether a stage has a checkpoint to go on from; one that failed before its first may be started again."""
         finished = stage == "retrain" and self.results.is_file()
         by_trials = stage == "search" and self.journal.exists()
-        return finished or by_trials or self.checkpoints(stage).exists()
+        by_seeds = stage == "search" and RunFolder(self.seed(0)).checkpoints(stage).exists()
+        return finished or by_trials or by_seeds or self.checkpoints(stage).exists()
 
     def enter(self, experiment: Experiment, stage: str, resume: bool, environment: Mapping[str, Any]) -> None:
         """Write down what a stage is made with; called after all input checks.

@@ -127,11 +127,22 @@ class Sampler(nn.Module):
     @torch.no_grad()
     def commit(self) -> None:
         """Settle for good every pair whose best kind leads by ``commit_gap``; no synchronisation."""
-        top = self.probabilities().topk(min(2, len(self.kinds)), dim=1)
-        gap = top.values[:, 0] - top.values[:, 1:].sum(1)
+        best, gap = self._lead()
         newly = (gap >= self.commit_gap) & ~self.committed
-        self.choice.copy_(torch.where(newly, top.indices[:, 0], self.choice))
+        self.choice.copy_(torch.where(newly, best, self.choice))
         self.committed |= newly
+
+    def undecided(self) -> dict[Pair, float]:
+        """The pairs that have not committed and are not about to, with the lead of their best kind, in [0, commit_gap)."""
+        settled, gap = self.committed.tolist(), self._lead()[1].tolist()
+        return {
+            pair: gap[row] for row, pair in enumerate(self.pairs) if not settled[row] and gap[row] < self.commit_gap
+        }
+
+    def _lead(self) -> tuple[Tensor, Tensor]:
+        """[P] columns of the most probable kinds, and [P] by how much each is ahead of the next."""
+        top = self.probabilities().detach().topk(min(2, len(self.kinds)), dim=1)
+        return top.indices[:, 0], top.values[:, 0] - top.values[:, 1:].sum(1)
 
     def chosen(self) -> dict[Pair, str]:
         """The kind of each pair: what it committed to, else the most likely one.

@@ -32,6 +32,14 @@ class Provenance(Spec):
     trials: int | None = Field(default=None, ge=0, description="configs scored")
     score: float | None = Field(default=None, description="of this config in the search; higher is better")
     probabilities: dict[str, dict[str, float]] = {}
+    undecided: dict[str, float] | None = Field(
+        default=None,
+        description="pairs that did not commit, or on which several seeds disagree, with the lead of their best kind "
+        "in probability",
+    )
+    agreement: dict[str, float] | None = Field(
+        default=None, description="of several seeds: share of the searches that chose this kind of the pair"
+    )
 
 
 class ContextConfig(Spec):

@@ -96,7 +96,7 @@ class Experiment(Spec):
             if name not in LOGGERS:
                 raise ValueError(f"loggers.{name}: {LOGGERS.miss(name)}")
         strategy, trials = STRATEGIES[self.search.strategy], self.search.trials
-        if not strategy.by_gradient and not strategy.inherited and self.retrain.warm_up >= trials.steps:
+        if not strategy.by_gradient and strategy.score is None and self.retrain.warm_up >= trials.steps:
             raise ValueError(
                 f"retrain.warm_up: expected fewer than the {trials.steps} steps of a trial (search.trials.steps), got "
                 f"{self.retrain.warm_up}. Lower it, or raise the other."
@@ -104,6 +104,12 @@ class Experiment(Spec):
         if self.retrain.inherit and not STRATEGIES[self.search.strategy].by_gradient:
             raise ValueError(
                 f"retrain.inherit: strategy '{self.search.strategy}' leaves no supernet. Set inherit: false."
+            )
+        if self.retrain.inherit and self.search.seeds > 1:
+            raise ValueError("retrain.inherit: several seeds leave several supernets. Set inherit: false.")
+        if STRATEGIES[self.search.strategy].needs_selection and not self.data.selection:
+            raise ValueError(
+                f"data.selection: strategy '{self.search.strategy}' scores on the selection part, got 0. Set e.g. 0.1."
             )
         return self
 

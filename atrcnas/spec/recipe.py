@@ -88,9 +88,10 @@ class TrialsSpec(Spec):
     seed: Int | None = Field(
         default=None, ge=0, le=2**31 - 1, description="of the strategy; the experiment's if absent"
     )
-    population: Int = Field(default=20, ge=2, le=100_000, description="evolution: size of the population")
+    population: Int = Field(default=20, ge=2, le=100_000, description="size of the population; rows: of each target")
     supernet: str | None = Field(
-        default=None, description="oneshot-random: run folder of a search by gradient; if absent, one is trained evenly"
+        default=None,
+        description="oneshot-random, rows: run folder of a search by gradient; if absent, one is trained evenly",
     )
 
 
@@ -99,6 +100,12 @@ class SearchSpec(TrainSpec):
 
     strategy: str = "gumbel"
     trials: TrialsSpec = TrialsSpec()
+    seeds: Int = Field(
+        default=1,
+        ge=1,
+        le=1_000,
+        description="searches by gradient, with the seeds from the experiment's; the mean decides",
+    )
     clip: Float | None = Field(default=10.0, gt=0, description="largest norm of the gradient; None: no clipping")
     logits_learning_rate: Float | None = Field(
         default=None,
@@ -161,6 +168,10 @@ class SearchSpec(TrainSpec):
             raise ValueError(
                 f"noise: expected {str(expected).lower()} with strategy '{self.strategy}', got {str(self.noise).lower()}. "
                 "Leave it out, or choose another strategy (gumbel draws noise, darts does not)."
+            )
+        if self.seeds > 1 and not STRATEGIES[self.strategy].by_gradient:
+            raise ValueError(
+                f"seeds: strategy '{self.strategy}' has no probabilities to average. Set seeds: 1, or strategy: gumbel."
             )
         if self.estimator not in ESTIMATORS:
             raise ValueError(f"estimator: {ESTIMATORS.miss(self.estimator)}")

@@ -21,7 +21,9 @@ class Strategy:
         description: one line.
         explore: proposes configs: a function ``(pools, trials, options, seed)``, see ``atrcnas/launch/ask_tell.py``, or its
             ``"module:function"`` string; None: logits are trained with the weights of a supernet.
-        inherited: configs are scored with a supernet's weights; otherwise each by a short training of its own.
+        score: scores a config with a supernet's weights: a function, see ``atrcnas/launch/supernet.py``, as its
+            ``"module:function"`` string; None: each config has a short training of its own.
+        needs_selection: scores on the selection part alone, never on the validation split.
         noise: Gumbel noise on the logits, where they are trained.
         needs: modules without which it cannot work; tried before a run starts.
     """
@@ -29,7 +31,8 @@ class Strategy:
     name: str
     description: str
     explore: Any = None
-    inherited: bool = False
+    score: str | None = None
+    needs_selection: bool = False
     noise: bool = True
     needs: tuple[str, ...] = ()
 
@@ -119,6 +122,15 @@ STRATEGIES.register(
         "oneshot-random",
         "configs drawn evenly, scored with the weights of one supernet",
         explore="atrcnas.launch.supernet:evenly",
-        inherited=True,
+        score="atrcnas.launch.supernet:score",
+    )
+)
+STRATEGIES.register(
+    Strategy(
+        "rows",
+        "each target's kinds chosen by themselves by validation loss, with the weights of one supernet; then joined",
+        explore="atrcnas.launch.rows:rows",
+        score="atrcnas.launch.row_scores:score",
+        needs_selection=True,
     )
 )

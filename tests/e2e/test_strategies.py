@@ -98,6 +98,27 @@ def test_configs_are_scored_with_the_weights_of_one_supernet(tmp_path: Path) -> 
         searched(tmp_path / "c", "oneshot-random", f"search.trials.supernet={tmp_path / 'a/supernet'}", other)
 
 
+def test_the_best_row_of_each_target_is_joined_and_a_resumed_search_scores_nothing_twice(tmp_path: Path) -> None:
+    longer = ["search.trials.number=9", "search.steps=12", "search.validate_every=12", "search.learning_rate=0.1"]
+    contexts = searched(tmp_path / "a", "rows", *longer)
+    journal = tmp_path / "a/search/trials.jsonl"
+    entries = [json.loads(line) for line in journal.read_text().splitlines()][1:]
+    answer = {str(pair): kind for pair, kind in contexts.kinds(["semseg", "depth"]).items()}
+    for target in ("semseg", "depth"):
+        best = max(entries, key=lambda entry: float(entry["by_target"][target]))["sample"]
+        pairs = [pair for pair in answer if pair.startswith(f"{target}<-")]
+        assert len({tuple(entry["sample"][pair] for pair in pairs) for entry in entries}) == 4, "two kinds, two pairs"
+        assert {pair: answer[pair] for pair in pairs} == {pair: best[pair] for pair in pairs}
+    made, rows = contexts.provenance, account(tmp_path / "a")
+    assert (made.strategy, made.trials) == ("rows", 5)
+    assert rows.step.tolist() == [12] * 5 and made.score == pytest.approx(rows.score.max())
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:3]) + lines[3][:20])
+    assert searched(tmp_path / "a", "rows", *longer, resume=True).pairs == contexts.pairs
+    again = [json.loads(line) for line in journal.read_text().splitlines()][1:]
+    assert [entry["by_target"] for entry in again] == [entry["by_target"] for entry in entries]
+
+
 def test_every_strategy_keeps_the_same_account(random_run: Path, tmp_path: Path) -> None:
     for strategy in ("gumbel", "darts"):
         contexts = searched(tmp_path / strategy, strategy)

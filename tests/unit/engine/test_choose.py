@@ -14,6 +14,7 @@ from atrcnas.engine.retrain import retrain
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.inherit import inherit
 from atrcnas.nn.mixture import Mixture
+from atrcnas.pipeline import undecided_lines
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import parts
 from atrcnas.spec.pairs import Pair
@@ -43,6 +44,21 @@ def test_two_kinds_are_searched_saved_drawn_and_retrained(tiny_experiment: Path,
     assert plots.draw_heatmap(loaded)
     results = retrain(spec, loaded, tmp_path / "run")
     assert set(results["scores"]) == set(spec.tasks)
+
+
+def test_a_search_says_which_pairs_it_left_undecided(tiny_experiment: Path, tmp_path: Path) -> None:
+    spec = experiment(tiny_experiment, search={"commit_gap": 0.9})
+    search(spec, tmp_path / "run")
+    made = ContextConfig.load(tmp_path / "run" / "contexts.yaml").provenance
+    assert made.undecided is not None
+    leads = {}
+    for pair, row in made.probabilities.items():
+        if len(row) > 1:
+            first, second = sorted(row.values(), reverse=True)[:2]
+            leads[pair] = first - second
+    assert leads == pytest.approx(made.undecided, abs=2e-4), "a gap of 0.9 commits none in 6 steps"
+    (line,) = undecided_lines(ContextConfig.load(tmp_path / "run" / "contexts.yaml"))
+    assert all(pair in line for pair in leads) and "semseg<-depth" not in line
 
 
 def test_inherited_weights_compute_what_the_supernet_does_with_even_weights(tiny_experiment: Path) -> None:

@@ -374,3 +374,17 @@ def test_the_two_most_likely_kinds_are_chosen_together_unless_one_is_none() -> N
     mixture = sampler.argmax_mixture()
     assert mixture.active_kinds(first) == {"local", "global"}
     assert mixture.weight(first, "local") == mixture.weight(first, "global") == 0.5
+
+
+def test_undecided_are_the_pairs_that_did_not_commit_with_the_lead_of_their_best_kind() -> None:
+    sampler = build(commit_gap=0.3)
+    near, clear, late = list(POOLS)[:3]
+    set_logits(sampler, near, local=0.45, none=0.35, mti=0.2)
+    set_logits(sampler, clear, mti=0.7, local=0.2, none=0.1)
+    set_logits(sampler, late, local=0.8, none=0.2)
+    sampler.commit()
+    set_logits(sampler, late, local=0.5, none=0.5)  # what has committed stays decided
+    found = sampler.undecided()
+    assert found[near] == pytest.approx(0.1, abs=1e-6)
+    assert not {clear, late, SETTLED} & set(found)
+    assert [found[pair] for pair in list(POOLS)[3:]] == [0.0] * (len(POOLS) - 3), "equal logits"

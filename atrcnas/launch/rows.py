@@ -1,0 +1,119 @@
+"""Each target's row of kinds is chosen by itself, and the best rows are joined.
+
+What a target predicts depends on its own pairs alone. So in every trial each target tries a row of its own, and one pass
+over the data scores as many rows as there are targets: where each target has R rows, R trials cover all R^T configs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from atrcnas.launch.ask_tell import Pools, Trial, Trials
+from atrcnas.spec.pairs import Pair
+from atrcnas.spec.recipe import TrialsSpec
+
+Row = tuple[str, ...]
+REDRAWS = 50
+
+
+def rows(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
+    """Try every row of a target that has fewer than there are trials, else mutated winners; last, the best rows joined.
+
+    Source: evolution by Real et al., AAAI 2019. Differs: one population per target.
+    """
+    targets = _targets(pools, trials.left - 1, options.population, seed)
+    while trials.left > 1 and not all(target.done for target in targets):
+        _hear(targets, trials.submit(_joined(target.proposal() for target in targets)))
+    _hear(targets, trials.finish())
+    trials.submit(_joined(target.named(target.best) for target in targets))
+
+
+def _targets(pools: Pools, number: int, population: int, seed: int) -> list[_Target]:
+    grouped: dict[str, dict[str, Row]] = {}
+    for pair, pool in pools.items():
+        grouped.setdefault(Pair.parse(pair).target, {})[pair] = pool
+    return [
+        _Target(name, own, number, population, np.random.default_rng((seed, place)))
+        for place, (name, own) in enumerate(grouped.items())
+    ]
+
+
+def _joined(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    return {pair: kind for part in parts for pair, kind in part.items()}
+
+
+def _hear(targets: list[_Target], trials: list[Trial]) -> None:
+    for trial in trials:
+        for target in targets:
+            target.hear(trial)
+
+
+class _Target:
+    """The rows of one target: what to try next, and the best so far.
+
+    Args:
+        name: of the task.
+        pools: kinds of each of its pairs, at all levels.
+        number: rows that can be tried.
+        population: rows alive, where they are too many to try all.
+        generator: of the order of the rows, or of the mutations.
+    """
+
+    def __init__(
+        self, name: str, pools: Mapping[str, Row], number: int, population: int, generator: np.random.Generator
+    ) -> None:
+        self.name, self.pools, self.generator = name, dict(pools), generator
+        self.waiting: list[Row] | None = None
+        if math.prod(map(len, pools.values())) <= number:
+            everything = list(itertools.product(*pools.values()))
+            self.waiting = [everything[place] for place in generator.permutation(len(everything))]
+        self.best: Row = tuple(pool[0] for pool in pools.values())
+        self.best_score = -math.inf
+        self.alive: deque[tuple[float, Row]] = deque(maxlen=population)
+        self.population, self.seen = population, set[Row]()
+
+    @property
+    def done(self) -> bool:
+        """Whether every row has been tried."""
+        return self.waiting == []
+
+    def proposal(self) -> dict[str, str]:
+        """The next row; the best so far once all have been tried."""
+        if self.waiting is not None:
+            return self.named(self.waiting.pop() if self.waiting else self.best)
+        for _ in range(REDRAWS):
+            row = self._evolved()
+            if row not in self.seen:
+                break
+        self.seen.add(row)
+        return self.named(row)
+
+    def named(self, row: Row) -> dict[str, str]:
+        """Kind per pair."""
+        return dict(zip(self.pools, row, strict=True))
+
+    def hear(self, trial: Trial) -> None:
+        """Learn what this target's row of a trial scored."""
+        row, score = tuple(trial.sample[pair] for pair in self.pools), trial.by_target[self.name]
+        self.alive.append((score, row))
+        if score > self.best_score:
+            self.best, self.best_score = row, score
+
+    def _evolved(self) -> Row:
+        """The best of a quarter of the population with one kind changed; evenly drawn until there is a population."""
+        if len(self.alive) < self.population:
+            return tuple(self._any(pool) for pool in self.pools.values())
+        rivals = self.generator.choice(self.population, max(self.population // 4, 1), replace=False)
+        row = list(max(self.alive[place] for place in rivals)[1])
+        free = [place for place, pool in enumerate(self.pools.values()) if len(pool) > 1]
+        place = free[self.generator.integers(len(free))]
+        row[place] = self._any(tuple(kind for kind in list(self.pools.values())[place] if kind != row[place]))
+        return tuple(row)
+
+    def _any(self, pool: Row) -> str:
+        return pool[self.generator.integers(len(pool))]

@@ -1,0 +1,110 @@
+"""Several searches by gradient that differ in their seed, and what they agree on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from atrcnas.engine.devices import surroundings
+from atrcnas.engine.gradient_search import search
+from atrcnas.engine.networks import context_config
+from atrcnas.runs.budget import Budget, spent
+from atrcnas.runs.environment import commit
+from atrcnas.runs.folder import RunFolder
+from atrcnas.sampling.sampler import Sampler
+from atrcnas.spec.context_config import ContextConfig, Provenance
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.kinds import parts
+from atrcnas.spec.pairs import Pair
+
+_LEAST = 1e-9  # a probability of 0 has no logit
+
+
+def search_seeds(experiment: Experiment, run: str | Path, resume: bool = False) -> ContextConfig:
+    """Search ``search.seeds`` times, one after the other, and choose by the mean of the probabilities.
+
+    The seeds are the experiment's and those that follow it. A seed decides everything random: the weights at the
+    beginning, the draws, the order of the samples, and which of them the search is validated on.
+
+    Args:
+        experiment: what to search on.
+        run: run folder; gets ``contexts.yaml``, ``search/budget.csv``, and a run folder for each, ``search/seed-0``, ...
+        resume: keep the searches that are finished, and go on with the one that is not.
+
+    Returns:
+        The consensus; pairs on which the searches disagree are undecided in it.
+
+    Raises:
+        AtrcnasError: see the message.
+        Stopped: asked to stop; the state is saved.
+    """
+    experiment.check_one_device("a search with several seeds")
+    folder = RunFolder(Path(run).absolute())
+    with folder.locked():
+        folder.enter(experiment, "search", resume, surroundings(experiment))
+        budget = Budget(folder.budget, experiment.search.strategy)
+        budget.table.begin()
+        found, steps, seconds = list[ContextConfig](), 0, 0.0
+        for number in range(experiment.search.seeds):
+            own = RunFolder(folder.seed(number))
+            alone = experiment.replace(seed=experiment.seed + number, search={"seeds": 1})
+            found.append(search(alone, own.root, own.begun("search")))
+            last = spent(own.budget)
+            steps, seconds = steps + last.step, seconds + last.seconds
+            budget.add(number + 1, steps, last.score, seconds)
+        contexts = consensus(experiment, found, steps)
+        contexts.save(folder.contexts)
+        return contexts
+
+
+def consensus(experiment: Experiment, found: Sequence[ContextConfig], step: int) -> ContextConfig:
+    """The kinds with the largest probability on average, and on each pair the share of searches that chose them.
+
+    Args:
+        experiment: that was searched on.
+        found: one config per search, with probabilities.
+        step: training steps of all searches together.
+    """
+    space, tasks = experiment.search_space(), (experiment.tasks, experiment.all_tasks)
+    pools = space.pools(*tasks)
+    probabilities = {
+        pair: {kind: _mean([config.provenance.probabilities[str(pair)][kind] for config in found]) for kind in pool}
+        for pair, pool in pools.items()
+    }
+    sampler = _sampler(probabilities, space.choose)
+    chosen, leads = sampler.chosen(), sampler.undecided()
+    choices = [config.kinds(*tasks) for config in found]
+    agreement = {
+        pair: _mean([float(set(parts(choice[pair])) == set(parts(kind))) for choice in choices])
+        for pair, kind in chosen.items()
+    }
+    provenance = Provenance(
+        experiment=experiment.name,
+        seed=experiment.seed,
+        step=step,
+        commit=commit(),
+        strategy=experiment.search.strategy,
+        probabilities={
+            str(pair): {kind: round(value, 4) for kind, value in row.items()} for pair, row in probabilities.items()
+        },
+        undecided={str(pair): round(leads.get(pair, 1.0), 4) for pair, share in agreement.items() if share < 1},
+        agreement={str(pair): round(share, 4) for pair, share in agreement.items()},
+    )
+    return context_config(experiment, chosen, provenance)
+
+
+def _sampler(probabilities: Mapping[Pair, Mapping[str, float]], choose: int) -> Sampler:
+    """One with these probabilities, that has committed to nothing."""
+    sampler = Sampler({pair: tuple(row) for pair, row in probabilities.items()}, commit_gap=1.0, choose=choose)
+    with torch.no_grad():
+        for row, pair in enumerate(sampler.pairs):
+            for kind, value in probabilities[pair].items():
+                sampler.logits[row, sampler.kinds.index(kind)] = math.log(max(value, _LEAST))
+    return sampler
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
