@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from atrcnas._version import __version__
+from atrcnas.arguments import (
+    ExperimentArg,
+    Format,
+    Listing,
+    Overrides,
+    Plugins,
+    Published,
+    Resume,
+    RunArg,
+    RunOption,
+)
 from atrcnas.ground.errors import AtrcnasError, Stopped
 from atrcnas.ground.rank import first_process
 from atrcnas.ground.registry import load_plugins
@@ -23,45 +33,6 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Prepare a published data set; check any.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-ExperimentArg = Annotated[str, typer.Argument(help="An experiment file, or the name of a bundled one.")]
-RunArg = Annotated[Path, typer.Argument(help="A run folder.")]
-RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder. [default: runs/NAME]")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
-Plugins = Annotated[
-    list[str] | None, typer.Option("--plugin", help="Python module that adds to the lists; may be repeated.")
-]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value ...", show_default=False)]
-
-
-class Format(StrEnum):
-    """Forms of a context config."""
-
-    yaml = "yaml"
-    reference_json = "reference-json"
-
-
-class Published(StrEnum):
-    """Data sets whose archive can be prepared."""
-
-    nyud = "nyud"
-    pascal = "pascal"
-
-
-class Listing(StrEnum):
-    """What can be listed."""
-
-    kinds = "kinds"
-    tasks = "tasks"
-    datasets = "datasets"
-    spaces = "spaces"
-    experiments = "experiments"
-    presets = "presets"
-    strategies = "strategies"
-    estimators = "estimators"
-    optimizers = "optimizers"
-    schedules = "schedules"
-    loggers = "loggers"
 
 
 def _show_version(asked: bool) -> None:
@@ -209,16 +180,13 @@ def predict(
 def plot(
     source: Annotated[str, typer.Argument(help="A run folder, a context config or a preset.")],
     out: Annotated[Path | None, typer.Option(help="Folder for a run's plots, or file for a heat map.")] = None,
-    plugins: Annotated[
-        list[str] | None, typer.Option(help="Module to import first, for the kinds it registers. A run names its own.")
-    ] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Draw the heat map of a context config, or every figure of a run."""
-    from atrcnas.ground.registry import load_plugins
     from atrcnas.plots import plot_contexts, plot_run
 
     path = Path(source)
-    load_plugins(plugins or [])
+    load_plugins(plugin or [])
     if path.is_dir():
         _load_plugins_of(path)
         for figure in plot_run(path, out):

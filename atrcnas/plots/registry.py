@@ -76,5 +76,5 @@ def known(registry: Registry[RecordT], name: str, where: Any) -> RecordT:
         return registry[name]
     except ConfigError as error:
         raise RunError(
-            f"{where}: {error} If a plugin defines it, import that first (atrcnas plot --plugins MODULE)."
+            f"{where}: {error} If a plugin defines it, import that first (atrcnas plot --plugin MODULE)."
         ) from error

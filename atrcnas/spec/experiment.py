@@ -79,6 +79,16 @@ class Experiment(Spec):
         return tasks
 
     @model_validator(mode="after")
+    def _trials_warm_up(self) -> Experiment:
+        strategy, trials = STRATEGIES[self.search.strategy], self.search.trials
+        if not strategy.by_gradient and strategy.score is None and self.retrain.warm_up >= trials.steps:
+            raise ValueError(
+                f"retrain.warm_up: expected fewer than the {trials.steps} steps of a trial (search.trials.steps), got "
+                f"{self.retrain.warm_up}. Lower it, or raise the other."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Experiment:
         both = set(self.tasks) & set(self.auxiliary_tasks)
         if both:
@@ -95,12 +105,6 @@ class Experiment(Spec):
         for name in self.loggers:
             if name not in LOGGERS:
                 raise ValueError(f"loggers.{name}: {LOGGERS.miss(name)}")
-        strategy, trials = STRATEGIES[self.search.strategy], self.search.trials
-        if not strategy.by_gradient and strategy.score is None and self.retrain.warm_up >= trials.steps:
-            raise ValueError(
-                f"retrain.warm_up: expected fewer than the {trials.steps} steps of a trial (search.trials.steps), got "
-                f"{self.retrain.warm_up}. Lower it, or raise the other."
-            )
         if self.retrain.inherit and not STRATEGIES[self.search.strategy].by_gradient:
             raise ValueError(
                 f"retrain.inherit: strategy '{self.search.strategy}' leaves no supernet. Set inherit: false."

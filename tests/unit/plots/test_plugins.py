@@ -31,7 +31,7 @@ def test_a_neighbours_plugins_are_not_imported_unless_named(contexts: Path, caps
     out = contexts.with_name("heat.png")
     assert CliRunner().invoke(app, ["plot", str(contexts), "--out", str(out)]).exit_code == 0
     assert PLUGIN not in sys.modules and out.is_file()
-    done = CliRunner().invoke(app, ["plot", str(contexts), "--out", str(out), "--plugins", PLUGIN])
+    done = CliRunner().invoke(app, ["plot", str(contexts), "--out", str(out), "--plugin", PLUGIN])
     assert done.exit_code == 0 and sys.modules.pop(PLUGIN).LOADED
     assert f"plugins: importing '{PLUGIN}'" in done.output + capsys.readouterr().err
 
