@@ -81,7 +81,7 @@ def prepare_lines(name: Name, archive: Path, root: Path) -> Iterator[str]:
     if train.layout.image_size is not None and set(done.image_sizes) != {train.layout.image_size}:
         height, width = train.layout.image_size
         yield f"warning: published figures are for images of {height} x {width} and not comparable with those of other copies"
-    yield f"data: {{name: {name}, options: {{root: {done.root}}}}}"
+    yield f"data: {{name: {name}, options: {{root: {root}}}}}"
 
 
 def check_lines(experiment: Experiment) -> Iterator[str]:

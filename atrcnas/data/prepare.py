@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from atrcnas.data import nyud, pascal
-from atrcnas.data.id_lists import SPLITS, Listed
+from atrcnas.data.id_lists import SPLITS, Listed, Split
 from atrcnas.data.unpack import DamagedArchive, Unpacked, unpack
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.files import write_json
@@ -35,7 +35,7 @@ class PrepareReport:
     """
 
     unpacked: Unpacked
-    splits: Mapping[str, Listed]
+    splits: Mapping[Split, Listed]
     image_sizes: tuple[tuple[int, int], ...]
 
 
@@ -84,15 +84,17 @@ def prepare(
         journal.unlink(missing_ok=True)
         raise
     source, published = _KNOWN[name]
-    splits = {split: source(source.Options(root=root), split, source.layout.tasks) for split in SPLITS}
+    splits: dict[Split, Listed] = {
+        split: source(source.Options(root=root), split, source.layout.tasks) for split in SPLITS
+    }
     return PrepareReport(done, splits, _try_splits(name, archive, splits, published if expected is None else expected))
 
 
 def _try_splits(
-    name: str, archive: Path, splits: Mapping[str, Listed], expected: Mapping[str, int]
+    name: str, archive: Path, splits: Mapping[Split, Listed], expected: Mapping[str, int]
 ) -> tuple[tuple[int, int], ...]:
     """Count the samples and read the first and the last of each split; return the sizes of their images, each once."""
-    counts = {split: len(samples) for split, samples in splits.items()}
+    counts: dict[str, int] = {split: len(samples) for split, samples in splits.items()}
     if counts != dict(expected):
         raise DataError(
             f"{archive}: expected {_told(expected)} samples, got {_told(counts)}. Take the published archive of '{name}'."

@@ -81,10 +81,10 @@ def by_part(events: Iterable[Any], own: Callable[[Any], float], rest: str = REST
         found.append((event, part, node))
     totals: dict[str, dict[str, float]] = defaultdict(lambda: {"forward": 0.0, "backward": 0.0})
     for event, part, node in found:
-        if part and node is None:
-            totals[part]["forward"] += own(event)
-        elif part:
+        if part and node:
             totals[forward.get(node.sequence_nr, rest)]["backward"] += own(event)
+        elif part:
+            totals[part]["forward"] += own(event)
     return dict(totals)
 
 

@@ -18,11 +18,8 @@ from atrcnas.ground.files import write_atomically
 
 INK, FAINT, RULE = "#222222", "#6b6b6b", "#c8c8c8"
 SMALL_SIZE = 7.5
-_METADATA: dict[str, dict[str, str | None]] = {
-    ".png": {"Software": None},
-    ".pdf": {"CreationDate": None, "Producer": None},
-    ".svg": {"Date": None, "Creator": None},
-}
+# By format, what would differ between two machines or moments.
+_LEFT_OUT = {".png": ("Software",), ".pdf": ("CreationDate", "Producer"), ".svg": ("Date", "Creator")}
 
 
 def styled() -> AbstractContextManager[None]:
@@ -68,9 +65,8 @@ def save(figure: Figure, path: Path) -> Path:
     Raises:
         RunError: another suffix.
     """
-    metadata = _METADATA.get(path.suffix.lower())
-    if metadata is None:
+    if (left_out := _LEFT_OUT.get(path.suffix.lower())) is None:
         raise RunError(f"{path}: expected a .png, .pdf or .svg file, got '{path.suffix}'. Rename the output.")
     with styled():
-        write_atomically(path, lambda temporary: figure.savefig(temporary, metadata=metadata))
+        write_atomically(path, lambda temporary: figure.savefig(temporary, metadata=dict.fromkeys(left_out)))
     return path

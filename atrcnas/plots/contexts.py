@@ -109,8 +109,9 @@ def draw_cells(cells: Mapping[Pair, Cell], title: str, note: str = "", also: Seq
 
 
 def _draw_frame(axes: Axes, targets: Sequence[str], sources: Sequence[str], which: str) -> None:
-    axes.set(xlim=(0, len(sources)), ylim=(len(targets), 0))
-    axes.set(xlabel=f"source (helps){which}", ylabel="target (predicts)")
+    axes.set(
+        xlim=(0, len(sources)), ylim=(len(targets), 0), xlabel=f"source (helps){which}", ylabel="target (predicts)"
+    )
     axes.tick_params(length=0, labelsize="medium", labelcolor=INK, labeltop=True, labelbottom=False)
     axes.set_xticks([n + 0.5 for n in range(len(sources))], [fill(name, 11) for name in sources])
     axes.set_yticks([n + 0.5 for n in range(len(targets))], [fill(name, 18) for name in targets])

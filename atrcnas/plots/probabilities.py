@@ -51,7 +51,7 @@ def _draw_level(rows: pd.DataFrame, which: str) -> Figure:
     heights = [len(targets) * _PANEL_IN[1] + _LEGEND_IN, _SUMMARY_IN]
     with styled():
         figure = new_figure(f"Probability of each kind of context{which}", width, sum(heights))
-        table, summary = figure.subfigures(2, 1, height_ratios=heights)
+        table, summary = figure.subfigures(2, 1, height_ratios=heights)  # type: ignore[misc]
         table.suptitle("source (helps)", size="medium", weight="normal", color=FAINT)
         table.supylabel("target (predicts)", size="medium", color=FAINT)
         grid = table.subplots(len(targets), len(sources), squeeze=False, sharex=True, sharey=True)
@@ -72,10 +72,10 @@ def _draw_pair(axes: Axes, rows: pd.DataFrame | None) -> None:
         axes.text(0.5, 0.5, "not searched", color=FAINT, transform=axes.transAxes, **centred)
         return
     for name, found in rows.groupby("kind", sort=False):
-        kind, style = KINDS[str(name)], {"marker": "o" if len(found) == 1 else None}
-        style["linestyle"] = _LINES[KINDS.names.index(kind.name) % len(_LINES)]
+        kind, marker = KINDS[str(name)], "o" if len(found) == 1 else ""
+        style = _LINES[KINDS.names.index(kind.name) % len(_LINES)] + marker
         colour = [0.8 * part for part in to_rgb(kind.colour)]  # the palest would vanish as a thin line
-        axes.plot(found["step"], found["probability"], color=colour, label=f"{kind.letter}  {kind.name}", **style)
+        axes.plot(found["step"], found["probability"], style, color=colour, label=f"{kind.letter}  {kind.name}")
     settled = rows["step"][rows["committed"] > 0]
     if len(settled):
         last = rows[rows["step"] == rows["step"].max()]
