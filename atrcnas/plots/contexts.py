@@ -62,14 +62,17 @@ def draw_heatmap(config: ContextConfig, where: str = "contexts") -> Figure:
     origin = config.provenance
     kinds = config.kinds(config.named_tasks)
     cells = {pair: _cell(parts(kind), origin.probabilities.get(str(pair), {})) for pair, kind in kinds.items()}
+    open_pairs = [pair for pair in cells if str(pair) in (origin.undecided or {})]
+    cells |= {pair: cells[pair]._replace(mark="?") for pair in open_pairs}
     note = "no probabilities in the file: every cell at full intensity"
     if any(cell.number for cell in cells.values()):
         note = "number and intensity: probability of the chosen kind, where the file has it"
+    unsettled = "?  undecided: the search did not settle this pair" if open_pairs else ""
     facts = {"seed": origin.seed, "step": origin.step, "commit": origin.commit}
     found = " ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
     also = [NONE, *(kind for chances in origin.probabilities.values() for kind in chances)]
     title = ": ".join(["Context of each pair of tasks", *filter(None, [origin.experiment or origin.source])])
-    return draw_cells(cells, title, "\n".join(filter(None, [note, found])), also)
+    return draw_cells(cells, title, "\n".join(filter(None, [note, unsettled, found])), also)
 
 
 def _cell(kinds: tuple[str, ...], chances: Mapping[str, float]) -> Cell:
