@@ -36,7 +36,7 @@ def read(run: Path) -> pd.DataFrame:
 
 def draw(runs: dict[str, pd.DataFrame]) -> Figure:
     with canvas.styled():
-        figure, panels = canvas.panels("Best score so far", len(AXES), len(AXES), (3.75, 2.4))
+        figure, panels = canvas.panels("Best score so far", len(AXES), len(AXES), (4.5, 3))
         for axes, (column, label) in zip(panels, AXES.items(), strict=True):
             for index, (name, rows) in enumerate(runs.items()):
                 style = {"color": COLOURS[index % 8], "marker": MARKERS[index % 8], "markersize": 4, "linewidth": 1.4}
@@ -45,7 +45,7 @@ def draw(runs: dict[str, pd.DataFrame]) -> Figure:
             axes.set_xlabel(label)
         panels[0].set_ylabel("selection score, higher is better")
         canvas.legend_below(figure, 8)
-        return canvas.fit(figure, (3.75, 2.4))
+    return figure
 
 
 def names(runs: list[Path], tables: list[pd.DataFrame]) -> list[str]:

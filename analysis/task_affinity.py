@@ -131,7 +131,7 @@ def draw(counts: Mapping[Key, Count], tasks: Sequence[str], title: str) -> Figur
     columns = next((n for n in (4, 3) if len(tasks) % n == 0), min(len(tasks), 3))
     low = min((count.agreement for count in counts.values() if count.pairs), default=0.0)
     with canvas.styled():
-        figure, panels = canvas.panels(title, len(tasks), columns, (1.9, 1.9))
+        figure, panels = canvas.panels(title, len(tasks), columns, (2.5, 2.5))
         for index, (axes, task) in enumerate(zip(panels, tasks, strict=True)):
             draw_panel(axes, counts, task, tasks)
             axes.set_ylim(low - 0.03, 1.01)
@@ -140,7 +140,7 @@ def draw(counts: Mapping[Key, Count], tasks: Sequence[str], title: str) -> Figur
             if index + columns >= len(tasks):
                 axes.set_xlabel("dilation (pixels)")
         canvas.legend_below(figure, columns * 2.4)
-        return canvas.fit(figure, (1.9, 1.9))
+    return figure
 
 
 def draw_panel(axes: Axes, counts: Mapping[Key, Count], task: str, tasks: Sequence[str]) -> None:

@@ -73,14 +73,15 @@ def prepare_lines(name: Name, archive: Path, root: Path) -> Iterator[str]:
     """
     with _Shown(f"unpacking {archive.name} (%)") as shown:
         done = prepare(name, archive, root, lambda _, share: shown.update(int(100 * share), 100))
-    yield f"{name}: {done.num_files} files, {done.num_bytes / _MIB:.1f} MiB ({done.num_kept} were there already)"
-    yield "samples: " + ", ".join(f"{count} {split}" for split, count in done.num_samples.items())
-    yield f"layout: {done.stored}"
+    found, train = done.unpacked, done.splits["train"]
+    yield f"{name}: {found.num_files} files, {found.num_bytes / _MIB:.1f} MiB ({found.num_kept} were there already)"
+    yield "samples: " + ", ".join(f"{len(samples)} {split}" for split, samples in done.splits.items())
+    yield f"layout: {train.stored}"
     yield f"images: {', '.join(f'{height} x {width}' for height, width in done.image_sizes)}"
-    if done.published_size is not None and set(done.image_sizes) != {done.published_size}:
-        height, width = done.published_size
+    if train.layout.image_size is not None and set(done.image_sizes) != {train.layout.image_size}:
+        height, width = train.layout.image_size
         yield f"warning: published figures are for images of {height} x {width} and not comparable with those of other copies"
-    yield f"data: {{name: {name}, options: {{root: {done.root}}}}}"
+    yield f"data: {{name: {name}, options: {{root: {root}}}}}"
 
 
 def check_lines(experiment: Experiment) -> Iterator[str]:

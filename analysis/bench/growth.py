@@ -137,7 +137,7 @@ def draw(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
     rows = (("median_s", "milliseconds", 1e3), ("peak_mib", "MiB", 1.0))
     title = "Time and memory of a soft step through the contexts; grey: in proportion to pairs and pixels"
     with canvas.styled():
-        figure, panels = canvas.panels(title, 2 * len(found), len(found), (1.75, 1.75))
+        figure, panels = canvas.panels(title, 2 * len(found), len(found), (2.4, 2.4))
         for place, (name, points) in enumerate(found.items()):
             x = [point["value"] for point in points]
             for row, (key, unit, scale) in enumerate(rows):
@@ -152,7 +152,7 @@ def draw(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
                     axes.set_title(name)
                 if place == 0:
                     axes.set_ylabel(unit)
-        return canvas.fit(figure, (1.75, 1.75))
+    return figure
 
 
 def main() -> None:

@@ -91,6 +91,7 @@ class Listed:
     """
 
     layout: ClassVar[Layout]
+    Options: ClassVar[type[Any]]
 
     def __init__(self, options: ListedOptions, split: Split, tasks: Sequence[str]) -> None:
         """Read the split's list and check, by name alone, that all files are there.

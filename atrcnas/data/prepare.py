@@ -10,7 +10,7 @@ from typing import Literal
 
 from atrcnas.data import nyud, pascal
 from atrcnas.data.id_lists import SPLITS, Listed, Split
-from atrcnas.data.unpack import DamagedArchive, unpack
+from atrcnas.data.unpack import DamagedArchive, Unpacked, unpack
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.files import write_json
 from atrcnas.ground.opening import read_regular, require_regular
@@ -18,31 +18,25 @@ from atrcnas.ground.opening import read_regular, require_regular
 Name = Literal["nyud", "pascal"]
 
 
+_KNOWN: Mapping[str, tuple[type[Listed], Mapping[str, int]]] = {
+    "nyud": (nyud.Nyud, nyud.NUM_SAMPLES),
+    "pascal": (pascal.Pascal, pascal.NUM_SAMPLES),
+}
+
+
 @dataclass(frozen=True)
 class PrepareReport:
     """What has been prepared.
 
     Attributes:
-        name: of the data set.
-        root: folder it was unpacked into; the value for ``data.options.root``.
-        num_files: files in the archive.
-        num_kept: of these, there already from an earlier attempt.
-        num_bytes: size of all files together.
-        num_samples: split -> samples.
-        stored: the layout that was found, see :attr:`Listed.stored`.
+        unpacked: what the archive held.
+        splits: split -> its samples.
         image_sizes: (height, width) of the images that were tried, each once.
-        published_size: of the images that published figures are for; None: of several sizes.
     """
 
-    name: str
-    root: Path
-    num_files: int
-    num_kept: int
-    num_bytes: int
-    num_samples: dict[str, int]
-    stored: str
+    unpacked: Unpacked
+    splits: Mapping[Split, Listed]
     image_sizes: tuple[tuple[int, int], ...]
-    published_size: tuple[int, int] | None
 
 
 def prepare(
@@ -71,8 +65,8 @@ def prepare(
         ConfigError: no such data set, or no such archive.
         DataError: the archive is damaged, unsafe or not that of the data set, or a sample cannot be read.
     """
-    if name not in _EXPECTED:
-        raise ConfigError(f"no archive of '{name}' is known. Known: {', '.join(_EXPECTED)}.")
+    if name not in _KNOWN:
+        raise ConfigError(f"no archive of '{name}' is known. Known: {', '.join(_KNOWN)}.")
     try:
         require_regular(archive)
     except OSError as error:
@@ -80,45 +74,27 @@ def prepare(
             f"{archive}: expected an archive, cannot read it ({error.strerror}). Check the path."
         ) from error
     journal = root / f".prepare-{name}.json"
-    source = {"archive_bytes": archive.stat().st_size, "archive_time_ns": archive.stat().st_mtime_ns}
-    known = _read_journal(journal) == source
+    version = {"archive_bytes": archive.stat().st_size, "archive_time_ns": archive.stat().st_mtime_ns}
+    known = _read_journal(journal) == version
     if not known:
-        write_json(journal, source)
+        write_json(journal, version)
     try:
         done = unpack(archive, root, on_member, keep=known)
     except DamagedArchive:
         journal.unlink(missing_ok=True)
         raise
-    splits: dict[str, Listed] = {split: _open(name, root, split) for split in SPLITS}
-    sizes = _try_splits(name, archive, splits, _EXPECTED[name] if expected is None else expected)
-    train, num_samples = splits["train"], {split: len(samples) for split, samples in splits.items()}
-    return PrepareReport(
-        name=name,
-        root=root,
-        num_files=done.num_files,
-        num_kept=done.num_kept,
-        num_bytes=done.num_bytes,
-        num_samples=num_samples,
-        stored=train.stored,
-        image_sizes=sizes,
-        published_size=train.layout.image_size,
-    )
-
-
-_EXPECTED: Mapping[str, Mapping[str, int]] = {"nyud": nyud.NUM_SAMPLES, "pascal": pascal.NUM_SAMPLES}
-
-
-def _open(name: str, root: Path, split: Split) -> Listed:
-    if name == "nyud":
-        return nyud.Nyud(nyud.NyudOptions(root=root), split, nyud.Nyud.layout.tasks)
-    return pascal.Pascal(pascal.PascalOptions(root=root), split, pascal.Pascal.layout.tasks)
+    source, published = _KNOWN[name]
+    splits: dict[Split, Listed] = {
+        split: source(source.Options(root=root), split, source.layout.tasks) for split in SPLITS
+    }
+    return PrepareReport(done, splits, _try_splits(name, archive, splits, published if expected is None else expected))
 
 
 def _try_splits(
-    name: str, archive: Path, splits: Mapping[str, Listed], expected: Mapping[str, int]
+    name: str, archive: Path, splits: Mapping[Split, Listed], expected: Mapping[str, int]
 ) -> tuple[tuple[int, int], ...]:
     """Count the samples and read the first and the last of each split; return the sizes of their images, each once."""
-    counts = {split: len(samples) for split, samples in splits.items()}
+    counts: dict[str, int] = {split: len(samples) for split, samples in splits.items()}
     if counts != dict(expected):
         raise DataError(
             f"{archive}: expected {_told(expected)} samples, got {_told(counts)}. Take the published archive of '{name}'."

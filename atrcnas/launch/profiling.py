@@ -7,13 +7,14 @@ parts of a step add up to the step.
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
-from torch.profiler import ProfilerActivity, profile, record_function, schedule
+from torch.profiler import profile, record_function, schedule
 from torch.utils.hooks import RemovableHandle
 
 from atrcnas.engine.listener import Listener
@@ -27,39 +28,30 @@ IDLE = "idle device"
 STARVING = 0.1
 _OPTIMIZER = ("Optimizer.step", "Optimizer.zero_grad")
 _NODE = "autograd::engine::evaluate_function"  # around each node of the backward pass
-# Name of a module below `net` -> the part, and how deep in the tree of modules it lies.
-_TOPS = {
-    "backbone": ("backbone", 2),
-    "stems": ("task features", 3),
-    "labels": ("label branches", 4),
-    "initial": ("initial predictions", 4),
-    "propagate": ("propagation", 3),
-    "heads": ("prediction heads", 3),
+_PARTS = {  # names of modules of a search or training
+    r"objective": "loss",
+    r"net\.backbone": "backbone",
+    r"net\.stems\.[^.]+": "task features",
+    r"net\.labels(\.[^.]+){2}": "label branches",
+    r"net\.initial(\.[^.]+){2}": "initial predictions",
+    r"net\.propagate\.[^.]+": "propagation",
+    r"net\.heads\.[^.]+": "prediction heads",
+    r"net\.refiners\.[^.]+\.contexts\.([^.]+?)_?": r"kind \1",
+    r"net\.refiners(\.[^.]+){3}": "fuse, refine",
 }
 Totals = Mapping[str, Mapping[str, float]]
 
 
-def part_of(name: str, module: nn.Module) -> str | None:
-    """The part that a module of a `Training` is, by its name; None for what its parent's is."""
-    place = name.split(".")
-    if name == "objective":
-        return "loss"
-    if place[0] != "net" or len(place) < 2:
-        return None
-    if place[1] == "refiners" and len(place) == 5:
-        return f"kind {place[4].removesuffix('_')}" if place[3] == "contexts" else "fuse, refine"
-    part, depth = _TOPS.get(place[1], ("", 0))
-    return part if len(place) == depth else None
+def part_of(name: str, _: nn.Module) -> str | None:
+    """The part that a module is, by its name; None for what its parent's is."""
+    matches = ((re.fullmatch(pattern, name), part) for pattern, part in _PARTS.items())
+    return next((match.expand(part) for match, part in matches if match), None)
 
 
 def mark(root: nn.Module, part: Callable[[str, nn.Module], str | None]) -> list[RemovableHandle]:
     """Make every part announce itself to the profiler, until the handles are removed."""
-    handles: list[RemovableHandle] = []
-    for name, module in root.named_modules():
-        found = part(name, module)
-        if found is not None:
-            handles += _announce(module, MARK + found)
-    return handles
+    parts = ((module, part(name, module)) for name, module in root.named_modules())
+    return [handle for module, label in parts if label for handle in _announce(module, MARK + label)]
 
 
 def _announce(module: nn.Module, label: str) -> tuple[RemovableHandle, RemovableHandle]:
@@ -79,22 +71,21 @@ def _announce(module: nn.Module, label: str) -> tuple[RemovableHandle, Removable
 
 def by_part(events: Iterable[Any], own: Callable[[Any], float], rest: str = REST) -> dict[str, dict[str, float]]:
     """Own time of everything inside some part: part -> {"forward", "backward"}, in the unit of ``own``."""
-    chains = [(event, list(_above(event))) for event in events]
-    nodes = [next((up for up in chain if up.name.startswith(_NODE)), None) for _, chain in chains]
-    parts = [next(filter(None, map(_announced, chain)), None) for _, chain in chains]
-    forward = {
-        event.sequence_nr: part
-        for (event, _), node, part in zip(chains, nodes, parts, strict=True)
-        if node is None and part is not None and event.sequence_nr >= 0
-    }
-    totals: dict[str, dict[str, float]] = {}
-    for (event, _), node, part in zip(chains, nodes, parts, strict=True):
-        if part is None:
-            continue
-        where, way = (part, "forward") if node is None else (forward.get(node.sequence_nr, rest), "backward")
-        ways = totals.setdefault(where, {"forward": 0.0, "backward": 0.0})
-        ways[way] += own(event)
-    return totals
+    found, forward = [], {}
+    for event in events:
+        above = list(_above(event))
+        part = next(filter(None, map(_announced, above)), None)
+        node = next((up for up in above if up.name.startswith(_NODE)), None)
+        if part and node is None and event.sequence_nr >= 0:
+            forward[event.sequence_nr] = part
+        found.append((event, part, node))
+    totals: dict[str, dict[str, float]] = defaultdict(lambda: {"forward": 0.0, "backward": 0.0})
+    for event, part, node in found:
+        if part and node:
+            totals[forward.get(node.sequence_nr, rest)]["backward"] += own(event)
+        elif part:
+            totals[part]["forward"] += own(event)
+    return dict(totals)
 
 
 def _above(event: Any) -> Iterator[Any]:
@@ -156,10 +147,9 @@ class Profile(Listener):
             )
         parts = nn.ModuleDict({"net": training.weights.net, "objective": training.objective})
         self._handles = mark(parts, part_of)
-        on_device = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
         phases = schedule(wait=0, warmup=WARM_UP, active=NUM_STEPS, repeat=1)
-        activities = [ProfilerActivity.CPU, *on_device]
-        self._profiler = profile(activities=activities, schedule=phases, on_trace_ready=self._write)
+        # Without activities named, torch records all that the machine has.
+        self._profiler = profile(schedule=phases, on_trace_ready=self._write)
         self._profiler.start()
 
     def stepped(self, training: Training) -> None:

@@ -20,20 +20,8 @@ from atrcnas.runs.folder import STAGES, RunFolder
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.pairs import BASE_LEVEL
 
-__all__ = [
-    "PLOTS",
-    "NothingToDraw",
-    "Plot",
-    "colourise",
-    "draw_gallery",
-    "draw_heatmap",
-    "draw_losses",
-    "draw_probabilities",
-    "draw_scores",
-    "palette",
-    "plot_contexts",
-    "plot_run",
-]
+__all__ = ["PLOTS", "NothingToDraw", "Plot", "colourise", "draw_gallery", "draw_heatmap", "draw_losses"]
+__all__ += ["draw_probabilities", "draw_scores", "palette", "plot_contexts", "plot_run"]
 
 
 def plot_contexts(file: Path, out: Path) -> Path:
@@ -76,15 +64,14 @@ def plot_run(run_dir: Path, out_dir: Path | None = None) -> list[Path]:
 
 def _draw_contexts(file: Path) -> Figure:
     try:
-        config = ContextConfig.load(file)
+        return draw_heatmap(ContextConfig.load(file), str(file))
     except ConfigError as error:
         raise RunError(str(error)) from error
-    return draw_heatmap(config, str(file))
 
 
 def _draw_probabilities(run_dir: Path) -> Mapping[str, Figure]:
-    figures = draw_probabilities(RunFolder(run_dir).logits)
-    return {"" if level == BASE_LEVEL else f"_level{level}": figure for level, figure in figures.items()}
+    by_level = draw_probabilities(RunFolder(run_dir).logits)
+    return {"" if level == BASE_LEVEL else f"_level{level}": figure for level, figure in by_level.items()}
 
 
 def _metrics(run_dir: Path) -> Mapping[str, Path]:

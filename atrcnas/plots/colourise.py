@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from atrcnas.plots.palette import MAX_CLASSES, palette
 from atrcnas.spec.tasks import Task
 
 Range = tuple[float, float]
-_STRIPES = np.array([[186, 186, 186], [226, 226, 226]], dtype=np.uint8)
 
 
 def colourise(
@@ -34,27 +34,28 @@ def colourise(
     Raises:
         ValueError: a shape that does not fit the task, or a class index outside of [0, 256).
     """
-    array = np.asarray(array)
-    if array.shape[2:] != ((3,) if task.display == "vector" else ()) or array.ndim < 2:
-        shape = "[H, W, 3]" if task.display == "vector" else "[H, W]"
+    array, size = np.asarray(array), np.shape(array)[:2]
+    shape, channels = ("[H, W, 3]", (3,)) if task.display == "vector" else ("[H, W]", ())
+    if len(size) < 2 or array.shape[2:] != channels:
         raise ValueError(f"task '{task.name}': expected an array {shape}, got {list(array.shape)}.")
     if array.dtype.kind not in "biuf":
         raise ValueError(f"task '{task.name}': expected numbers, got an array of {array.dtype}.")
-    shown = np.ones(array.shape[:2], bool) if valid is None else np.asarray(valid, dtype=bool)
-    if shown.shape != array.shape[:2]:
-        raise ValueError(f"task '{task.name}': expected valid {list(array.shape[:2])}, got {list(shown.shape)}.")
-    finite = np.isfinite(array)
-    shown = shown & (finite.all(axis=2) if array.ndim == 3 else finite)
-    values = np.where(shown[..., None] if array.ndim == 3 else shown, array, 0)
+    if valid is not None and np.shape(valid) != size:
+        raise ValueError(f"task '{task.name}': expected valid {list(size)}, got {list(np.shape(valid))}.")
+    shown = np.isfinite(array).reshape(*size, -1).all(axis=2) & (True if valid is None else np.asarray(valid, bool))
+    values = np.where(shown.reshape(*size, *(1 for _ in channels)), array, 0)
     if task.display == "palette":
-        picture = _classes(task, values)
+        indices = np.round(values).astype(np.int64)
+        if indices.size and not 0 <= indices.min() <= indices.max() < MAX_CLASSES:
+            expected, got = f"0 to {MAX_CLASSES - 1}", f"{indices.min()} to {indices.max()}"
+            raise ValueError(f"task '{task.name}': expected class indices {expected} where valid, got {got}.")
+        picture = palette(MAX_CLASSES)[indices]
     elif task.display == "vector":
         picture = np.round((np.clip(values, -1, 1) + 1) * 127.5).astype(np.uint8)
     else:
-        low, high = value_range or own_range(task, array[shown])
-        shares = np.clip((values.astype(np.float64) - low) / max(high - low, 1e-12), 0, 1)
-        picture = np.round(colormaps[task.display](shares)[..., :3] * 255).astype(np.uint8)
-    return np.where(shown[..., None], picture, missing_pattern(*array.shape[:2]))
+        share = Normalize(*(value_range or own_range(task, array[shown])))(values.astype(np.float64))
+        picture = colormaps[task.display](share, bytes=True)[..., :3]
+    return np.where(shown[..., None], picture, missing_pattern(*size))
 
 
 def own_range(task: Task, values: NDArray[Any]) -> Range:
@@ -67,14 +68,5 @@ def missing_pattern(height: int, width: int) -> NDArray[np.uint8]:
     """[H, W, 3] diagonal grey stripes: no ground truth here."""
     rows, columns = np.ogrid[:height, :width]
     stripe = max(2, max(height, width) // 50)
-    pattern: NDArray[np.uint8] = _STRIPES[(rows + columns) // stripe % 2]
-    return pattern
-
-
-def _classes(task: Task, values: NDArray[Any]) -> NDArray[np.uint8]:
-    indices = np.round(values).astype(np.int64)
-    if indices.size and (indices.min() < 0 or indices.max() >= MAX_CLASSES):
-        got = f"{indices.min()} to {indices.max()}"
-        raise ValueError(f"task '{task.name}': expected class indices 0 to {MAX_CLASSES - 1} where valid, got {got}.")
-    picture: NDArray[np.uint8] = palette(MAX_CLASSES)[indices]
-    return picture
+    greys = np.where((rows + columns) // stripe % 2, 226, 186).astype(np.uint8)
+    return np.repeat(greys[..., None], 3, axis=2)

@@ -3,84 +3,132 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from textwrap import fill
+from typing import Any, NamedTuple
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
 
-from atrcnas.ground.errors import ConfigError, RunError
-from atrcnas.plots.heatmap import Cell, Entry, draw_cells
+from atrcnas.ground.errors import RunError
+from atrcnas.plots.canvas import INK, SMALL_SIZE, legend_below, panels, styled
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import KINDS, NONE, parts
-from atrcnas.spec.schema import validate
+from atrcnas.spec.pairs import Pair
+
+_CELL_IN, _LABELS_IN = 0.9, (1.7, 1.1)
+_PALEST, _FULLEST = 0.1, 0.65  # so that the kind can still be told, and dark letters read on every colour
+_MIN_WIDTH_IN = 5.2  # of the longest line of the key
+_CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
 
 
-def draw_heatmap(contexts: ContextConfig | Mapping[str, Any], where: str = "contexts") -> Figure:
+class Cell(NamedTuple):
+    """What is shown of one pair: its kinds side by side.
+
+    Attributes:
+        kinds: names.
+        intensity: 0 (pale) to 1 (full colour).
+        number: text below the letters.
+        mark: one character in the corner, such as "?" for an undecided pair.
+    """
+
+    kinds: tuple[str, ...]
+    intensity: float = 1.0
+    number: str = ""
+    mark: str = ""
+
+
+def draw_heatmap(config: ContextConfig, where: str = "contexts") -> Figure:
     """Draw the kind of each pair; a pair the config does not list has kind ``none``.
 
     The fill is the kind's colour, paler where the search was less sure; without probabilities it is full, and a line
     below says so.
 
     Args:
-        contexts: a context config, or the mapping its YAML holds.
+        config: the context config.
         where: file name for messages.
 
     Raises:
-        RunError: not a context config, or one that fits any tasks and so has no table to draw.
+        RunError: one that fits any tasks and so has no table to draw, or has no tasks.
+        ConfigError: it is at odds with itself, see :meth:`ContextConfig.kinds`.
     """
-    try:
-        config = contexts if isinstance(contexts, ContextConfig) else validate(ContextConfig, contexts, where)
-        chosen = config.kinds(_tasks(config, where))
-    except ConfigError as error:
-        raise RunError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
-    origin = config.provenance
-    chances = {pair: origin.probabilities.get(str(pair), {}) for pair in chosen}
-    certainty = {pair: _certainty(chances[pair], kind) for pair, kind in chosen.items()}
-    note = "a cell without a number has no probability in the file" if None in certainty.values() else ""
-    if without := set(certainty.values()) == {None}:
-        note = "no probabilities in the file: every cell at full intensity"
-    used = [part for kind in chosen.values() for part in parts(kind)]
-    named = {NONE, *used, *(kind for row in chances.values() for kind in row)}
-    open_pairs = origin.undecided or {}
-    key = [Entry(kind.letter, kind.colour, kind.name, kind.description) for kind in KINDS if kind.name in named]
-    if open_pairs:
-        key.append(Entry("?", "#ffffff", "undecided", "the search did not settle this pair"))
-    facts = {"seed": origin.seed, "step": origin.step, "commit": origin.commit}
-    return draw_cells(
-        {
-            pair: cell(parts(kind), certainty[pair], "?" if str(pair) in open_pairs else "")
-            for pair, kind in chosen.items()
-        },
-        key,
-        ": ".join(["Context of each pair of tasks", *filter(None, [origin.experiment or origin.source])]),
-        "  ·  ".join(f"{name} {value}" for name, value in facts.items() if value is not None),
-        "" if without else "number and intensity: probability of the chosen kind",
-        note,
-    )
-
-
-def cell(kinds: Sequence[str], probability: float | None = None, mark: str = "") -> Cell:
-    """The cell of a pair with these kinds."""
-    records = [KINDS[name] for name in kinds]
-    number = "" if probability is None else f"{probability:.2f}"
-    letters, colours = tuple(kind.letter for kind in records), tuple(kind.colour for kind in records)
-    return Cell(letters, colours, probability, number, mark)
-
-
-def _certainty(chances: Mapping[str, float], kind: str) -> float | None:
-    """Probability of the chosen kind, of two together their sum; None if the file does not say."""
-    known = [chances[part] for part in parts(kind) if part in chances]
-    return sum(known) if len(known) == len(parts(kind)) else None
-
-
-def _tasks(config: ContextConfig, where: str) -> tuple[str, ...]:
     if config.is_rule:
         raise RunError(
             f"{where}: pairs: expected a table of targets and sources, got rules for any tasks "
             f"({', '.join(map(str, config.pairs))}). Plot the contexts.yaml of a run that used it."
         )
-    tables: list[Any] = list(config.pairs.values()) if len(config.levels) > 1 else [config.pairs]
-    rows = [row for table in tables for row in table.items()]
-    named = [*(target for target, _ in rows), *(source for _, row in rows for source in row)]
-    if not (tasks := config.tasks or tuple(dict.fromkeys(named))):
+    if not config.named_tasks:
         raise RunError(f"{where}: tasks: expected at least one task, got none. List the tasks.")
-    return tasks
+    origin = config.provenance
+    kinds = config.kinds(config.named_tasks)
+    cells = {pair: _cell(parts(kind), origin.probabilities.get(str(pair), {})) for pair, kind in kinds.items()}
+    open_pairs = [pair for pair in cells if str(pair) in (origin.undecided or {})]
+    cells |= {pair: cells[pair]._replace(mark="?") for pair in open_pairs}
+    note = "no probabilities in the file: every cell at full intensity"
+    if any(cell.number for cell in cells.values()):
+        note = "number and intensity: probability of the chosen kind, where the file has it"
+    unsettled = "?  undecided: the search did not settle this pair" if open_pairs else ""
+    facts = {"seed": origin.seed, "step": origin.step, "commit": origin.commit}
+    found = " ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
+    also = [NONE, *(kind for chances in origin.probabilities.values() for kind in chances)]
+    title = ": ".join(["Context of each pair of tasks", *filter(None, [origin.experiment or origin.source])])
+    return draw_cells(cells, title, "\n".join(filter(None, [note, unsettled, found])), also)
+
+
+def _cell(kinds: tuple[str, ...], chances: Mapping[str, float]) -> Cell:
+    if not all(kind in chances for kind in kinds):
+        return Cell(kinds)
+    certainty = sum(chances[kind] for kind in kinds)
+    return Cell(kinds, certainty, f"{certainty:.2f}")
+
+
+def draw_cells(cells: Mapping[Pair, Cell], title: str, note: str = "", also: Sequence[str] = ()) -> Figure:
+    """Draw targets as rows and sources as columns, one table per level.
+
+    Args:
+        cells: by pair; tasks come in the order of the pairs.
+        title: of the figure.
+        note: a line above the key, such as what number and intensity mean.
+        also: kinds in the key besides those of the cells.
+    """
+    levels, targets, sources = (
+        list(dict.fromkeys(getattr(pair, part) for pair in cells)) for part in ("level", "target", "source")
+    )
+    columns, named = min(len(levels), 2), {*also, *(kind for cell in cells.values() for kind in cell.kinds)}
+    lines = {f"{kind.letter}  {kind.name}: {kind.description}": kind.colour for kind in KINDS if kind.name in named}
+    key = [Patch(facecolor=colour, label=line) for line, colour in lines.items()]
+    width, height = _CELL_IN * len(sources) + _LABELS_IN[0], _CELL_IN * len(targets) + _LABELS_IN[1]
+    width = max(width, _MIN_WIDTH_IN / columns)
+    with styled():
+        figure, axes = panels(title, len(levels), columns, (width, height))
+        figure.set_figheight(figure.get_figheight() + 0.17 * len(key))
+        for level, panel in zip(levels, axes, strict=True):
+            _draw_frame(panel, targets, sources, f", level {level}" if len(levels) > 1 else "")
+        for pair, cell in cells.items():
+            corner = (sources.index(pair.source), targets.index(pair.target))
+            _draw_cell(axes[levels.index(pair.level)], *corner, cell, str(pair))
+        legend_below(figure, columns * width, key, note)
+    return figure
+
+
+def _draw_frame(axes: Axes, targets: Sequence[str], sources: Sequence[str], which: str) -> None:
+    axes.set(
+        xlim=(0, len(sources)), ylim=(len(targets), 0), xlabel=f"source (helps){which}", ylabel="target (predicts)"
+    )
+    axes.tick_params(length=0, labelsize="medium", labelcolor=INK, labeltop=True, labelbottom=False)
+    axes.set_xticks([n + 0.5 for n in range(len(sources))], [fill(name, 11) for name in sources])
+    axes.set_yticks([n + 0.5 for n in range(len(targets))], [fill(name, 18) for name in targets])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def _draw_cell(axes: Axes, left: int, top: int, cell: Cell, name: str) -> None:
+    """One box, with as many stripes and letters as there are kinds."""
+    count, alpha = len(cell.kinds), _PALEST + (_FULLEST - _PALEST) * min(max(cell.intensity, 0.0), 1.0)
+    for index, kind in enumerate(KINDS[part] for part in cell.kinds):
+        axes.add_patch(Rectangle((left + index / count, top), 1 / count, 1, facecolor=kind.colour, alpha=alpha))
+        place = (left + (index + 0.5) / count, top + (0.42 if cell.number else 0.5))
+        axes.text(*place, kind.letter, size=14, weight="bold", gid=name, **_CENTRED)
+    axes.add_patch(Rectangle((left, top), 1, 1, fill=False, edgecolor="white", linewidth=3))
+    axes.text(left + 0.5, top + 0.8, cell.number, size=SMALL_SIZE, **_CENTRED)
+    axes.text(left + 0.88, top + 0.16, cell.mark, weight="bold", **_CENTRED)

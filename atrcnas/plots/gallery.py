@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
-from atrcnas.plots.canvas import FAINT, SMALL_SIZE, fit, fold, panels, styled
-from atrcnas.plots.colourise import Range
-from atrcnas.plots.samples import Sample, read_sample, sample_files
+from atrcnas.ground.errors import RunError
+from atrcnas.plots.canvas import FAINT, SMALL_SIZE, panels, styled
+from atrcnas.plots.colourise import colourise, own_range
+from atrcnas.plots.registry import known
+from atrcnas.plots.samples import Maps, read_sample
 from atrcnas.spec.tasks import TASKS, Task
 
-_TILE_IN = 1.6
+_TILE_IN = 1.8
+_LEGEND = {"palette": "one colour per class", "vector": "red, green, blue = (n + 1) / 2 of the unit vector n"}
 
 
 def draw_gallery(samples_dir: Path, max_samples: int = 4) -> Figure:
@@ -32,77 +32,46 @@ def draw_gallery(samples_dir: Path, max_samples: int = 4) -> Figure:
     Raises:
         RunError: no samples, or one that is damaged or of an unknown task.
     """
-    samples = [read_sample(path) for path in sample_files(samples_dir, max_samples)]
-    tasks = list(dict.fromkeys(task for sample in samples for task in sample.tasks))
-    columns = 1 + len(tasks)
-    tallest = max(sample.image.shape[0] / sample.image.shape[1] for sample in samples)
-    tile = (_TILE_IN, _TILE_IN * float(np.clip(tallest, 0.4, 2.0)))
+    files = sorted(samples_dir.glob("*.npz"))[:max_samples]
+    if not files:
+        raise RunError(f"{samples_dir}: expected *.npz samples, got none. Evaluate the run first.")
+    samples = [read_sample(path) for path in files]
+    named = {name: path for path, (_, maps) in zip(files, samples, strict=True) for name in maps}
+    tasks = [known(TASKS, name, path) for name, path in named.items()]
+    tallest = max(image.shape[0] / image.shape[1] for image, _ in samples)
+    tile = (_TILE_IN, _TILE_IN * float(np.clip(tallest, 0.4, 2.0)) + 0.2)
     with styled():
-        figure, axes = panels("Predictions and ground truth", 2 * len(samples) * columns, columns, tile)
-        figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.04)
-        for panel, name in zip(axes, ["input", *tasks], strict=False):
-            panel.set_title(fold(name, 19), loc="center").set_gid("column")
-        for index, sample in enumerate(samples):
-            above = 2 * columns * index
-            below = above + columns
-            _draw_sample(axes[above:below], axes[below : below + columns], sample, tasks)
-        notes = [fold(note, int(15 * columns * _TILE_IN)) for note in _notes([TASKS[task] for task in tasks])]
-        missing = Patch(facecolor="#e2e2e2", edgecolor="#bababa", hatch="/////")
-        handles = [missing, *[Line2D([], [], linestyle="none")] * (len(notes) - 1)]
-        figure.legend(handles, notes, loc="outside lower left", labelcolor=FAINT, fontsize=SMALL_SIZE)
-        return fit(figure, tile)
+        figure, axes = panels("Predictions and ground truth", 2 * len(files) * (1 + len(tasks)), 1 + len(tasks), tile)
+        figure.set_layout_engine("compressed")
+        for panel in axes:
+            panel.set_axis_off()
+        for panel, name in zip(axes, ["input", *(task.name for task in tasks)], strict=False):
+            panel.set_title(fill(name, 19), loc="center").set_gid("column")
+        rows = np.array(axes, dtype=object).reshape(len(files), 2, -1)
+        for path, (image, maps), pair in zip(files, samples, rows, strict=True):
+            pair[0, 0].imshow(image)
+            pair[0, 0].set_axis_on()
+            pair[0, 0].set(xticks=[], yticks=[], xlabel=fill(path.stem, 24))
+            for task, above, below in zip(tasks, pair[0, 1:], pair[1, 1:], strict=True):
+                if task.name in maps:
+                    _draw_task(above, below, task, maps[task.name], path)
+        notes = ["upper row: prediction; lower row: truth, striped grey where there is none"]
+        notes += [f"{task.name}: {_LEGEND.get(task.display, task.description)}" for task in tasks]
+        lines = "\n".join(fill(note, int(14 * figure.get_figwidth())) for note in notes)
+        figure.supxlabel(lines, x=0.01, ha="left", size=SMALL_SIZE, color=FAINT)
+    return figure
 
 
-def _draw_sample(above: Sequence[Axes], below: Sequence[Axes], sample: Sample, tasks: Sequence[str]) -> None:
-    for axes in (*above, *below):
-        axes.grid(visible=False)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-    above[0].set_ylabel("prediction", size=SMALL_SIZE)
-    below[0].set_ylabel("truth", size=SMALL_SIZE)
-    name = fold(sample.path.stem, 24)
-    below[0].text(0.5, 0.95, name, size=SMALL_SIZE, color=FAINT, ha="center", va="top", transform=below[0].transAxes)
-    _show(above[0], sample.image)
-    for task, top, bottom in zip(tasks, above[1:], below[1:], strict=True):
-        if task not in sample.tasks:
-            continue
-        prediction, truth, value_range = sample.pictures(task)
-        _show(top, prediction)
-        _show(bottom, truth)
-        if _has_bar(TASKS[task]):
-            _draw_bar(bottom, TASKS[task], value_range)
-
-
-def _show(axes: Axes, rgb: NDArray[np.uint8]) -> None:
-    axes.imshow(rgb, interpolation="antialiased")
-    axes.spines[:].set(visible=True, linewidth=0.4)
-
-
-def _has_bar(task: Task) -> bool:
-    return task.display not in ("palette", "vector")
-
-
-def _draw_bar(axes: Axes, task: Task, value_range: Range) -> None:
-    """A colour bar with the values at its two ends, shared by prediction and truth."""
-    colours = ScalarMappable(Normalize(*value_range), task.display)
-    bar = axes.figure.colorbar(
-        colours, ax=axes, location="bottom", ticks=value_range, shrink=0.6, aspect=12, pad=0.02, panchor=False
-    )
-    unit = f" {task.unit}" if task.target == "scalar" and task.unit else ""
-    bar.set_ticklabels([f"{value_range[0]:.3g}", f"{value_range[1]:.3g}{unit}"])
-    bar.ax.tick_params(length=0)
-
-
-def _notes(tasks: Sequence[Task]) -> list[str]:
-    """How to read the colours: the first line belongs to the striped swatch."""
-    notes = ["striped grey: no ground truth, not scored"]
-    by_class = [task.name for task in tasks if task.display == "palette"]
-    vectors = [task.name for task in tasks if task.display == "vector"]
-    if by_class:
-        notes.append(f"{', '.join(by_class)}: one colour per class, the same in prediction, truth and every sample")
-    if vectors:
-        notes.append(f"{', '.join(vectors)}: red, green, blue = (n + 1) / 2 of the unit vector n")
-    for task in filter(_has_bar, tasks):
-        ends = "the sample's own range" if task.display_range is None else "the same range in every sample"
-        notes.append(f"{task.name}: {task.description}; {ends}")
-    return notes
+def _draw_task(above: Axes, below: Axes, task: Task, maps: Maps, path: Path) -> None:
+    """Prediction over truth in one range of colours, with a bar where the colours are a scale."""
+    prediction, target, valid = maps
+    try:
+        ends = own_range(task, target[valid] if valid.any() else prediction)
+        above.imshow(colourise(task, prediction, None, ends))
+        below.imshow(colourise(task, target, valid, ends))
+    except (ValueError, IndexError, TypeError) as error:
+        raise RunError(f"{path}: {error} Evaluate the run again.") from error
+    if task.display not in _LEGEND:
+        scale = ScalarMappable(Normalize(*ends), task.display)
+        bar = below.figure.colorbar(scale, ax=below, location="bottom", ticks=ends, format="%.3g", shrink=0.7)
+        bar.set_label(task.unit if task.target == "scalar" else "", labelpad=-8)

@@ -2,100 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from atrcnas.plots.canvas import FAINT, INK, LABEL_SIZE, SMALL_SIZE, fold, legend_below, new_figure, step_axis, styled
-from atrcnas.plots.choices import Choice, read_choices
+from atrcnas.ground.errors import RunError
+from atrcnas.plots.canvas import FAINT, INK, SMALL_SIZE, legend_below, new_figure, step_axis, styled
 from atrcnas.plots.registry import known
-from atrcnas.plots.shades import blend, ink_on, line_of
+from atrcnas.runs.tables import LOGITS, read_some
 from atrcnas.spec.kinds import KINDS
-from atrcnas.spec.pairs import Pair
 
-_PANEL_IN = (1.5, 1.2)
-_LEAST_WIDTH_IN, _SUMMARY_IN = 5.6, 1.9
+_COLUMNS = {name: kind for name, kind in LOGITS.items() if name != "logit"}
+_SLACK = 1e-6
+_PANEL_IN, _LEGEND_IN, _SUMMARY_IN = (1.8, 1.4), 1.2, 2.2
+_LINES = ("-", "--", "-.", ":")
 
 
 def draw_probabilities(logits_csv: Path) -> dict[int, Figure]:
     """Draw one figure per level: targets as rows, sources as columns, and the mean entropy below.
 
     Args:
-        logits_csv: the search's log.
+        logits_csv: the search's log; the last row of a step counts, since a resumed run logs some twice.
 
     Raises:
-        RunError: missing, malformed or empty, or a kind that is not registered.
+        RunError: missing, malformed or empty, a probability outside of [0, 1], or a kind that is not registered.
     """
-    choices = read_choices(logits_csv)
-    for choice in choices.values():
-        for kind in choice.probabilities:
-            known(KINDS, str(kind), logits_csv)
-    levels = sorted({pair.level for pair in choices})
-    return {level: _draw_level(choices, level, titled=len(levels) > 1) for level in levels}
+    table = read_some(logits_csv, _COLUMNS)
+    for line, got in table["probability"][~table["probability"].between(-_SLACK, 1 + _SLACK)].items():
+        raise RunError(f"{logits_csv}: line {line}: probability: expected 0 to 1, got {got:g}. Restore the file.")
+    for kind in table["kind"].unique():
+        known(KINDS, kind, logits_csv)
+    once = table.drop_duplicates(["step", "level", "target", "source", "kind"], keep="last")
+    levels = once.groupby("level")
+    return {int(str(level)): _draw_level(rows, f", level {level}" * (len(levels) > 1)) for level, rows in levels}
 
 
-def _draw_level(choices: Mapping[Pair, Choice], level: int, titled: bool) -> Figure:
-    chosen = {(pair.target, pair.source): choice for pair, choice in choices.items() if pair.level == level}
-    targets = list(dict.fromkeys(target for target, _ in chosen))
-    named = dict.fromkeys(source for _, source in chosen)
+def _draw_level(rows: pd.DataFrame, which: str) -> Figure:
+    pairs = {(str(target), str(source)): found for (target, source), found in rows.groupby(["target", "source"])}
+    targets, named = list(rows["target"].unique()), list(rows["source"].unique())
     sources = sorted(named, key=[*targets, *named].index)
-    width = max(len(sources) * _PANEL_IN[0], _LEAST_WIDTH_IN)
-    height = len(targets) * _PANEL_IN[1] + 1.6
-    title = "Probability of each kind of context" + (f", level {level}" if titled else "")
+    width = max(len(sources) * _PANEL_IN[0] + 1.2, 7)
+    heights = [len(targets) * _PANEL_IN[1] + _LEGEND_IN, _SUMMARY_IN]
     with styled():
-        figure = new_figure(title, width + 1.6, height + _SUMMARY_IN)
-        halves = figure.add_gridspec(2, 1, height_ratios=[height, _SUMMARY_IN])
-        table, summary = figure.add_subfigure(halves[0]), figure.add_subfigure(halves[1])
+        figure = new_figure(f"Probability of each kind of context{which}", width, sum(heights))
+        table, summary = figure.subfigures(2, 1, height_ratios=heights)  # type: ignore[misc]
+        table.suptitle("source (helps)", size="medium", weight="normal", color=FAINT)
+        table.supylabel("target (predicts)", size="medium", color=FAINT)
         grid = table.subplots(len(targets), len(sources), squeeze=False, sharex=True, sharey=True)
-        for row, target in enumerate(targets):
-            grid[row, 0].set_ylabel(fold(target, 18), rotation=0, ha="right", va="center", color=INK)
-            for column, source in enumerate(sources):
-                _draw_pair(grid[row, column], chosen.get((target, source)))
-        for axes, source in zip(grid[0], sources, strict=True):
-            axes.set_title(fold(source, 16), loc="center", weight="normal")
-        _zero_to_one(grid[0, 0], 2)
-        table.suptitle("source (helps)", size=LABEL_SIZE, weight="normal", color=FAINT)
-        table.supylabel("target (predicts)", size=LABEL_SIZE, color=FAINT)
-        legend_below(table, width + 1)
-        _draw_summary(summary.subplots(), list(chosen.values()))
+        for row, target in zip(grid, targets, strict=True):
+            row[0].set_ylabel(fill(target, 18), rotation=0, ha="right", va="center", color=INK)
+            for axes, above, source in zip(row, grid[0], sources, strict=True):
+                above.set_title(fill(source, 16), loc="center")
+                _draw_pair(axes, pairs.get((target, source)))
+        _zero_to_one(grid[0, 0], 3)
+        legend_below(table, width)
+        _draw_summary(summary.subplots(), rows)
     return figure
 
 
-def _draw_pair(axes: Axes, choice: Choice | None) -> None:
-    if choice is None:
-        centred: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-        axes.text(0.5, 0.5, "not searched", size=SMALL_SIZE, color=FAINT, **centred)
+def _draw_pair(axes: Axes, rows: pd.DataFrame | None) -> None:
+    centred: dict[str, Any] = {"size": SMALL_SIZE, "ha": "center", "va": "center"}
+    if rows is None:
+        axes.text(0.5, 0.5, "not searched", color=FAINT, transform=axes.transAxes, **centred)
         return
-    for name, chances in choice.probabilities.items():
-        kind = KINDS[str(name)]
-        marker = "o" if len(chances) == 1 else None
-        axes.plot(chances.index, chances, marker=marker, label=f"{kind.letter}  {kind.name}", **line_of(kind))
-    if choice.committed_at is None:
-        return
-    winner = KINDS[choice.leader]
-    tint = blend(winner.colour, 0.18)
-    axes.axvspan(choice.committed_at, choice.probabilities.index[-1], color=tint, linewidth=0, zorder=0)
-    commit: dict[str, Any] = {"color": INK, "linewidth": 0.8, "linestyle": (0, (2, 1.5)), "zorder": 1.9}
-    axes.axvline(choice.committed_at, label="pair commits", **commit)
-    badge = {"boxstyle": "circle,pad=0.25", "facecolor": winner.colour, "edgecolor": "white", "linewidth": 0.8}
-    options: dict[str, Any] = {"size": SMALL_SIZE, "weight": "bold", "ha": "center", "va": "center", "bbox": badge}
-    axes.text(choice.committed_at, 0.55, winner.letter, color=ink_on(winner.colour), **options)
+    for name, found in rows.groupby("kind", sort=False):
+        kind, marker = KINDS[str(name)], "o" if len(found) == 1 else ""
+        style = _LINES[KINDS.names.index(kind.name) % len(_LINES)] + marker
+        colour = [0.8 * part for part in to_rgb(kind.colour)]  # the palest would vanish as a thin line
+        axes.plot(found["step"], found["probability"], style, color=colour, label=f"{kind.letter}  {kind.name}")
+    settled = rows["step"][rows["committed"] > 0]
+    if len(settled):
+        last = rows[rows["step"] == rows["step"].max()]
+        winner = KINDS[last.loc[last["probability"].idxmax(), "kind"]]
+        axes.axvline(settled.min(), color=INK, linewidth=0.8, linestyle=":", label="pair commits")
+        badge = {"boxstyle": "circle", "facecolor": "white", "edgecolor": winner.colour}
+        axes.text(settled.min(), 0.55, winner.letter, bbox=badge, **centred)
 
 
-def _draw_summary(axes: Axes, choices: Sequence[Choice]) -> None:
-    """Mean entropy and share of settled pairs, both from 0 to 1."""
-    entropies = pd.concat([choice.entropy() for choice in choices], axis=1).sort_index()
-    mean = entropies.interpolate("index", limit_direction="both").mean(axis=1)
-    commits = np.array([np.inf if choice.committed_at is None else choice.committed_at for choice in choices])
-    settled = (commits[:, None] <= mean.index.to_numpy()).mean(axis=0)
-    axes.plot(mean.index, mean, color=INK, linewidth=1.6, label="mean entropy, 1 = undecided")
-    dashed: dict[str, Any] = {"color": FAINT, "linewidth": 1.2, "linestyle": (0, (4, 2)), "drawstyle": "steps-post"}
-    axes.plot(mean.index, settled, label="share of committed pairs", **dashed)
+def _draw_summary(axes: Axes, rows: pd.DataFrame) -> None:
+    """Mean entropy as a share of the largest possible (0 where a pair has one kind only) and share of settled pairs."""
+    pair = ["target", "source"]
+    kinds = rows.groupby(pair)["kind"].transform("nunique").clip(lower=2)
+    chances = rows["probability"].clip(1e-12, 1)
+    entropy = rows.assign(entropy=-chances * np.log(chances) / np.log(kinds)).groupby([*pair, "step"])["entropy"].sum()
+    settled = rows.groupby([*pair, "step"])["committed"].max()
+    mean, share = (values.unstack("step").ffill(axis=1).mean() for values in (entropy, settled))
+    axes.plot(mean.index, mean, color=INK, label="mean entropy, 1 = undecided")
+    axes.plot(share.index, share, "--", color=FAINT, drawstyle="steps-post", label="share of committed pairs")
     axes.set(title="all pairs", xlabel="step")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
     _zero_to_one(axes, 6)

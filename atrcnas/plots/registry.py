@@ -58,9 +58,8 @@ class Plot:
             raise
         except Exception as error:  # a plugin's own code may raise anything
             got = f"{type(error).__name__}: {error!s:.200}"
-            raise RunError(
-                f"{run_dir}: plot '{self.name}' failed ({got}). Correct the plugin that draws it."
-            ) from error
+            problem = f"{run_dir}: plot '{self.name}' failed ({got})"
+            raise RunError(f"{problem}. Correct the plugin that draws it.") from error
 
 
 PLOTS: Registry[Plot] = Registry("plot")
@@ -75,6 +74,5 @@ def known(registry: Registry[RecordT], name: str, where: Any) -> RecordT:
     try:
         return registry[name]
     except ConfigError as error:
-        raise RunError(
-            f"{where}: {error} If a plugin defines it, import that first (atrcnas plot --plugin MODULE)."
-        ) from error
+        way_out = "If a plugin defines it, import that first (atrcnas plot --plugin MODULE)."
+        raise RunError(f"{where}: {error} {way_out}") from error

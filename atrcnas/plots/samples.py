@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,59 +11,17 @@ from numpy.typing import NDArray
 
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.opening import open_regular
-from atrcnas.plots.colourise import Range, colourise, own_range
-from atrcnas.plots.registry import known
-from atrcnas.spec.tasks import TASKS
 
 _MAX_BYTES = 10**9
 _PARTS = ("prediction", "target", "valid")
+Maps = tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_]]
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One evaluated picture.
-
-    Attributes:
-        path: the file, for messages and as the name of the picture.
-        image: [H, W, 3] uint8.
-        tasks: task names in the order of the file.
-        arrays: ``prediction.TASK``, ``target.TASK``, ``valid.TASK`` as the file holds them.
-    """
-
-    path: Path
-    image: NDArray[np.uint8]
-    tasks: tuple[str, ...]
-    arrays: dict[str, NDArray[Any]]
-
-    def pictures(self, task: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Range]:
-        """Prediction and truth of ``task`` as RGB with one colour range for both, and that range.
-
-        Raises:
-            RunError: an unknown task, or arrays that do not fit it.
-        """
-        record = known(TASKS, task, self.path)
-        prediction, target, valid = (self.arrays[f"{part}.{task}"] for part in _PARTS)
-        try:
-            truth_values = target[valid.astype(bool)]
-            shared = own_range(record, truth_values if truth_values.size else prediction)
-            return colourise(record, prediction, None, shared), colourise(record, target, valid, shared), shared
-        except (ValueError, IndexError, TypeError) as error:
-            raise RunError(f"{self.path}: {error} Evaluate the run again.") from error
-
-
-def sample_files(samples_dir: Path, max_samples: int) -> list[Path]:
-    """The first samples by name.
-
-    Raises:
-        RunError: no folder, or no sample in it.
-    """
-    if not (files := sorted(samples_dir.glob("*.npz"))):
-        raise RunError(f"{samples_dir}: expected *.npz samples, got none. Evaluate the run first.")
-    return files[:max_samples]
-
-
-def read_sample(path: Path) -> Sample:
+def read_sample(path: Path) -> tuple[NDArray[np.uint8], dict[str, Maps]]:
     """Read one sample; nothing in the file is executed.
+
+    Returns:
+        The image, [H, W, 3], and by task its prediction, target and valid mask, of the same height and width.
 
     Raises:
         RunError: unreadable, or an array is missing or of another size than the image.
@@ -79,14 +36,15 @@ def read_sample(path: Path) -> Sample:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         _refuse(path, "image: expected uint8 [H, W, 3]", got.get("image", "nothing"))
     names = [name.partition(".") for name in arrays]
-    tasks = tuple(dict.fromkeys(task for part, _, task in names if part in _PARTS))
+    tasks = dict.fromkeys(task for part, _, task in names if part in _PARTS)
     if not tasks:
         _refuse(path, "expected 'prediction.TASK' arrays", ", ".join(arrays))
-    height, width = image.shape[:2]
     for name in (f"{part}.{task}" for task in tasks for part in _PARTS):
-        if name not in arrays or arrays[name].shape[:2] != (height, width):
-            _refuse(path, f"{name}: expected an array of {height}x{width} pixels", got.get(name, "nothing"))
-    return Sample(path, image, tasks, arrays)
+        if name not in arrays or arrays[name].shape[:2] != image.shape[:2]:
+            pixels = "x".join(map(str, image.shape[:2]))
+            _refuse(path, f"{name}: expected an array of {pixels} pixels", got.get(name, "nothing"))
+    maps = {task: [arrays[f"{part}.{task}"] for part in _PARTS] for task in tasks}
+    return image, {task: (prediction, target, valid.astype(bool)) for task, (prediction, target, valid) in maps.items()}
 
 
 def _refuse(path: Path, expected: str, got: str) -> NoReturn:

@@ -92,6 +92,12 @@ class ContextConfig(Spec):
         """Whether it fits any tasks (``default``/``diagonal``) rather than listing pairs."""
         return bool(self.pairs) and all(isinstance(value, str) for value in self.pairs.values())
 
+    @property
+    def named_tasks(self) -> tuple[str, ...]:
+        """The tasks it was made for, else those its pairs name: targets, then sources."""
+        pairs = {} if self.is_rule else self._listed()
+        return self.tasks or tuple(dict.fromkeys([*(pair.target for pair in pairs), *(pair.source for pair in pairs)]))
+
     def _rules(self) -> dict[str, str]:
         return {str(key): str(value) for key, value in self.pairs.items()}
 
@@ -152,7 +158,7 @@ class ContextConfig(Spec):
             )
 
     def _check_tasks(self, wanted: Sequence[str]) -> None:
-        made_for = set(self.tasks) or {name for pair in self._listed() for name in (pair.target, pair.source)}
+        made_for = set(self.named_tasks)
         if made_for != set(wanted):
             raise ConfigError(
                 f"the context config is for tasks {sorted(made_for)}, the experiment has {sorted(set(wanted))}. "

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from analysis.dataset_files import write_folder, write_nyud
-from atrcnas.data import archive as archives
+from atrcnas.data import prepare as preparing
 from atrcnas.data.nyud import Nyud
 from atrcnas.data.rooms import Rooms
 from atrcnas.spec.bundled import find
@@ -27,7 +27,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         write_nyud(Rooms(options, split, Nyud.layout.tasks), tmp_path / "tree", split)  # type: ignore[arg-type]
     with tarfile.open(tmp_path / "NYUD_MT.tgz", "w:gz") as content:
         content.add(tmp_path / "tree/NYUD_MT", "NYUD_MT")
-    monkeypatch.setattr(archives, "_EXPECTED", {"nyud": COUNTS, "pascal": COUNTS})
+    known = {name: (source, COUNTS) for name, (source, _) in preparing._KNOWN.items()}
+    monkeypatch.setattr(preparing, "_KNOWN", known)
     data = {"name": "nyud", "options": {"root": "data/nyud"}}
     (tmp_path / "nyud.yaml").write_text(yaml.safe_dump({"tasks": list(Nyud.layout.tasks), "data": data}))
     return tmp_path
@@ -107,7 +108,7 @@ def test_check_reads_rooms_and_takes_overrides(tiny_experiment: Path) -> None:
 
 
 def test_wrong_archives_are_one_message(home: Path) -> None:
-    assert "nothing there" in refused(home, "data", "prepare", "nyud", "--archive", "none.tgz", "--root", "x")
+    assert "No such file" in refused(home, "data", "prepare", "nyud", "--archive", "none.tgz", "--root", "x")
     (home / "broken.tgz").write_bytes((home / "NYUD_MT.tgz").read_bytes()[:300])
     assert "broken.tgz" in refused(home, "data", "prepare", "nyud", "--archive", "broken.tgz", "--root", "x")
     assert "pascal" in refused(home, "data", "prepare", "pascal", "--archive", "NYUD_MT.tgz", "--root", "y")

@@ -74,8 +74,12 @@ def test_an_archive_becomes_a_data_set(trees: dict[str, Path], tmp_path: Path, n
     report = prepare(name, archive, root, lambda *call: calls.append(call), expected=COUNTS)
     expected = files(trees[name])
     assert files(root) == expected
-    assert (report.num_files, report.num_kept, report.num_samples) == (len(expected), 0, COUNTS)
-    assert report.num_bytes == sum(map(len, expected.values()))
+    assert (
+        report.unpacked.num_files,
+        report.unpacked.num_kept,
+        {split: len(found) for split, found in report.splits.items()},
+    ) == (len(expected), 0, COUNTS)
+    assert report.unpacked.num_bytes == sum(map(len, expected.values()))
     assert sorted(path for path, _ in calls) == sorted(expected)
     shares = [share for _, share in calls]
     assert shares == sorted(shares)
@@ -108,9 +112,9 @@ def test_an_interrupted_unpacking_goes_on_without_rewriting(
     before = stamps(root)
     report = prepare("nyud", archive, root, expected=COUNTS)
     assert files(root) == files(trees["nyud"])
-    assert report.num_kept == total - 1
+    assert report.unpacked.num_kept == total - 1
     assert before.items() <= stamps(root).items()
-    assert prepare("nyud", archive, root, expected=COUNTS).num_kept == total
+    assert prepare("nyud", archive, root, expected=COUNTS).unpacked.num_kept == total
 
 
 def test_what_a_killed_write_leaves_is_cleared_and_short_files_are_completed(
@@ -123,7 +127,7 @@ def test_what_a_killed_write_leaves_is_cleared_and_short_files_are_completed(
     short.write_bytes(short.read_bytes()[:-9])
     (depth / f".partial-{gone.name}").write_bytes(b"half")
     gone.unlink()
-    assert prepare("nyud", archive, root, expected=COUNTS).num_kept == len(files(trees["nyud"])) - 2
+    assert prepare("nyud", archive, root, expected=COUNTS).unpacked.num_kept == len(files(trees["nyud"])) - 2
     assert files(root) == files(trees["nyud"])
 
 
@@ -133,7 +137,7 @@ def test_files_of_another_archive_are_not_taken_for_this_ones(trees: dict[str, P
     victim = next((root / "NYUD_MT/depth").iterdir())
     victim.write_bytes(bytes(victim.stat().st_size))
     os.utime(archive, ns=(0, 0))
-    assert prepare("nyud", archive, root, expected=COUNTS).num_kept == 0
+    assert prepare("nyud", archive, root, expected=COUNTS).unpacked.num_kept == 0
     assert files(root) == files(trees["nyud"])
 
 
@@ -149,7 +153,7 @@ def test_after_a_damaged_archive_nothing_it_wrote_is_kept(trees: dict[str, Path]
     content[-8] ^= 1
     archive.write_bytes(content)
     os.utime(archive, ns=(stamp, stamp))
-    assert prepare("nyud", archive, root, expected=COUNTS).num_kept == 0
+    assert prepare("nyud", archive, root, expected=COUNTS).unpacked.num_kept == 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7, 0.999])

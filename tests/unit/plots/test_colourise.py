@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -60,3 +63,8 @@ def test_palette_is_distinct_and_a_class_keeps_its_colour() -> None:
     assert gaps.min() > 40
     with pytest.raises(ValueError, match="1 to 256"):
         palette(0)
+
+
+def test_the_colours_are_those_that_the_study_of_colour_blind_sight_chose() -> None:
+    study = runpy.run_path(str(Path(__file__).parents[3] / "analysis/palette.py"))
+    assert (palette(256) == study["choose"]()).all()
