@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Prepare a published data set; check any.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+bench_app = typer.Typer(help="Ask a table of trained context configs.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
 
 ExperimentArg = Annotated[str, typer.Argument(help="An experiment file, or the name of a bundled one.")]
 RunArg = Annotated[Path, typer.Argument(help="A run folder.")]
@@ -31,6 +33,8 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last chec
 Plugins = Annotated[
     list[str] | None, typer.Option("--plugin", help="Python module that adds to the lists; may be repeated.")
 ]
+BenchName = Annotated[str, typer.Option(help="The bundled experiment that the table's rows were trained by.")]
+TableOption = Annotated[Path | None, typer.Option(help="Another table than the package's.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key.path=value ...", show_default=False)]
 
 
@@ -268,6 +272,39 @@ def check(experiment: ExperimentArg, overrides: Overrides = None) -> None:
     spec, _ = _load(experiment, overrides, None)
     for line in check_lines(spec):
         typer.echo(line)
+
+
+@bench_app.command()
+def query(
+    config: Annotated[str, typer.Argument(help="A name such as local.none/none.global, or a context config file.")],
+    seed: Annotated[int | None, typer.Option(help="Of one training. [default: the mean over all]")] = None,
+    name: BenchName = "rooms-small",
+    table: TableOption = None,
+) -> None:
+    """Show what a config scored, and how it stands among all configs of the space."""
+    from atrcnas.contextbench import load
+    from atrcnas.contextbench.report import config_lines
+
+    for line in config_lines(load(name, table), config, seed):
+        typer.echo(line)
+
+
+@bench_app.command()
+def report(
+    name: BenchName = "rooms-small",
+    table: TableOption = None,
+    out: Annotated[Path | None, typer.Option(help="Figure to write: .png, .pdf or .svg.")] = None,
+) -> None:
+    """Show noise floor, shares of variance by site, what each kind is worth, the best and the worst."""
+    from atrcnas.contextbench import load
+    from atrcnas.contextbench.report import draw, lines
+    from atrcnas.plots.canvas import save
+
+    bench = load(name, table)
+    for line in lines(bench):
+        typer.echo(line)
+    if out is not None:
+        typer.echo(str(save(draw(bench), out)))
 
 
 @app.command()
