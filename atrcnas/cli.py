@@ -17,11 +17,11 @@ from atrcnas.arguments import (
     Listing,
     Overrides,
     Plugins,
-    Published,
     Resume,
     RunArg,
     RunOption,
 )
+from atrcnas.command_groups import bench_app, data_app
 from atrcnas.ground.errors import AtrcnasError, Stopped
 from atrcnas.ground.rank import first_process
 from atrcnas.ground.registry import load_plugins
@@ -31,8 +31,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Prepare a published data set; check any.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(bench_app, name="bench")
 
 
 def _show_version(asked: bool) -> None:
@@ -213,29 +213,6 @@ def compare(
         typer.echo(line)
     if out is not None:
         typer.echo(str(save(comparison, out)))
-
-
-@data_app.command()
-def prepare(
-    name: Annotated[Published, typer.Argument(help="The data set.")],
-    archive: Annotated[Path, typer.Option(help="NYUD_MT, NYUDv2, PASCAL_MT or PASCALContext as .tgz, .tar or .zip.")],
-    root: Annotated[Path, typer.Option(help="Folder to unpack into.")],
-) -> None:
-    """Unpack the archive of a published data set safely, and try its first and last samples."""
-    from atrcnas.data_job import prepare_lines
-
-    for line in prepare_lines(name.value, archive, root):
-        typer.echo(line)
-
-
-@data_app.command()
-def check(experiment: ExperimentArg, overrides: Overrides = None) -> None:
-    """Read all data of an experiment: class shares, missing ground truth, ranges, and every fault."""
-    from atrcnas.data_job import check_lines
-
-    spec, _ = _load(experiment, overrides, None)
-    for line in check_lines(spec):
-        typer.echo(line)
 
 
 @app.command()

@@ -66,7 +66,7 @@ def retrain(
         folder.check_contexts(contexts, experiment)
         net, states = _start(experiment, contexts, folder, init_reference)
         states = {**label_states(experiment, splits.train, splits.weights), **states}
-        training = _training(net, states, experiment, fabric)
+        training = fixed_training(net, states, experiment, fabric)
         stage = begin(experiment, folder, resume, training, keeps_best=recipe.keep == "best")
         folder.keep_contexts(contexts, experiment)
         batches = training_loader(
@@ -99,7 +99,15 @@ def _start(
         raise CheckpointError(f"{init_reference}: {error}") from error
 
 
-def _training(net: MultiTaskNet, states: dict[str, Tensor], experiment: Experiment, fabric: Fabric) -> Training:
+def fixed_training(net: MultiTaskNet, states: dict[str, Tensor], experiment: Experiment, fabric: Fabric) -> Training:
+    """The training of a fixed network before its first step.
+
+    Args:
+        net: placed on the devices of ``fabric``.
+        states: of the label encoders, see :func:`label_states`.
+        experiment: its ``retrain`` section is the recipe.
+        fabric: devices and precision.
+    """
     objective = Objective(experiment.resolved_tasks(), states)
     for module in (net, objective):
         place(fabric, module, experiment.precision)

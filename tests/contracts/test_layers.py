@@ -17,13 +17,13 @@ FLOORS = [
     {"spec"},
     {"runs"},
     {"nn", "data", "objectives", "plots", "loggers"},
-    {"sampling"},
+    {"sampling", "contextbench"},
     {"engine"},
     {"deploy", "launch"},
     {"the house itself"},  # cli, the public API, and what lies next to them
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-NO_TORCH = ("ground", "spec", "runs", "plots")
+NO_TORCH = ("ground", "spec", "runs", "plots", "contextbench")
 
 
 def module_name(path: Path) -> str:

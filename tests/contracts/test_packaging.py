@@ -28,7 +28,9 @@ def test_every_package_and_every_shelf_of_yaml_is_listed() -> None:
     assert listed == packages | shelves
 
 
-def test_a_wheel_holds_every_yaml_file_and_the_mark_of_a_typed_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wheel_holds_every_yaml_file_the_table_and_the_mark_of_a_typed_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(ROOT)
     distribution = Distribution()
     distribution.parse_config_files(["setup.cfg"])
@@ -38,8 +40,10 @@ def test_a_wheel_holds_every_yaml_file_and_the_mark_of_a_typed_package(monkeypat
     shelves = [path for shelf in ("experiments", "search_spaces") for path in (ROOT / shelf).rglob("*.yaml")]
     assert packed == {
         ("atrcnas", "py.typed"),
+        ("atrcnas.contextbench", "rooms-small.csv"),
         ("atrcnas.data", "normals_centroids.yaml"),
         ("atrcnas.plots", "figures.mplstyle"),
+        ("atrcnas.plots", "palette.txt"),
         *((".".join(("atrcnas", *path.relative_to(ROOT).parent.parts)), path.name) for path in shelves),
     }
 

@@ -174,16 +174,14 @@ def test_the_list_of_commands_is_that_of_the_command_line() -> None:
     """Each with all of its options, and no others."""
     text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
     lines = [line.split() for line in re.findall(r"^    atrcnas (.*)", text, re.MULTILINE)]
+    root: Any = typer.main.get_command(app)
+    groups = {name: group.commands for name, group in root.commands.items() if hasattr(group, "commands")}
     shown = {
-        " ".join(words[: 2 if words[0] == "data" else 1]): set(re.findall(r"--\w[\w-]*|key=value", " ".join(words)))
+        " ".join(words[: 2 if words[0] in groups else 1]): set(re.findall(r"--\w[\w-]*|key=value", " ".join(words)))
         for words in lines
     }
-    root: Any = typer.main.get_command(app)
-    commands = {
-        **root.commands,
-        **{f"data {name}": command for name, command in root.commands["data"].commands.items()},
-    }
-    del commands["data"]
+    commands = {name: command for name, command in root.commands.items() if name not in groups}
+    commands |= {f"{name} {inner}": command for name, group in groups.items() for inner, command in group.items()}
     names = {"overrides": "key=value"}
     assert shown == {
         name: {names.get(p.name, p.opts[0]) for p in command.params if p.name in names or p.opts[0].startswith("--")}

@@ -1,0 +1,1 @@
+"""How the tables of atrcnas.contextbench are made: `python -m analysis.contextbench.make`."""

@@ -1,0 +1,80 @@
+"""One row of the table: the engine's own step and scores on a data set rendered once, without a run folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import torch
+
+from atrcnas.contextbench.table import LENGTHS
+from atrcnas.data.caching import Cached
+from atrcnas.data.loading import training_loader, validation_loader
+from atrcnas.engine.costs import multiply_adds
+from atrcnas.engine.devices import connect
+from atrcnas.engine.label_states import label_states
+from atrcnas.engine.networks import fixed_network, with_model_of
+from atrcnas.engine.retrain import fixed_training
+from atrcnas.engine.scores import Scores
+from atrcnas.engine.splits import Splits, open_splits
+from atrcnas.engine.step import take_step
+from atrcnas.engine.training import Training
+from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.experiment import Experiment
+
+Row = dict[str, float | int]
+
+
+def rendered(experiment: Experiment) -> tuple[Cached, Cached]:
+    """The training and the validation split, in memory."""
+    splits = open_splits(experiment)
+    kept = Cached(splits.train, 2**40), Cached(splits.val, 2**40)
+    for split in kept:
+        for index in range(len(split)):
+            _ = split[index]
+    return kept
+
+
+def run(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached, Cached]) -> Row:
+    """Train the fixed network from scratch; score it on the validation split after a quarter, half and all of the steps.
+
+    Returns:
+        Scores, losses (of the final predictions, weighted as in training), multiply-adds of one image, and CPU seconds
+        of the training steps.
+    """
+    experiment = with_model_of(experiment, contexts)
+    recipe = experiment.retrain
+    splits = replace(open_splits(experiment), train=data[0], val=data[1])
+    net = fixed_network(experiment, contexts)
+    states = label_states(experiment, splits.train, splits.weights)
+    training = fixed_training(net, states, experiment, connect(experiment))
+    batches = iter(training_loader(experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps))
+    stops = {round(share * recipe.steps): length for length, share in LENGTHS.items()}
+    row: Row = {"multiply_adds": multiply_adds(net, splits.val[0].image.shape[:2])}
+    seconds = 0.0
+    while training.step < recipe.steps:
+        began = time.process_time()
+        take_step(training, next(batches))
+        seconds += time.process_time() - began
+        if training.step in stops:
+            row |= _validate(training, experiment, splits, stops[training.step])
+    return {**row, "seconds": round(seconds, 2)}
+
+
+@torch.no_grad()
+def _validate(training: Training, experiment: Experiment, splits: Splits, length: str) -> Row:
+    """As the engine validates, with the losses besides."""
+    training.settle()
+    net, tasks = training.weights.evaluated.eval(), training.tasks
+    scores, losses, images = Scores(tasks, training.fabric.device), dict.fromkeys(tasks, 0.0), 0
+    for batch in validation_loader(experiment, splits.val, experiment.retrain.batch_size):
+        predictions = net(batch.image, batch.image_valid).predictions
+        scores.update(predictions, batch)
+        _, parts = training.objective(predictions, {}, {}, batch.targets, batch.valid)
+        images += len(batch.names)
+        for name in tasks:
+            losses[name] += float(parts[name]) * len(batch.names)
+    net.train()
+    figures = scores.compute()
+    row: Row = {f"{name}.{task.score}.{length}": figures[name][task.score] for name, task in tasks.items()}
+    return row | {f"{name}.loss.{length}": loss / images for name, loss in losses.items()}

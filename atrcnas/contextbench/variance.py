@@ -1,0 +1,74 @@
+"""What the kind of each pair is worth to its target: shares of variance, and marginal values."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from atrcnas.contextbench.bench import Bench
+
+SEED, REST = "seed", "rest"
+
+
+def shares(bench: Bench, target: str, figure: str) -> pd.DataFrame:
+    """Analysis of variance of a column over the kinds of the target's own pairs.
+
+    Args:
+        bench: rows of any number of configs and seeds, complete or not.
+        target: whose pairs are the factors; the rows of other targets count as noise.
+        figure: column, such as ``depth.loss.full``.
+
+    Returns:
+        By term (each pair, each two pairs together, the seed, the rest): ``share`` of the variance, ``freedom``
+        (degrees of freedom) and ``ratio`` to the variance of the rest, the F statistic.
+
+    Source: Fisher 1925; sums of squares of type II, in a complete design the classical ones.
+    """
+    rows = bench.contexts.reset_index(SEED)
+    pairs = [str(pair) for pair in bench.pools if pair.target == target]
+    mains = [(pair,) for pair in pairs] + [(SEED,)]
+    terms = [*mains, *itertools.combinations(pairs, 2)]
+    y = rows[figure].to_numpy(float)
+    unexplained, left = _fit(rows, terms, y)
+    found = {}
+    for term in terms:
+        others = [other for other in terms if not set(term) <= set(other)]
+        before, freedom_before = _fit(rows, others, y)
+        after, freedom_after = _fit(rows, [*others, term], y)
+        found[" x ".join(term)] = (before - after, freedom_before - freedom_after)
+    found[REST] = (unexplained, left)
+    table = pd.DataFrame.from_dict(found, orient="index", columns=["squares", "freedom"])
+    noise = unexplained / left if left else np.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        table["share"] = (table["squares"] / ((y - y.mean()) ** 2).sum()).round(9).abs()
+        table["ratio"] = table["squares"] / table["freedom"].replace(0, np.nan) / noise
+    return table[["share", "freedom", "ratio"]]
+
+
+def marginals(bench: Bench, target: str, length: str = "full") -> pd.DataFrame:
+    """The mean gain of a target by the kind of each of its pairs, percent over the baseline.
+
+    Returns:
+        Pairs as rows, kinds as columns; NaN where a pair does not have the kind. Every row of kinds of the target
+        counts alike, however often it was trained.
+    """
+    gains = bench.gains_by_row(target, length)
+    pairs = [pair for pair in bench.pools if pair.target == target]
+    kinds = pd.DataFrame([row.split(".") for row in gains.index], columns=list(map(str, pairs)), index=gains.index)
+    order = list(dict.fromkeys(kind for pair in pairs for kind in bench.pools[pair]))
+    return pd.DataFrame({pair: gains.groupby(kinds[pair]).mean() for pair in kinds}).T.reindex(columns=order)
+
+
+def _fit(rows: pd.DataFrame, terms: Sequence[tuple[str, ...]], y: NDArray[np.float64]) -> tuple[float, int]:
+    """Sum of squares that a linear model of ``terms`` leaves, and its degrees of freedom."""
+    blocks = [np.ones((len(rows), 1))]
+    for term in terms:
+        groups = rows.groupby(list(term)).ngroup().to_numpy()
+        blocks.append(np.eye(groups.max() + 1)[groups])
+    design = np.hstack(blocks)
+    solution, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
+    return float(((y - design @ solution) ** 2).sum()), len(y) - int(rank)
