@@ -15,9 +15,7 @@ SWAPPED: dict[type, type] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Mod: ast.Mult,
     ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
-# What a negated condition would only repeat.
 NEGATED = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn)
-REMOVED = (ast.Expr, ast.AugAssign, ast.Raise, ast.Continue, ast.Break)
 NOT_CODE = {"annotation", "returns", "type_comment", "ctx", "op", "ops", "decorator_list"}
 
 
@@ -48,68 +46,74 @@ class Change:
 
 
 def changes(path: str, source: str) -> list[Change]:
-    """All changes of a module, each text once."""
+    """All changes of a module, each text once; its docstrings left out, so that outcomes outlive another wording."""
     tree = ast.parse(source)
-    found = {change.text: change for change in _of_block(path, tree, tree, "")}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ""
+    found = {}
+    for block, index, scope in _statements(tree, ""):
+        statement = block[index]
+        before = _head(statement)
+        for place, key, new in _sites(block, index):
+            old, place[key] = place[key], new
+            after = "pass" if isinstance(new, ast.Pass) else _head(statement)
+            line = getattr(old, "lineno", statement.lineno)
+            change = Change(path, line, scope, before, after, ast.unparse(tree))
+            place[key] = old
+            found[change.text] = change
     return list(found.values())
 
 
-def _of_block(path: str, tree: ast.Module, owner: ast.AST, scope: str) -> Iterator[Change]:
-    for block in (part for part in (getattr(owner, name, []) for name in ("body", "orelse", "finalbody")) if part):
+def _statements(owner: ast.AST, scope: str) -> Iterator[tuple[list[ast.stmt], int, str]]:
+    """Each statement as a block and an index, and the function or method it is in."""
+    parts = [owner, *getattr(owner, "handlers", [])]
+    for block in (getattr(part, name, None) for part in parts for name in ("body", "orelse", "finalbody")):
         for index, statement in enumerate(block if isinstance(block, list) else []):
-            here = f"{scope}.{statement.name}".strip(".") if _named(statement) else scope
-            if not _skipped(statement):
-                for place, key, new in _sites(block, index, statement):
-                    yield _changed(path, tree, statement, here, (place, key, new))
-            yield from _of_block(path, tree, statement, here)
+            named = isinstance(statement, ast.FunctionDef | ast.ClassDef)
+            here = f"{scope}.{statement.name}".strip(".") if named else scope
+            yield block, index, here
+            yield from _statements(statement, here)
 
 
-def _changed(path: str, tree: ast.Module, statement: ast.stmt, scope: str, site: tuple[Any, Any, Any]) -> Change:
-    place, key, new = site
-    before, old = _head(statement), _get(place, key)
-    line = getattr(old, "lineno", statement.lineno)
-    _set(place, key, new)
-    try:
-        whole = isinstance(new, ast.Pass)
-        return Change(path, line, scope, before, "pass" if whole else _head(statement), ast.unparse(tree))
-    finally:
-        _set(place, key, old)
-
-
-def _sites(block: list[ast.stmt], index: int, statement: ast.stmt) -> Iterator[tuple[Any, Any, Any]]:
-    """Where to put what: a node and its attribute, or a list and an index."""
-    sets = isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Attribute | ast.Subscript)
-    if isinstance(statement, REMOVED) or sets:
-        yield block, index, ast.Pass()
+def _sites(block: list[ast.stmt], index: int) -> Iterator[tuple[Any, Any, Any]]:
+    """Where to put what: a list and an index, or a node's attributes and the name of one."""
+    statement = block[index]
+    match statement:
+        case ast.Import() | ast.ImportFrom() | ast.AnnAssign(value=None) | ast.Expr(value=ast.Constant()):
+            return  # declarations and docstrings
+        case ast.Assign(targets=[ast.Attribute() | ast.Subscript(), *_]) | ast.Expr() | ast.AugAssign():
+            yield block, index, ast.Pass()
+        case ast.Raise() | ast.Continue() | ast.Break():
+            yield block, index, ast.Pass()
     decorators = getattr(statement, "decorator_list", [])
     for i, decorator in enumerate(decorators):
         if isinstance(decorator, ast.Call):  # torch.no_grad(), contextmanager; a class without its dataclass is none
-            yield statement, "decorator_list", decorators[:i] + decorators[i + 1 :]
+            yield vars(statement), "decorator_list", decorators[:i] + decorators[i + 1 :]
     if not isinstance(statement, ast.Raise):  # a message's words are no behaviour
         yield from _within(statement)
 
 
 def _within(node: ast.AST) -> Iterator[tuple[Any, Any, Any]]:
     for name, value in ast.iter_fields(node):
-        if name in NOT_CODE or isinstance(value, ast.JoinedStr):
+        if name in NOT_CODE:
             continue
-        if name in ("test", "ifs"):
-            yield from _conditions(node, name, value)
-        for place, key, child in (
-            [(value, i, v) for i, v in enumerate(value)] if isinstance(value, list) else [(node, name, value)]
-        ):
-            if isinstance(child, ast.AST) and not isinstance(child, ast.stmt | ast.JoinedStr | ast.ExceptHandler):
-                if isinstance(child, ast.keyword) and child.arg == "strict":  # an assertion of zip's
-                    continue
-                yield from ((place, key, new) for new in _alternatives(child))
-                yield from _within(child)
+        places = [(value, i) for i in range(len(value))] if isinstance(value, list) else [(vars(node), name)]
+        for place, key in places:
+            child = place[key]
+            if not isinstance(child, ast.AST) or isinstance(child, ast.stmt | ast.JoinedStr | ast.ExceptHandler):
+                continue
+            if isinstance(child, ast.keyword) and child.arg == "strict":  # an assertion of zip's
+                continue
+            if name in ("test", "ifs") and not _is_turned_round(child):
+                yield place, key, ast.UnaryOp(ast.Not(), child)
+            yield from ((place, key, new) for new in _alternatives(child))
+            yield from _within(child)
 
 
-def _conditions(node: ast.AST, name: str, value: Any) -> Iterator[tuple[Any, Any, Any]]:
-    for place, key, test in [(value, i, v) for i, v in enumerate(value)] if name == "ifs" else [(node, name, value)]:
-        simple = isinstance(test, ast.Compare) and isinstance(test.ops[0], NEGATED)
-        if not simple and not isinstance(test, ast.UnaryOp):
-            yield place, key, ast.UnaryOp(ast.Not(), test)
+def _is_turned_round(test: ast.AST) -> bool:
+    """Whether some other change already negates the condition."""
+    return isinstance(test, ast.UnaryOp) or (isinstance(test, ast.Compare) and isinstance(test.ops[0], NEGATED))
 
 
 def _alternatives(node: ast.AST) -> Iterator[ast.AST]:
@@ -138,17 +142,6 @@ def _alternatives(node: ast.AST) -> Iterator[ast.AST]:
                 yield ast.Call(node.func, [args[1], args[0], *args[2:]], keywords)
 
 
-def _named(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.FunctionDef | ast.ClassDef)
-
-
-def _skipped(statement: ast.stmt) -> bool:
-    """Docstrings and declarations."""
-    text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    declares = isinstance(statement, ast.AnnAssign) and statement.value is None
-    return text or declares or isinstance(statement, ast.Import | ast.ImportFrom)
-
-
 def _head(statement: ast.stmt) -> str:
     if not hasattr(statement, "body"):
         return ast.unparse(statement)
@@ -161,14 +154,3 @@ def _head(statement: ast.stmt) -> str:
     if isinstance(bare, ast.Try):
         return "try"
     return " ".join([*decorated, ast.unparse(bare).split("\n")[0]])
-
-
-def _get(place: Any, key: Any) -> Any:
-    return place[key] if isinstance(place, list) else getattr(place, key)
-
-
-def _set(place: Any, key: Any, new: Any) -> None:
-    if isinstance(place, list):
-        place[key] = new
-    else:
-        setattr(place, key, new)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-from collections import Counter
+import subprocess
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -13,45 +15,61 @@ from tests.mutants.changes import Change
 MAX_UNEXPLAINED = 0.05
 
 
-@functools.cache
-def explanations() -> dict[str, str]:
-    """Change -> why no test can notice it, or need not."""
-    grouped = yaml.safe_load(Path(__file__).with_name("explained.yaml").read_text()) or {}
-    return {text: why for why, texts in grouped.items() for text in texts}
+class Outcome(NamedTuple):
+    """Of one mutant: whether all tests passed, and how long they took."""
+
+    survived: bool
+    seconds: float
 
 
-def unexplained(survivors: list[Change]) -> list[Change]:
-    return [change for change in survivors if change.text not in explanations()]
+def report(outcomes: Sequence[tuple[Change, Outcome | None]], writes: bool) -> int:
+    """Print what is not explained, and write both tables into tests/RESULTS.md.
+
+    Args:
+        outcomes: all mutants; None for those not tried.
+        writes: whether to write.
+
+    Returns:
+        1 if too many are not explained, or some are not tried; else 0.
+    """
+    grouped = yaml.safe_load(Path(__file__).with_name("explained.yaml").read_text())
+    why = {text: reason for reason, texts in grouped.items() for text in texts}
+    survivors = [change for change, outcome in outcomes if outcome and outcome.survived]
+    unexplained = [change for change in survivors if change.text not in why]
+    for change in unexplained:
+        print(f'- "{change.text}"  # line {change.line}')
+    for text in why.keys() - {change.text for change in survivors}:
+        print(f"explained, but noticed or gone: {text}")
+    rows = _parts(outcomes, why)
+    print("\n".join(rows))
+    if writes:
+        from tests.results import record_part  # which imports torch
+
+        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
+        head = f"Written by `make mutants` at commit {commit}; one process of a machine with 2 CPU cores.\n"
+        record_part("Mutants", "\n".join([head, *rows, "", *_survivors(survivors, why)]))
+    return int(len(unexplained) > MAX_UNEXPLAINED * len(outcomes) or any(outcome is None for _, outcome in outcomes))
 
 
-def allowed(counts: Counter[str], survivors: list[Change]) -> bool:
-    return len(unexplained(survivors)) <= MAX_UNEXPLAINED * sum(counts.values())
+def _parts(outcomes: Sequence[tuple[Change, Outcome | None]], why: dict[str, str]) -> list[str]:
+    sums: dict[str, list[float]] = defaultdict(lambda: [0] * 6)
+    for change, outcome in outcomes:
+        survived = outcome is not None and outcome.survived
+        explained = survived and change.text in why
+        noticed = outcome is not None and not survived
+        counts = (1, outcome is None, noticed, explained, survived and not explained, outcome.seconds if outcome else 0)
+        for part in (change.path.split("/")[1], "all"):
+            sums[part] = [a + b for a, b in zip(sums[part], counts, strict=True)]
+    head = ["| part | mutants | not tried | noticed | explained | unexplained | seconds |", "| --- |" + " ---: |" * 6]
+    return head + [
+        f"| {part} | " + " | ".join(f"{value:.0f}" for value in sums[part]) + " |" for part in sorted(sums, key=len)
+    ]
 
 
-def told(counts: Counter[str], survivors: list[Change]) -> str:
-    total, open_ = sum(counts.values()), len(unexplained(survivors))
-    stopped = f" ({counts['stopped']} by running too long)" if counts["stopped"] else ""
-    return (
-        f"{total} mutants, {total - len(survivors)} noticed{stopped}, {len(survivors) - open_} explained, "
-        f"{open_} survived ({open_ / max(total, 1):.1%})"
-    )
-
-
-def show(counts: Counter[str], survivors: list[Change], seconds: float) -> None:
-    print(f"{told(counts, survivors)}; {seconds / 60:.1f} min")
-    for change in unexplained(survivors):
-        print(f'  - "{change.text}"  # line {change.line}')
-
-
-def write(counts: Counter[str], survivors: list[Change]) -> None:
-    """Put the table of survivors into tests/RESULTS.md."""
-    from tests.results import record, record_part  # which imports torch
-
+def _survivors(survivors: Sequence[Change], why: dict[str, str]) -> list[str]:
     rows = ["| where | before | after | why it may survive |", "| --- | --- | --- | --- |"]
     for change in survivors:
-        where = f"`{change.path}:{change.line}`"
         before, after = (text.replace("|", "\\|") for text in (change.before, change.after))
-        why = explanations().get(change.text, "**not explained**")
-        rows.append(f"| {where} | `{before}` | `{after}` | {why} |")
-    record("make mutants", told(counts, survivors))
-    record_part("Mutants that survive", "\n".join(rows))
+        reason = why.get(change.text, "**not explained**")
+        rows.append(f"| `{change.path}:{change.line}` | `{before}` | `{after}` | {reason} |")
+    return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -46,3 +48,18 @@ def test_the_moving_average_follows_weights_and_statistics_and_is_what_is_evalua
         assert torch.equal(again.evaluated.state_dict()[key], value)
     plain = weights()
     assert plain.evaluated is plain.net
+
+
+def test_weights_are_trained_with_the_momentum_they_were_saved_with() -> None:
+    spec = weights().recipe
+    one, two = (Weights(weights().net.eval(), spec) for _ in range(2))
+    assert one.net.training
+    sum(parameter.square().sum() for parameter in one.parameters).backward()
+    one.optimizer.step()
+    two.load(copy.deepcopy(one.state()))
+    for each in (one, two):
+        each.optimizer.zero_grad()
+        sum(parameter.sum() for parameter in each.parameters).backward()
+        each.optimizer.step()
+    for ours, theirs in zip(one.parameters, two.parameters, strict=True):
+        assert torch.equal(ours, theirs)

@@ -100,104 +100,6 @@ def copy_chosen(fixed: ContextRefiner, supernet: ContextRefiner) -> None:
                 ours.copy_(given[key])
 
 
-@pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("fuse", ["concat", "sum"])
-def test_one_hot_mixture_equals_the_fixed_network(seed: int, fuse: str) -> None:
-    rng = random.Random(seed)
-    pools = random_pools(rng)
-    chosen = random_choice(pools, rng)
-    refine = rng.random() < 0.7
-    supernet = ContextRefiner(pools, WIDTH, fuse=fuse, refine=refine).double().eval()
-    fixed = ContextRefiner({p: (k,) for p, k in chosen.items()}, WIDTH, fuse=fuse, refine=refine).double().eval()
-    assert supernet.searching
-    assert not fixed.searching
-    randomise(supernet, seed)
-    copy_chosen(fixed, supernet)
-    features, labels = tensors(seed=seed)
-    out = supernet(features, labels, mixture=Mixture.one_hot(chosen))
-    expected = fixed(features, labels)
-    for target in TASKS:
-        if any(chosen[p] != NONE for p in pools if p.target == target) or fuse == "sum":
-            torch.testing.assert_close(out[target], expected[target], **EXACT)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_candidates_of_weight_zero_do_not_matter_whether_computed_or_not(seed: int) -> None:
-    rng = random.Random(seed)
-    pools = full()
-    supernet = ContextRefiner(pools, WIDTH).double().eval()
-    randomise(supernet, seed)
-    lean = Mixture.one_hot(random_choice(pools, rng))
-    computed = tuple(frozenset(pool) & frozenset(lean.kinds) for pool in pools.values())
-    whole = Mixture(lean.pairs, lean.kinds, lean.weights, computed)
-    features, labels = tensors()
-    a, b = (supernet(features, labels, mixture=mixture) for mixture in (lean, whole))
-    for target in TASKS:
-        torch.testing.assert_close(a[target], b[target], **EXACT)
-
-
-def test_mixture_is_linear_in_the_maps() -> None:
-    pools = {Pair("a", "b"): ("global", "local", "mti"), Pair("a", "a"): (NONE,)}
-    supernet = ContextRefiner(pools, WIDTH, fuse="sum", refine=False).double().eval()
-    randomise(supernet, 5)
-    features, labels = tensors(("a", "b"))
-
-    def context(**weights: float) -> Tensor:
-        mixture = Mixture.from_weights({Pair("a", "b"): weights, Pair("a", "a"): {NONE: 1.0}}, dtype=torch.float64)
-        return supernet(features, labels, mixture=mixture)["a"] - features["a"]
-
-    parts = 0.2 * context(**{"global": 1.0}) + 0.5 * context(local=1.0) + 0.3 * context(mti=1.0)
-    torch.testing.assert_close(context(**{"global": 0.2, "local": 0.5, "mti": 0.3}), parts, **EXACT)
-
-
-def test_weights_of_the_mixture_get_gradients() -> None:
-    pools = full()
-    supernet = ContextRefiner(pools, WIDTH).train()
-    randomise(supernet, 0)
-    sampler = Sampler(pools)
-    features, labels = ({task: x.float() for task, x in part.items()} for part in tensors())
-    out = supernet(features, labels, mixture=sampler.draw(0, 1.0))
-    sum(x.square().mean() for x in out.values()).backward()
-    assert (sampler.logits.grad.abs().amax(1) > 0).all()
-    assert (sampler.logits.grad.masked_select(~sampler.pool) == 0).all()
-
-
-def test_new_refiner_passes_no_context_yet() -> None:
-    """The fuse's BatchNorm starts at zero, so that a pretrained network is not disturbed at first."""
-    refiner = ContextRefiner(uniform("global"), WIDTH, refine=False).double().train()
-    features, labels = tensors()
-    for task, out in refiner(features, labels).items():
-        torch.testing.assert_close(out, features[task], **EXACT)
-
-
-def test_dropout_is_in_the_fixed_network_only() -> None:
-    def dropouts(pools: Pools, dropout: float) -> int:
-        refiner = ContextRefiner(pools, WIDTH, dropout=dropout)
-        return sum(isinstance(module, nn.Dropout2d) for module in refiner.modules())
-
-    assert dropouts(full(), 0.05) == 0
-    assert dropouts(uniform("local"), 0.05) == len(TASKS)
-    assert dropouts(uniform("local"), 0.0) == 0
-
-
-@pytest.mark.parametrize("fuse", ["concat", "sum"])
-def test_two_kinds_together_are_the_mean_of_their_maps(fuse: str) -> None:
-    pools = {Pair("a", "b"): ("slabel", "local", NONE), Pair("a", "a"): ("global",)}
-    both = {Pair("a", "b"): ("slabel+local",), Pair("a", "a"): ("global",)}
-    supernet, fixed = (ContextRefiner(given, WIDTH, fuse=fuse).double().eval() for given in (pools, both))
-    assert supernet.searching
-    assert not fixed.searching
-    assert fixed.label_tasks == ("b",)
-    randomise(supernet, 3)
-    copy_chosen(fixed, supernet)
-    features, labels = tensors(("a", "b"))
-    even = {Pair("a", "b"): {"slabel": 0.5, "local": 0.5}, Pair("a", "a"): {"global": 1.0}}
-    out = supernet(features, labels, mixture=Mixture.from_weights(even, torch.float64))
-    torch.testing.assert_close(fixed(features, labels)["a"], out["a"], **EXACT)
-    out = supernet(features, labels, mixture=Mixture.one_hot({pair: kinds[0] for pair, kinds in both.items()}))
-    torch.testing.assert_close(fixed(features, labels)["a"], out["a"], **EXACT)
-
-
 # What it refuses.
 
 
@@ -297,7 +199,7 @@ def test_source_need_not_be_a_target() -> None:
 
 def test_pooled_width_is_half_the_features_unless_said_or_summed() -> None:
     pools = uniform("local")
-    assert ContextRefiner(pools, WIDTH).hidden == WIDTH // 2
+    assert (ContextRefiner(pools, WIDTH).width, ContextRefiner(pools, WIDTH).hidden) == (WIDTH, WIDTH // 2)
     assert ContextRefiner(pools, 9).hidden == 4
     assert ContextRefiner(pools, 1).hidden == 1
     assert [ContextRefiner(pools, WIDTH, hidden=hidden).hidden for hidden in (1, 3)] == [1, 3]
@@ -339,37 +241,6 @@ def test_padding_does_not_influence_refined_features_of_valid_pixels() -> None:
     out, alone = refiner(features, labels, valid, mixture), refiner(*cropped, None, mixture)
     for task in TASKS:
         torch.testing.assert_close(out[task][..., :6, :7], alone[task], **EXACT)
-
-
-# Cost: projections are shared by the pairs of a task, which is what makes the search fast.
-
-
-def convolutions(monkeypatch: pytest.MonkeyPatch, kind: str, targets: tuple[str, ...], sources: tuple[str, ...]) -> int:
-    refiner = ContextRefiner(uniform(kind, targets, sources), WIDTH).double()
-    features, labels = tensors(("a", "b", "c", "d"))
-    labels = {task: logits[:, :3] for task, logits in labels.items()}
-    calls: list[int] = []
-    real = F.conv2d
-    with monkeypatch.context() as patch:
-        patch.setattr(F, "conv2d", lambda *args, **kwargs: calls.append(1) or real(*args, **kwargs))
-        refiner(features, labels)
-    return len(calls) - 2 * len(targets)  # those of fuse and refine
-
-
-@pytest.mark.parametrize("kind", [kind.name for kind in KINDS if kind.module is not None])
-def test_convolutions_grow_with_tasks_not_with_pairs(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    tasks = ("a", "b", "c", "d")
-    counts = [convolutions(monkeypatch, kind, tasks[:n], tasks[:n]) for n in (2, 3, 4)]
-    assert counts[2] - counts[1] <= counts[1] - counts[0], f"{counts} convolutions for 2, 3 and 4 tasks"
-    assert counts[2] <= 3 * len(tasks) + 3
-
-
-@pytest.mark.parametrize("kind", [kind.name for kind in KINDS if kind.module is not None])
-def test_queries_of_one_target_are_one_convolution(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One more source costs at most its own key and value; one more target with the same sources its own query."""
-    few = convolutions(monkeypatch, kind, ("a",), ("b", "c"))
-    assert convolutions(monkeypatch, kind, ("a",), ("b", "c", "d")) - few <= 2
-    assert convolutions(monkeypatch, kind, ("a", "d"), ("b", "c")) - few <= 1
 
 
 # Fusing, written out.
@@ -427,3 +298,135 @@ def test_two_kinds_for_one_pair_make_a_search() -> None:
     pools = {**uniform("mti"), Pair("a", "b"): ("mti", NONE)}
     with pytest.raises(ConfigError, match="Pass mixture="):
         ContextRefiner(pools, WIDTH).double()(tensors()[0])
+
+
+# The supernet and the fixed network.
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("fuse", ["concat", "sum"])
+def test_one_hot_mixture_equals_the_fixed_network(seed: int, fuse: str) -> None:
+    rng = random.Random(seed)
+    pools = random_pools(rng)
+    chosen = random_choice(pools, rng)
+    refine = rng.random() < 0.7
+    supernet = ContextRefiner(pools, WIDTH, fuse=fuse, refine=refine).double().eval()
+    fixed = ContextRefiner({p: (k,) for p, k in chosen.items()}, WIDTH, fuse=fuse, refine=refine).double().eval()
+    assert supernet.searching
+    assert not fixed.searching
+    randomise(supernet, seed)
+    copy_chosen(fixed, supernet)
+    features, labels = tensors(seed=seed)
+    out = supernet(features, labels, mixture=Mixture.one_hot(chosen))
+    expected = fixed(features, labels)
+    for target in TASKS:
+        if any(chosen[p] != NONE for p in pools if p.target == target) or fuse == "sum":
+            torch.testing.assert_close(out[target], expected[target], **EXACT)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_candidates_of_weight_zero_do_not_matter_whether_computed_or_not(seed: int) -> None:
+    rng = random.Random(seed)
+    pools = full()
+    supernet = ContextRefiner(pools, WIDTH).double().eval()
+    randomise(supernet, seed)
+    lean = Mixture.one_hot(random_choice(pools, rng))
+    computed = tuple(frozenset(pool) & frozenset(lean.kinds) for pool in pools.values())
+    whole = Mixture(lean.pairs, lean.kinds, lean.weights, computed)
+    features, labels = tensors()
+    a, b = (supernet(features, labels, mixture=mixture) for mixture in (lean, whole))
+    for target in TASKS:
+        torch.testing.assert_close(a[target], b[target], **EXACT)
+
+
+def test_mixture_is_linear_in_the_maps() -> None:
+    pools = {Pair("a", "b"): ("global", "local", "mti"), Pair("a", "a"): (NONE,)}
+    supernet = ContextRefiner(pools, WIDTH, fuse="sum", refine=False).double().eval()
+    randomise(supernet, 5)
+    features, labels = tensors(("a", "b"))
+
+    def context(**weights: float) -> Tensor:
+        mixture = Mixture.from_weights({Pair("a", "b"): weights, Pair("a", "a"): {NONE: 1.0}}, dtype=torch.float64)
+        return supernet(features, labels, mixture=mixture)["a"] - features["a"]
+
+    parts = 0.2 * context(**{"global": 1.0}) + 0.5 * context(local=1.0) + 0.3 * context(mti=1.0)
+    torch.testing.assert_close(context(**{"global": 0.2, "local": 0.5, "mti": 0.3}), parts, **EXACT)
+
+
+def test_weights_of_the_mixture_get_gradients() -> None:
+    pools = full()
+    supernet = ContextRefiner(pools, WIDTH).train()
+    randomise(supernet, 0)
+    sampler = Sampler(pools)
+    features, labels = ({task: x.float() for task, x in part.items()} for part in tensors())
+    out = supernet(features, labels, mixture=sampler.draw(0, 1.0))
+    sum(x.square().mean() for x in out.values()).backward()
+    assert (sampler.logits.grad.abs().amax(1) > 0).all()
+    assert (sampler.logits.grad.masked_select(~sampler.pool) == 0).all()
+
+
+def test_new_refiner_passes_no_context_yet() -> None:
+    """The fuse's BatchNorm starts at zero, so that a pretrained network is not disturbed at first."""
+    refiner = ContextRefiner(uniform("global"), WIDTH, refine=False).double().train()
+    features, labels = tensors()
+    for task, out in refiner(features, labels).items():
+        torch.testing.assert_close(out, features[task], **EXACT)
+
+
+def test_dropout_is_in_the_fixed_network_only() -> None:
+    def dropouts(pools: Pools, dropout: float) -> int:
+        refiner = ContextRefiner(pools, WIDTH, dropout=dropout)
+        return sum(isinstance(module, nn.Dropout2d) for module in refiner.modules())
+
+    assert dropouts(full(), 0.05) == 0
+    assert dropouts(uniform("local"), 0.05) == len(TASKS)
+    assert dropouts(uniform("local"), 0.0) == 0
+
+
+@pytest.mark.parametrize("fuse", ["concat", "sum"])
+def test_two_kinds_together_are_the_mean_of_their_maps(fuse: str) -> None:
+    pools = {Pair("a", "b"): ("slabel", "local", NONE), Pair("a", "a"): ("global",)}
+    both = {Pair("a", "b"): ("slabel+local",), Pair("a", "a"): ("global",)}
+    supernet, fixed = (ContextRefiner(given, WIDTH, fuse=fuse).double().eval() for given in (pools, both))
+    assert supernet.searching
+    assert not fixed.searching
+    assert fixed.label_tasks == ("b",)
+    randomise(supernet, 3)
+    copy_chosen(fixed, supernet)
+    features, labels = tensors(("a", "b"))
+    even = {Pair("a", "b"): {"slabel": 0.5, "local": 0.5}, Pair("a", "a"): {"global": 1.0}}
+    out = supernet(features, labels, mixture=Mixture.from_weights(even, torch.float64))
+    torch.testing.assert_close(fixed(features, labels)["a"], out["a"], **EXACT)
+    out = supernet(features, labels, mixture=Mixture.one_hot({pair: kinds[0] for pair, kinds in both.items()}))
+    torch.testing.assert_close(fixed(features, labels)["a"], out["a"], **EXACT)
+
+
+# Cost: projections are shared by the pairs of a task, which is what makes the search fast.
+
+
+def convolutions(monkeypatch: pytest.MonkeyPatch, kind: str, targets: tuple[str, ...], sources: tuple[str, ...]) -> int:
+    refiner = ContextRefiner(uniform(kind, targets, sources), WIDTH).double()
+    features, labels = tensors(("a", "b", "c", "d"))
+    labels = {task: logits[:, :3] for task, logits in labels.items()}
+    calls: list[int] = []
+    real = F.conv2d
+    with monkeypatch.context() as patch:
+        patch.setattr(F, "conv2d", lambda *args, **kwargs: calls.append(1) or real(*args, **kwargs))
+        refiner(features, labels)
+    return len(calls) - 2 * len(targets)  # those of fuse and refine
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS if kind.module is not None])
+def test_convolutions_grow_with_tasks_not_with_pairs(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = ("a", "b", "c", "d")
+    counts = [convolutions(monkeypatch, kind, tasks[:n], tasks[:n]) for n in (2, 3, 4)]
+    assert counts[2] - counts[1] <= counts[1] - counts[0], f"{counts} convolutions for 2, 3 and 4 tasks"
+    assert counts[2] <= 3 * len(tasks) + 3
+
+
+@pytest.mark.parametrize("kind", [kind.name for kind in KINDS if kind.module is not None])
+def test_queries_of_one_target_are_one_convolution(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more source costs at most its own key and value; one more target with the same sources its own query."""
+    few = convolutions(monkeypatch, kind, ("a",), ("b", "c"))
+    assert convolutions(monkeypatch, kind, ("a",), ("b", "c", "d")) - few <= 2
+    assert convolutions(monkeypatch, kind, ("a", "d"), ("b", "c")) - few <= 1

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from atrcnas import Sampler
-from atrcnas.sampling.paired import MOMENTUM, Paired
+from atrcnas.sampling.paired import Paired
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import SearchSpec
 
@@ -113,7 +113,23 @@ def test_large_and_small_losses_weigh_alike() -> None:
     first = paired.advantages(losses)
     torch.testing.assert_close(first, torch.tensor([[-1.0, -1.0], [1.0, 1.0]], dtype=torch.float64))
     second = paired.advantages(losses * 2)
-    assert second[1, 0] == pytest.approx(2 / (MOMENTUM + 2 * (1 - MOMENTUM)))
+    assert second[1, 0] == pytest.approx(2 / (0.95 + 2 * 0.05))
+
+
+def test_what_is_kept_between_steps_is_the_size_and_without_differences_nothing_is_learnt() -> None:
+    paired = estimator()
+    assert paired.advantages(torch.ones(2, 2, dtype=torch.float64)).tolist() == [[0, 0], [0, 0]]
+    assert {key: value.tolist() for key, value in paired.state_dict().items()} == {"size": [0, 0]}
+    # Of 1, 2 and 6 the means of the other two are 4, 3.5 and 1.5; the differences -3, -1.5 and 4.5.
+    paired.advantages(torch.tensor([[1.0, 10], [2, 20], [6, 60]], dtype=torch.float64))
+    torch.testing.assert_close(paired.size, torch.tensor([3.0, 30.0]))
+
+
+def test_without_draws_to_compare_there_is_no_term() -> None:
+    paired = estimator()
+    assert paired.term(0, [None, None], [{}, {}]) is None, "nothing was drawn"
+    paired.draw(3, tau=1.0)
+    assert paired.term(3, [None], [{}]) is None, "a single mixture, of another's draw"
 
 
 def test_equal_configs_are_computed_once_and_their_losses_counted_for_each_draw() -> None:
@@ -149,9 +165,11 @@ def test_draws_follow_the_probabilities_and_the_seed_and_keep_what_has_committed
     shares = torch.stack([(drawn == column).double().mean(0) for column in range(len(sampler.kinds))], dim=1)
     torch.testing.assert_close(shares[[0, 2]], sampler.probabilities()[[0, 2]].detach(), rtol=0, atol=0.03)
     assert torch.equal(sampler.sample(7, 1), sampler.sample(7, 1))
+    assert torch.equal(sampler.sample(7, 0), sampler.draw(7, 1.0).weights.argmax(1)), "the first is what a mixture has"
     both = drawn.view(2000, 2, 3)
     assert (both[:, 0, 0] != both[:, 1, 0]).double().mean() > 0.2, "the draws of a step are independent"
     mixtures = paired.draw(3, tau=1.0)
+    assert paired._drawn.tolist() == [sampler.sample(3, number).tolist() for number in range(2)]
     assert [mixture.active_kinds(sampler.pairs[1]) for mixture in mixtures] == [frozenset({"global"})] * 2
 
 

@@ -388,3 +388,9 @@ def test_undecided_are_the_pairs_that_did_not_commit_with_the_lead_of_their_best
     assert found[near] == pytest.approx(0.1, abs=1e-6)
     assert not {clear, late, SETTLED} & set(found)
     assert [found[pair] for pair in list(POOLS)[3:]] == [0.0] * (len(POOLS) - 3), "equal logits"
+
+
+def test_two_are_chosen_of_a_pool_of_two_and_one_of_a_pool_of_one() -> None:
+    sampler = Sampler({Pair("a", "b"): ("global", "local"), SETTLED: ("local",)}, choose=2)
+    set_logits(sampler, Pair("a", "b"), local=0.6, **{"global": 0.4})
+    assert sampler.chosen() == {Pair("a", "b"): "local+global", SETTLED: "local"}
