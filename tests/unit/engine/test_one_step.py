@@ -23,6 +23,7 @@ class Trained:
     def __init__(self, searching: bool, clip: float | None = None, rests: bool = False, refused: int = -1) -> None:
         self.events: list[Any] = []
         self.refused, self.step, self.recipe = refused, 0, SimpleNamespace(clip=clip)
+        self.finite = SimpleNamespace(taken=lambda: self.events.append("taken"))
         self.w = torch.tensor([3.0, 4.0], requires_grad=True)
         self.l = torch.tensor([0.0], requires_grad=True)
         self.weights: Any = SimpleNamespace(**self.part(self.w), after_step=lambda: self.events.append("average"))
@@ -60,7 +61,7 @@ def test_retraining_moves_the_weights_down_the_clipped_gradient() -> None:
     trained: Any = Trained(searching=False)
     assert take_step(trained, 2).total == 25  # type: ignore[arg-type]
     check(trained, [2.4, 3.2], 0)
-    assert trained.events == ["begin", 2, "average"] and trained.step == 1
+    assert trained.events == ["begin", 2, "taken", "average"] and trained.step == 1
     take_step(trained, 2)  # type: ignore[arg-type]
     check(trained, [2.4 * 0.8, 3.2 * 0.8], 0)
     clipped: Any = Trained(searching=False, clip=5)
@@ -72,7 +73,7 @@ def test_a_single_level_search_clips_weights_and_logits_together() -> None:
     trained: Any = Trained(searching=True, clip=13)
     take_step(trained, 2)  # type: ignore[arg-type]
     check(trained, [2.7, 3.6], -1.2)
-    assert trained.events == ["begin", ("draw", 0), 2, "average", ("commit", 0)] and trained.step == 1
+    assert trained.events == ["begin", ("draw", 0), 2, "taken", "average", ("commit", 0)] and trained.step == 1
 
 
 def test_logits_that_rest_get_no_gradient_and_weigh_in_no_clip() -> None:
@@ -89,7 +90,7 @@ def test_a_bi_level_search_moves_logits_unclipped_on_the_first_batch_and_weights
     trained: Any = Trained(searching=True, clip=5, rests=rests)
     take_step(trained, (4, 2))  # type: ignore[arg-type]
     check(trained, [2.7, 3.6], logit)
-    assert trained.events == ["begin", ("draw", 0), 4, ("draw", 0), 2, "average", ("commit", 0)]
+    assert trained.events == ["begin", ("draw", 0), 4, ("draw", 0), 2, "taken", "average", ("commit", 0)]
 
 
 @pytest.mark.parametrize("searching", [False, True])
@@ -97,7 +98,7 @@ def test_of_a_refused_step_the_count_is_left(searching: bool) -> None:
     trained: Any = Trained(searching, refused=1)
     take_step(trained, 2)  # type: ignore[arg-type]
     check(trained, [3, 4], 0)
-    assert "average" not in trained.events and trained.step == 1
+    assert not {"average", "taken"} & set(trained.events) and trained.step == 1
     assert (("commit", 0) in trained.events) == searching
 
 

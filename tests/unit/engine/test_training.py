@@ -71,6 +71,7 @@ def training(choice: Any = None, **options: Any) -> Training:
     net = Net(options.pop("labels", {}), options.pop("initial", {}))
     weights: Any = SimpleNamespace(
         net=net,
+        evaluated=net,
         rates=[],
         state=lambda: {"net": net.state_dict()},
         load=lambda state: net.load_state_dict(state["net"]),
@@ -204,7 +205,10 @@ def test_statistics_settle_at_the_mean_over_processes(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "average", lambda tensors: [tensor.mul_(10) for tensor in tensors])
     one = training()
     one.settle()
-    assert one.weights.net.running.tolist() == [20, 30]
+    assert one.weights.net.running.tolist() == [20, 30], "once"
+    one.weights.evaluated = Net({}, {})  # a moving average
+    one.settle()
+    assert one.weights.net.running.tolist() == [200, 300] and one.weights.evaluated.running.tolist() == [20, 30]
 
 
 @pytest.mark.parametrize("choice", [None, Sampled()])

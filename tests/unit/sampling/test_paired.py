@@ -127,7 +127,6 @@ def test_what_is_kept_between_steps_is_the_size_and_without_differences_nothing_
 
 def test_without_draws_to_compare_there_is_no_term() -> None:
     paired = estimator()
-    assert paired.term(0, [None, None], [{}, {}]) is None, "nothing was drawn"
     paired.draw(3, tau=1.0)
     assert paired.term(3, [None], [{}]) is None, "a single mixture, of another's draw"
 

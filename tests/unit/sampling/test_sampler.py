@@ -364,10 +364,10 @@ def test_the_two_most_likely_kinds_are_chosen_together_unless_one_is_none() -> N
     set_logits(sampler, fourth, mti=0.7, local=0.2, none=0.1)
     for _ in range(2):
         chosen = sampler.chosen()
-        assert chosen[first] == "local+global"
+        assert chosen[first] == "global+local"
         assert chosen[second] == "none"
         assert chosen[third] == "mti"
-        assert chosen[fourth] == "mti+local"
+        assert chosen[fourth] == "local+mti"
         assert chosen[SETTLED] == "local"
         sampler.commit()  # of these the fourth, whose second kind still joins it
     assert sampler.committed[sampler.pairs.index(fourth)]
@@ -393,4 +393,4 @@ def test_undecided_are_the_pairs_that_did_not_commit_with_the_lead_of_their_best
 def test_two_are_chosen_of_a_pool_of_two_and_one_of_a_pool_of_one() -> None:
     sampler = Sampler({Pair("a", "b"): ("global", "local"), SETTLED: ("local",)}, choose=2)
     set_logits(sampler, Pair("a", "b"), local=0.6, **{"global": 0.4})
-    assert sampler.chosen() == {Pair("a", "b"): "local+global", SETTLED: "local"}
+    assert sampler.chosen() == {Pair("a", "b"): "global+local", SETTLED: "local"}
