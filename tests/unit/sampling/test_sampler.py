@@ -162,6 +162,7 @@ def test_a_lead_of_exactly_the_gap_commits() -> None:
     row = sampler.pairs.index(Pair("a", "b"))
     best, second = sampler.probabilities()[row].sort(descending=True).values[:2].tolist()
     sampler.commit_gap = best - second
+    assert Pair("a", "b") not in sampler.undecided(), "it is about to"
     sampler.commit()
     assert sampler.committed[row]
 
