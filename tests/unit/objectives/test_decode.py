@@ -46,3 +46,9 @@ def test_foreground_is_the_probability_of_class_one() -> None:
 def test_clamp_changes_only_what_is_negative() -> None:
     output = torch.tensor([-1.0, 0.0, 0.5, 12.0]).view(1, 1, 2, 2)
     assert resolve(DECODERS["clamp"].function)(output).flatten().tolist() == [0.0, 0.0, 0.5, 12.0]
+
+
+def test_a_map_is_rows_columns_and_channels_where_there_are_several() -> None:
+    x = torch.arange(2 * 3 * 4 * 5).view(2, 3, 4, 5)
+    assert as_map(x).tolist() == x[0].permute(1, 2, 0).tolist()
+    assert as_map(x[:, :1]).tolist() == as_map(x[:, 0]).tolist() == x[0, 0].tolist()
