@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from atrcnas.ground.registry import resolve
+from atrcnas.objectives.decode import as_map
 from atrcnas.spec.decoders import DECODERS
 
 RANGES = {"clamp": (0.0, float("inf")), "unit": (-1.0, 1.0), "foreground": (0.0, 1.0), "sigmoid": (0.0, 1.0)}
