@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
@@ -39,14 +40,16 @@ def report(outcomes: Sequence[tuple[Change, Outcome | None]], writes: bool) -> i
     for change in unexplained:
         print(f'- "{change.text}"  # line {change.line}')
     for text in why.keys() - {change.text for change in survivors}:
-        print(f"explained, but noticed or gone: {text}")
+        print(f"explained, but noticed, gone or not tried: {text}")
     rows = _parts(outcomes, why)
     print("\n".join(rows))
     if writes:
         from tests.results import record_part  # which imports torch
 
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-        head = f"Written by `make mutants` at commit {commit}; one process of a machine with 2 CPU cores.\n"
+        head = (
+            f"Written by `make mutants` at commit {commit}; one process on a machine with {os.cpu_count()} CPU cores.\n"
+        )
         record_part("Mutants", "\n".join([head, *rows, "", *_survivors(survivors, why)]))
     return int(len(unexplained) > MAX_UNEXPLAINED * len(outcomes) or any(outcome is None for _, outcome in outcomes))
 
