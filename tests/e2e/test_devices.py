@@ -36,7 +36,8 @@ def environment(**more: str) -> dict[str, str]:
 
 def search_in(folder: Path, environments: list[dict[str, str]], *options: str) -> None:
     said = run_in(folder, environments, "search", "tiny.yaml", *OPTIONS, *options)
-    assert said.splitlines() == ["contexts: several/contexts.yaml"], "one process speaks"
+    told = [line for line in said.splitlines() if not line.startswith("undecided")]
+    assert told == ["contexts: several/contexts.yaml"], "one process speaks"
 
 
 def run_in(folder: Path, environments: list[dict[str, str]], *arguments: str) -> str:

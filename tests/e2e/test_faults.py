@@ -95,7 +95,7 @@ def test_too_little_gpu_memory_names_what_helps(tmp_path: Path, monkeypatch: pyt
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
     at_step(monkeypatch, 2, fail)
-    with pytest.raises(RunError, match=r"step 3: out of GPU memory .*2\.00 GiB.*batch_size.*estimator: sampled"):
+    with pytest.raises(RunError, match=r"step 3: out of GPU memory .*2\.00 GiB.*batch_size.*estimator: paired"):
         search(Experiment.load(TINY), tmp_path / "run")
 
 

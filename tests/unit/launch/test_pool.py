@@ -79,7 +79,9 @@ time.sleep(1000)
 
 
 def test_workers_end_with_a_killed_driver_even_in_mid_call(tmp_path: Path) -> None:
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(tmp_path / "x")], stdout=subprocess.PIPE, text=True)
+    root = str(Path(__file__).parents[3])  # a worker imports from where its driver was told to, not from its own folder
+    command = [sys.executable, "-c", DRIVER, str(tmp_path / "x")]
+    driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root})
     assert driver.stdout is not None
     worker = int(driver.stdout.readline())
     os.kill(driver.pid, signal.SIGKILL)

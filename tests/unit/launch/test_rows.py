@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from atrcnas.launch.local import Local
+from atrcnas.launch.pool import Local
 
 from atrcnas import Experiment
 from atrcnas.data.batch import Batch

@@ -63,7 +63,7 @@ def test_two_kinds_agree_in_any_order() -> None:
         config({SEMSEG: "global+local", ACROSS: "none", BACK: "local+global"}, row, row, row),
     ]
     contexts = consensus(spec, found, 0)
-    assert contexts.kinds(["semseg", "depth"])[SEMSEG] == "local+global"
+    assert contexts.kinds(["semseg", "depth"])[SEMSEG] == "global+local"
     assert contexts.provenance.undecided == pytest.approx({"semseg<-depth": 0.1})
 
 
@@ -78,7 +78,7 @@ def test_each_seed_is_the_search_it_would_be_alone_and_a_resumed_run_ends_the_sa
         assert row == pytest.approx({kind: sum(one[kind] for one in each) / 2 for kind in row}, abs=1e-4)
     account = pd.read_csv(tmp_path / "run/search/budget.csv")
     assert account.trial.tolist() == [1, 2] and account.step.tolist() == [3, 6]
-    with pytest.raises(RunError, match="has begun already"):
+    with pytest.raises(RunError, match="has already started"):
         search(spec, tmp_path / "run")
     shutil.rmtree(tmp_path / "run/search/seed-1")
     (tmp_path / "run/contexts.yaml").unlink()

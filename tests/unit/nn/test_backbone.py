@@ -99,7 +99,7 @@ def test_a_backbone_of_one_image_size_is_refused_unless_that_size_is_set() -> No
             Backbone(name)
         backbone = Backbone(name, options={"img_size": [32, 48]}).eval()
         assert backbone(torch.rand(1, 3, 32, 48))[4].shape[-2:] == (8, 12)
-        with pytest.raises(ConfigError, match=r"\(32, 48\) alone, got \(64, 48\)"):
+        with pytest.raises(ConfigError, match=r"only images of \(32, 48\), got \(64, 48\)"):
             backbone(torch.rand(1, 3, 64, 48))
 
 
