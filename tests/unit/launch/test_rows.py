@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from atrcnas.launch.pool import Local
 
 from atrcnas import Experiment
 from atrcnas.data.batch import Batch
@@ -20,6 +19,7 @@ from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import ConfigError
 from atrcnas.launch.ask_tell import Sample, Trial, Trials
 from atrcnas.launch.journal import Journal
+from atrcnas.launch.pool import Local
 from atrcnas.launch.row_scores import _batches, validation_losses
 from atrcnas.launch.rows import rows
 from atrcnas.nn.mixture import Mixture
