@@ -13,7 +13,7 @@ from atrcnas.engine.choice import Choice
 from atrcnas.engine.devices import connect, place
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.listener import Listener
-from atrcnas.engine.networks import context_config, supernet
+from atrcnas.engine.networks import searched_config, supernet
 from atrcnas.engine.recording import ChoiceRecorder
 from atrcnas.engine.splits import Splits, open_splits
 from atrcnas.engine.stage import begin, run_stage
@@ -21,10 +21,9 @@ from atrcnas.engine.training import Training
 from atrcnas.engine.weights import Weights
 from atrcnas.objectives.objective import Objective
 from atrcnas.runs.budget import Budget
-from atrcnas.runs.environment import commit
 from atrcnas.runs.folder import RunFolder
 from atrcnas.sampling.sampler import Sampler
-from atrcnas.spec.context_config import ContextConfig, Provenance
+from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
 
@@ -95,19 +94,9 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
 
 def _contexts(experiment: Experiment, sampler: Sampler, step: int) -> ContextConfig:
     """The current choice with its probabilities."""
-    table = sampler.probability_table()
-    provenance = Provenance(
-        experiment=experiment.name,
-        seed=experiment.seed,
-        step=step,
-        commit=commit(),
-        strategy=experiment.search.strategy,
-        probabilities={
-            str(pair): {kind: round(value, 4) for kind, value in row.items()} for pair, row in table.items()
-        },
-        undecided={str(pair): round(gap, 4) for pair, gap in sampler.undecided().items()},
+    return searched_config(
+        experiment, sampler.chosen(), step, sampler.probability_table(), undecided=sampler.undecided()
     )
-    return context_config(experiment, sampler.chosen(), provenance)
 
 
 def _batches(experiment: Experiment, splits: Splits, share: dict[str, int]) -> Iterable[Any]:

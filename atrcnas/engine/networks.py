@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from atrcnas.engine.checkpoints import read_weights
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.runs.environment import commit
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
@@ -56,6 +58,42 @@ def with_model_of(experiment: Experiment, contexts: ContextConfig) -> Experiment
 def context_config(experiment: Experiment, kinds: Mapping[Pair, str], provenance: Provenance) -> ContextConfig:
     """A context config with the experiment's model settings, as a search writes it."""
     return ContextConfig.from_kinds(kinds, experiment.model.model_dump(exclude_defaults=True), provenance)
+
+
+def searched_config(
+    experiment: Experiment,
+    kinds: Mapping[Pair, str],
+    step: int,
+    probabilities: Mapping[Pair, Mapping[str, float]] | None = None,
+    **found: Any,
+) -> ContextConfig:
+    """The answer of a search, with where it comes from.
+
+    Args:
+        experiment: that was searched on.
+        kinds: the kind of each pair.
+        step: training steps spent.
+        probabilities: of each kind in each pair's pool.
+        found: further fields of :class:`Provenance`; a mapping by pair is written by the pair's name, rounded.
+    """
+    by_name = {
+        key: {str(pair): round(number, 4) for pair, number in value.items()} if isinstance(value, Mapping) else value
+        for key, value in found.items()
+    }
+    rounded = {
+        str(pair): {kind: round(number, 4) for kind, number in row.items()}
+        for pair, row in (probabilities or {}).items()
+    }
+    provenance = Provenance(
+        experiment=experiment.name,
+        seed=experiment.seed,
+        step=step,
+        commit=commit(),
+        strategy=experiment.search.strategy,
+        probabilities=rounded,
+        **by_name,
+    )
+    return context_config(experiment, kinds, provenance)
 
 
 def load_network(folder: RunFolder) -> MultiTaskNet:

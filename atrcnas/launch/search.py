@@ -14,7 +14,7 @@ from typing import Any
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.gradient_search import search as search_by_gradient
 from atrcnas.engine.logging import open_clients, tell
-from atrcnas.engine.networks import context_config
+from atrcnas.engine.networks import searched_config
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.ground.registry import resolve
 from atrcnas.launch.ask_tell import Sample, Trial, Trials, progress
@@ -26,9 +26,8 @@ from atrcnas.launch.run_trial import TRAIN
 from atrcnas.launch.seeds import search_seeds
 from atrcnas.launch.supernet import train_evenly
 from atrcnas.runs.budget import Budget, spent
-from atrcnas.runs.environment import commit
 from atrcnas.runs.folder import RunFolder
-from atrcnas.spec.context_config import ContextConfig, Provenance
+from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.strategies import STRATEGIES, Strategy
@@ -178,15 +177,7 @@ class _Best:
         """The best config; written again, since it says how many trials it was chosen from."""
         if self.best is None:
             raise RunError("search.strategy: the strategy asked for no trial. Check it, or the search space.")
-        provenance = Provenance(
-            experiment=self.experiment.name,
-            seed=self.experiment.seed,
-            step=self.steps,
-            commit=commit(),
-            strategy=self.experiment.search.strategy,
-            trials=self.num_trials,
-            score=self.best.score,
-        )
-        found = context_config(self.experiment, {Pair.parse(k): v for k, v in self.best.sample.items()}, provenance)
+        kinds = {Pair.parse(pair): kind for pair, kind in self.best.sample.items()}
+        found = searched_config(self.experiment, kinds, self.steps, trials=self.num_trials, score=self.best.score)
         found.save(self.folder.contexts)
         return found

@@ -10,12 +10,11 @@ import torch
 
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.gradient_search import search
-from atrcnas.engine.networks import context_config
+from atrcnas.engine.networks import searched_config
 from atrcnas.runs.budget import Budget, spent
-from atrcnas.runs.environment import commit
 from atrcnas.runs.folder import RunFolder
 from atrcnas.sampling.sampler import Sampler
-from atrcnas.spec.context_config import ContextConfig, Provenance
+from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import parts
 from atrcnas.spec.pairs import Pair
@@ -81,19 +80,8 @@ def consensus(experiment: Experiment, found: Sequence[ContextConfig], step: int)
         pair: _mean([float(set(parts(choice[pair])) == set(parts(kind))) for choice in choices])
         for pair, kind in chosen.items()
     }
-    provenance = Provenance(
-        experiment=experiment.name,
-        seed=experiment.seed,
-        step=step,
-        commit=commit(),
-        strategy=experiment.search.strategy,
-        probabilities={
-            str(pair): {kind: round(value, 4) for kind, value in row.items()} for pair, row in probabilities.items()
-        },
-        undecided={str(pair): round(leads.get(pair, 1.0), 4) for pair, share in agreement.items() if share < 1},
-        agreement={str(pair): round(share, 4) for pair, share in agreement.items()},
-    )
-    return context_config(experiment, chosen, provenance)
+    disagreeing = {pair: leads.get(pair, 1.0) for pair, share in agreement.items() if share < 1}
+    return searched_config(experiment, chosen, step, probabilities, undecided=disagreeing, agreement=agreement)
 
 
 def _sampler(probabilities: Mapping[Pair, Mapping[str, float]], choose: int) -> Sampler:
