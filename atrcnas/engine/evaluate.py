@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 from atrcnas.data.batch import Batch
 from atrcnas.data.loading import validation_loader
-from atrcnas.data.sample import Source
 from atrcnas.engine.costs import Latency, measure_compiled, measure_costs
 from atrcnas.engine.devices import on_gpu, surroundings
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.scores import Scores
-from atrcnas.engine.splits import open_splits
+from atrcnas.engine.splits import choosing_loader, open_splits
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_atomically
 from atrcnas.nn.net import MultiTaskNet
@@ -73,13 +73,11 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
     net, device = load_network(folder), torch.device("cuda" if on_gpu(experiment) else "cpu")
     net.to(device)
     splits = open_splits(experiment)
-    source, samples = splits.choosing
-    chosen_on = "train" if splits.selection else "val"
-    if chosen_on == "train" or not report:
-        chosen, size = _run_through(experiment, net, source, samples, stand_ins=splits.stand_ins(experiment))
+    if splits.selection or not report:
+        chosen, size = _run_through(experiment, net, choosing_loader(experiment, splits, 1))
     if report:
-        scores, size = _run_through(experiment, net, splits.val, None, folder.samples)
-        chosen = chosen if chosen_on == "train" else scores
+        scores, size = _run_through(experiment, net, validation_loader(experiment, splits.val, 1), folder.samples)
+        chosen = chosen if splits.selection else scores
     else:
         scores = chosen
     spent = {**before.get("seconds", {}), **(seconds or {}), "evaluate": round(time.monotonic() - began, 2)}
@@ -90,9 +88,9 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
         "experiment": experiment.name,
         "seed": experiment.seed,
         "scores": scores.compute(),
-        "scores_on": "val" if report else chosen_on,
+        "scores_on": "val" if report else splits.chosen_on,
         "selection": chosen.selection(figures),
-        "selected_on": {"split": chosen_on, "samples": len(samples), "scores": figures},
+        "selected_on": {"split": splits.chosen_on, "samples": len(splits.choosing[1]), "scores": figures},
         "keep": experiment.retrain.keep,
         "config_by_trials": folder.journal.exists(),
         "seconds": spent,
@@ -125,17 +123,11 @@ def add_latency(folder: RunFolder, form: str, latency: Latency) -> dict[str, Any
 
 @torch.no_grad()
 def _run_through(
-    experiment: Experiment,
-    net: MultiTaskNet,
-    source: Source,
-    indices: Sequence[int] | None,
-    kept: Path | None = None,
-    stand_ins: Sequence[int] | None = None,
+    experiment: Experiment, net: MultiTaskNet, loader: DataLoader[Batch], kept: Path | None = None
 ) -> tuple[Scores, tuple[int, int]]:
-    """Score all samples, or those in ``indices``, and keep some; also return the size of the last image."""
+    """Score all images of ``loader``, one at a time, and keep some; also return the size of the last one."""
     device = next(net.parameters()).device
     scores = Scores(experiment.predicted_tasks(), device, alone=True)
-    loader = validation_loader(experiment, source, 1, samples=indices, stand_ins=stand_ins)
     shown = set(np.linspace(0, len(loader) - 1, NUM_SAMPLES, dtype=int).tolist())  # neighbours are often alike
     size = (0, 0)
     for number, batch in enumerate(loader):

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch.utils.data import DataLoader
 
-from atrcnas.data.loading import open_source
+from atrcnas.data.batch import Batch
+from atrcnas.data.loading import open_source, validation_loader
 from atrcnas.data.sample import Source, labelled_indices
 from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.experiment import Experiment
@@ -40,9 +42,10 @@ class Splits:
         """What choices are made on: the selection part, or without one the validation split."""
         return (self.train, self.selection) if self.selection else (self.val, range(len(self.val)))
 
-    def stand_ins(self, experiment: Experiment) -> Sequence[int] | None:
-        """What may take the place of a sample of the selection part that cannot be read; None if it has to stop."""
-        return sorted(self.selection) if self.selection and experiment.data.on_corrupt == "skip" else None
+    @property
+    def chosen_on(self) -> str:
+        """The split that :attr:`choosing` is of: "train" or "val"."""
+        return "train" if self.selection else "val"
 
 
 def open_splits(experiment: Experiment, held_out: float = 0.0) -> Splits:
@@ -65,6 +68,18 @@ def open_splits(experiment: Experiment, held_out: float = 0.0) -> Splits:
     rest = order[len(selection) :]
     logits = _cut(rest, held_out, f"search.held_out: {held_out}", "the logits and the weights")
     return Splits(train, val, rest[len(logits) :], logits, selection)
+
+
+def choosing_loader(experiment: Experiment, splits: Splits, batch_size: int, **place: int) -> DataLoader[Batch]:
+    """Loader of the whole images that choices are made on, see :attr:`Splits.choosing`; ``place`` is rank and world.
+
+    Under ``data.on_corrupt: skip`` another image of the selection part takes the place of one that cannot be read; an
+    image of the validation split, which is reported on, never gives way.
+    """
+    source, samples = splits.choosing
+    skips = splits.selection and experiment.data.on_corrupt == "skip"
+    stand_ins = sorted(samples) if skips else None
+    return validation_loader(experiment, source, batch_size, samples=samples, stand_ins=stand_ins, **place)
 
 
 def _labelled_first(order: Sequence[int], labelled: Sequence[Sequence[int]]) -> list[int]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from atrcnas.data.loading import validation_loader
 from atrcnas.engine.checkpoints import Checkpoints
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.listener import Listener, Listeners
@@ -15,7 +14,7 @@ from atrcnas.engine.logging import Loggers
 from atrcnas.engine.loop import train
 from atrcnas.engine.progress import Progress
 from atrcnas.engine.recording import MetricsRecorder
-from atrcnas.engine.splits import Splits
+from atrcnas.engine.splits import Splits, choosing_loader
 from atrcnas.engine.training import Training
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.runs.folder import RunFolder
@@ -132,9 +131,6 @@ def run_stage(
     """
     experiment, training = stage.experiment, stage.training
     place = {key: stage.share[key] for key in ("rank", "world")}
-    source, samples = splits.choosing
-    validation = validation_loader(
-        experiment, source, training.recipe.batch_size, samples=samples, stand_ins=splits.stand_ins(experiment), **place
-    )
+    validation = choosing_loader(experiment, splits, training.recipe.batch_size, **place)
     train(training, batches, validation, stage.checkpoints, [*stage.listeners, Progress(), *watching])
     training.fabric.barrier()

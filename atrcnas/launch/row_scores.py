@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from atrcnas.data.batch import Batch
 from atrcnas.data.caching import Cached
 from atrcnas.data.loading import validation_loader
 from atrcnas.engine.recalibrate import recalibrate
-from atrcnas.engine.splits import open_splits
+from atrcnas.engine.splits import choosing_loader, open_splits
 from atrcnas.launch.supernet import scored
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
@@ -77,11 +78,12 @@ def validation_losses(
 def _batches(experiment_json: str) -> tuple[Iterable[Batch], Iterable[Batch]]:
     """Training images for BatchNorm, and the selection part; whole images, the same in every trial."""
     experiment = Experiment.load(json.loads(experiment_json))
-    splits, size = open_splits(experiment), experiment.search.batch_size
+    size = experiment.search.batch_size
     share = max(experiment.data.cache_mib, CACHE_MIB) * 2**20 // max(2 * experiment.data.workers, 1)
-    train = Cached(splits.train, share)
+    splits = open_splits(experiment)
+    splits = replace(splits, train=Cached(splits.train, share))
     whole = max(min(CALIBRATION_BATCHES, len(splits.weights) // size), 1)  # a last batch of one image has no variance
     return (
-        validation_loader(experiment, train, size, samples=splits.weights[: whole * size]),
-        validation_loader(experiment, train, size, samples=splits.selection),
+        validation_loader(experiment, splits.train, size, samples=splits.weights[: whole * size]),
+        choosing_loader(experiment, splits, size),
     )

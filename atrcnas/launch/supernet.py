@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from atrcnas.data.loading import validation_loader
 from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint, trained_weights
 from atrcnas.engine.devices import on_gpu
 from atrcnas.engine.gradient_search import search
 from atrcnas.engine.networks import supernet
 from atrcnas.engine.scores import Scores
-from atrcnas.engine.splits import open_splits
+from atrcnas.engine.splits import choosing_loader, open_splits
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.launch.ask_tell import Pools, Trials
 from atrcnas.nn.mixture import Mixture
@@ -99,8 +98,7 @@ def _selection(experiment: Experiment, net: MultiTaskNet, kinds: Mapping[Pair, s
     device = next(net.parameters()).device
     scores = Scores(experiment.predicted_tasks(), device, alone=True)
     mixture = Mixture.one_hot(kinds).to(device)
-    source, samples = open_splits(experiment).choosing
-    for batch in validation_loader(experiment, source, 1, samples=samples):
+    for batch in choosing_loader(experiment, open_splits(experiment), 1):
         batch = batch.to(device)
         scores.update(net(batch.image, batch.image_valid, mixture).predictions, batch)
     return scores.selection(scores.compute())
