@@ -16,7 +16,7 @@ from atrcnas.nn.net import MultiTaskNet
 
 @torch.no_grad()
 def recalibrate(net: MultiTaskNet, mixture: Mixture, batches: Iterable[Batch]) -> None:
-    """Give every BatchNorm behind the task features the mean of its batch statistics under a mixture.
+    """Give every BatchNorm after the task features the mean of its batch statistics under a mixture.
 
     What comes before sees the same features under every mixture and keeps its statistics. A BatchNorm that the mixture
     does not use is left as it is.

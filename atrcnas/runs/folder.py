@@ -117,13 +117,13 @@ class RunFolder:
     def _before_selection(self) -> list[str]:
         """What an experiment.yaml of a version without these keys meant."""
         value = read_yaml(self.experiment, "experiment")
-        known = {"data.selection": "0", "retrain.keep": "best"}
-        sections = {key: value.get(key) for key in ("data", "retrain")} if isinstance(value, dict) else {}
-        return [
-            f"{key}={meant}"
-            for key, meant in known.items()
-            if isinstance(section := sections.get(key.partition(".")[0]), dict) and key.partition(".")[2] not in section
-        ]
+        sections = value if isinstance(value, dict) else {}
+        missing = []
+        for section, key, meant in (("data", "selection", "0"), ("retrain", "keep", "best")):
+            given = sections.get(section)
+            if isinstance(given, dict) and key not in given:
+                missing.append(f"{section}.{key}={meant}")
+        return missing
 
     def load_contexts(self) -> ContextConfig:
         """The context config of this run.

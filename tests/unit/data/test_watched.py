@@ -18,20 +18,14 @@ from atrcnas.data.loading import open_source, training_loader
 from atrcnas.data.watched import WatchedLoader, polled
 from atrcnas.ground.errors import DataError
 from tests.conftest import TINY
+from tests.time_limit import time_limit
 
 
 @pytest.fixture(autouse=True)
 def in_time() -> Iterator[None]:
-    """A hang ends the test by a signal, not the session."""
-
-    def late(*_: object) -> None:
-        pytest.fail("still waiting after 30 s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(30)
-    yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    """A loader that hangs fails its test."""
+    with time_limit(30):
+        yield
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from atrcnas.runs.tables import read_metrics
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.sweep import SweepSpec
+from tests.time_limit import time_limit
 
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "yaml": ("f.yaml", read_yaml),
@@ -53,16 +53,9 @@ def bounded() -> Iterator[None]:
     """A reader that waits for a pipe's writer, or reads a device to its end, fails the test and not the machine."""
     limits = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (8 * 2**30, limits[1]))
-
-    def late(*_: object) -> None:
-        pytest.fail("still waiting after 5 s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(5)
-    yield
-    signal.alarm(0)
+    with time_limit(5):
+        yield
     resource.setrlimit(resource.RLIMIT_DATA, limits)
-    signal.signal(signal.SIGALRM, before)
 
 
 def pipe(path: Path) -> None:
