@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from analysis.bench.equality import check_refiners, require
-from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network
+from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network, with_statistics
 from analysis.bench.measure import Step, interleaved, peak_mib, ratios
 from analysis.bench.reference import unfolded_attention
 from atrcnas.nn.contexts.local import window_attention
 from atrcnas.nn.fold import fold_batch_norm
+from atrcnas.nn.net import MultiTaskNet
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.space import SearchSpace
@@ -113,7 +114,8 @@ def fixed_step(setup: Setup, repeats: int) -> dict[str, Any]:
 
 def inference_heads(setup: Setup, repeats: int) -> dict[str, Any]:
     """Deployed form (BatchNorm folded), heads alone."""
-    nets = [fold_batch_norm(network(setup, preset(setup, name))) for name in (PRESET, "baseline")]
+    image = torch.rand(setup.batch, 3, *setup.image_size).to(setup.device, setup.dtype)
+    nets = deployed(setup, image)
     x = channels_last(neck_features(setup, nets[0]))
     steps = {name: forward_step(GivenFeatures(net), x) for name, net in zip(("fixed", "baseline"), nets, strict=True)}
     return compare(steps, setup, 4 * repeats)
@@ -121,10 +123,16 @@ def inference_heads(setup: Setup, repeats: int) -> dict[str, Any]:
 
 def inference_network(setup: Setup, repeats: int) -> dict[str, Any]:
     """Deployed form (BatchNorm folded), with backbone and final resize."""
-    nets = [fold_batch_norm(network(setup, preset(setup, name))) for name in (PRESET, "baseline")]
     image = torch.rand(setup.batch, 3, *setup.image_size).to(setup.device, setup.dtype)
+    nets = deployed(setup, image)
     steps = {name: forward_step(net, image) for name, net in zip(("fixed", "baseline"), nets, strict=True)}
     return compare(steps, setup, 4 * repeats)
+
+
+def deployed(setup: Setup, image: Tensor) -> list[MultiTaskNet]:
+    """The published config and the baseline, BatchNorm with statistics and then folded."""
+    nets = [network(setup, preset(setup, name)) for name in (PRESET, "baseline")]
+    return [fold_batch_norm(with_statistics(net, image)) for net in nets]
 
 
 def local_alone(setup: Setup, repeats: int) -> dict[str, Any]:
