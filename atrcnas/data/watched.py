@@ -16,7 +16,7 @@ POLL_S = 1.0
 MAX_WAIT_S = 600.0
 HINT = (
     "A full /dev/shm is a usual cause (containers often have 64 MB of it: docker run --shm-size), too little memory "
-    "another. Set data.workers lower (0 needs neither), then continue with --resume."
+    "another. Set data.workers lower (0 needs neither), then go on with --resume."
 )
 
 BatchT = TypeVar("BatchT")

@@ -104,7 +104,7 @@ def lost_process(error: RuntimeError) -> RunError | None:
         return None
     return RunError(
         f"devices: another process of this run ended ({text.splitlines()[0]:.200}). Its own message says why; without "
-        "one, too little memory is the usual cause. Then continue with --resume."
+        "one, too little memory is the usual cause. Then go on with --resume."
     )
 
 

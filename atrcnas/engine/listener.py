@@ -79,11 +79,15 @@ class Listeners(Listener):
             listener.end(training)
 
     def state(self) -> dict[str, Any]:
-        """The states by name, of the listeners that have one."""
-        return {listener.name: state for listener in self.all if (state := listener.state())}
+        """The states by name, of the listeners that have one; those of one name share an entry."""
+        found: dict[str, dict[str, Any]] = {}
+        for listener in self.all:
+            if state := listener.state():
+                found.setdefault(listener.name, {}).update(state)
+        return found
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Give each listener its own state."""
+        """Give each listener the state under its name."""
         for listener in self.all:
             if listener.name in state:
                 listener.load(state[listener.name])

@@ -73,8 +73,6 @@ class ChoiceRecorder(Recorder):
         save_contexts: writes contexts.yaml.
     """
 
-    name = "choice tables"
-
     def __init__(self, sampler: Sampler, logits: Path, budget: Budget, save_contexts: Callable[[], None]) -> None:
         self.sampler, self.budget, self.save_contexts = sampler, budget, save_contexts
         self.logits = Table(logits, LOGITS, budget.table.writes)

@@ -41,5 +41,5 @@ class Stopped(Exception):
         name = signal.Signals(signal_number).name
         after = "in several trials" if step is None else f"after step {step}"
         state = "the state is saved" if saved else "the last checkpoint is older"
-        super().__init__(f"stopped by {name} {after}, {state}; continue with --resume")
+        super().__init__(f"stopped by {name} {after}, {state}; go on with --resume")
         self.signal, self.step = signal_number, step

@@ -71,7 +71,7 @@ class Pool:
             return value
         raise RunError(
             f"{_name(call)}: its worker died {RERUNS + 1} times. Out of memory is the usual cause: set launch.workers "
-            "or the batch size lower, then continue with --resume."
+            "or the batch size lower, then go on with --resume."
         )
 
     def _call(self, call: dict[str, Any]) -> dict[str, Any]:

@@ -203,7 +203,7 @@ def test_a_stop_on_request_says_how_to_continue(
         signalled(patch, number)
         done = atrcnas(folder, "search", "tiny.yaml", "--run", "run")
     assert done.returncode == status
-    assert f"stopped by {number.name} after step 2, the state is saved; continue with --resume" in done.stderr
+    assert f"stopped by {number.name} after step 2, the state is saved; go on with --resume" in done.stderr
     assert atrcnas(folder, "search", "tiny.yaml", "--run", "run", "--resume").returncode == 0
 
 

@@ -127,6 +127,6 @@ def test_sigterm_ends_a_real_process_within_ten_seconds(tmp_path: Path) -> None:
     said = process.communicate(timeout=60)[1]
     seconds = time.monotonic() - began
     assert process.returncode == 0, said
-    assert "the state is saved; continue with --resume" in said
+    assert "the state is saved; go on with --resume" in said
     assert seconds < 10
     record("test_sigterm", f"saved and left {seconds:.1f} s after SIGTERM to its process group, status 0")

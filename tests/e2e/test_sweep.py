@@ -153,7 +153,7 @@ def test_sigterm_saves_the_trials_of_all_processes_and_says_how_to_continue(
     os.kill(driver.pid, signal.SIGTERM)
     _, said = driver.communicate(timeout=60)
     assert driver.returncode == 0, said
-    assert "stopped by SIGTERM in several trials, the state is saved; continue with --resume" in said
+    assert "stopped by SIGTERM in several trials, the state is saved; go on with --resume" in said
     assert len(list(tmp_path.glob("run/trials/*/retrain/checkpoints/last.ckpt"))) >= 1
     done = subprocess.run(
         [*command, "--resume"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
