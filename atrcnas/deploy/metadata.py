@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Annotated, Self
 
 from matplotlib import colormaps
 from pydantic import Field, model_validator
-from torch import nn
 
 from atrcnas._version import __version__
 from atrcnas.data.rasters import MAX_PIXELS
@@ -18,7 +16,7 @@ from atrcnas.ground.errors import ConfigError, ExportError
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.schema import Int, Spec, show, validate
-from atrcnas.spec.tasks import TASKS, Task
+from atrcnas.spec.tasks import Task
 
 KEY = "atrcnas"
 INPUT = "image"
@@ -94,14 +92,5 @@ class Metadata(Spec):
 
 
 def task_records(net: MultiTaskNet) -> dict[str, Task]:
-    """Records of the tasks a network predicts, with its own channel counts.
-
-    Raises:
-        ConfigError: the network was built with a task that is not registered.
-    """
-    return {name: dataclasses.replace(TASKS[name], channels=_channels(net.heads[name])) for name in net.tasks}
-
-
-def _channels(head: nn.Module) -> int:
-    convs = [module for module in head.modules() if isinstance(module, nn.Conv2d)]
-    return convs[-1].out_channels
+    """Records of the tasks a network predicts, as it was built with them."""
+    return dict(net.records)

@@ -79,8 +79,17 @@ def _metrics(run_dir: Path) -> Mapping[str, Path]:
     return {phase: path for phase, path in found.items() if path.is_file()}
 
 
+def _draw_scores(run_dir: Path) -> Figure:
+    return draw_scores(_metrics(run_dir), RunFolder(run_dir).task_table())
+
+
+def _draw_gallery(run_dir: Path) -> Figure:
+    folder = RunFolder(run_dir)
+    return draw_gallery(folder.samples, table=folder.task_table())
+
+
 PLOTS.register(Plot("contexts", lambda run_dir: _draw_contexts(RunFolder(run_dir).contexts), "contexts.yaml"))
 PLOTS.register(Plot("probabilities", _draw_probabilities, "search/logits.csv"))
 PLOTS.register(Plot("losses", lambda run_dir: draw_losses(_metrics(run_dir)), "[rs]e*/metrics.csv"))
-PLOTS.register(Plot("scores", lambda run_dir: draw_scores(_metrics(run_dir)), "[rs]e*/metrics.csv"))
-PLOTS.register(Plot("gallery", lambda run_dir: draw_gallery(RunFolder(run_dir).samples), "samples/*.npz"))
+PLOTS.register(Plot("scores", _draw_scores, "[rs]e*/metrics.csv"))
+PLOTS.register(Plot("gallery", _draw_gallery, "samples/*.npz"))
