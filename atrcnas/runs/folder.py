@@ -61,6 +61,11 @@ class RunFolder:
         return self.root / "samples"
 
     @property
+    def confusion(self) -> Path:
+        """Pixels by true and predicted class."""
+        return self.root / "confusion.csv"
+
+    @property
     def plots(self) -> Path:
         """Figures."""
         return below(self.root, "plots")

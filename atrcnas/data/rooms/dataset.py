@@ -13,6 +13,7 @@ from atrcnas.data.rooms.raycast import Surface
 from atrcnas.data.rooms.render import expose, render
 from atrcnas.data.rooms.scene import Scene, build_scene
 from atrcnas.data.sample import Sample
+from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.schema import Float, Int, Spec
 
 # Each split owns a range of scene numbers this long, so that no setting of the sizes can make them meet.
