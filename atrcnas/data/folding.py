@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 _MAX_NAMED = 3
-_NUMBER = re.compile(r"-?\d[\d.,:]*")
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 # The first word of a problem names its file or sample; a path of Windows has a colon of its own.
 _WHERE = re.compile(r"(?:\w:)?[^:]+(?=: )")
 

@@ -56,7 +56,7 @@ def _draw(task: Task, pixels: NDArray[np.float64]) -> Figure:
     shares = np.divide(pixels, total[:, None], out=np.full_like(pixels, np.nan), where=total[:, None] > 0)
     side = min(_CELL_IN * count, _MAX_SIDE_IN) + _LABELS_IN
     with styled():
-        figure, (axes,) = panels(f"{task.name}: what each class is taken for", 1, 1, (side + 0.6, side))
+        figure, (axes,) = panels(f"{task.name}: what each class is taken for", 1, 1, (side + 0.6, side - 0.5))
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axes.set(xlabel="predicted", ylabel="true")
         axes.grid(visible=False)
