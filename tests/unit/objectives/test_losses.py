@@ -29,8 +29,7 @@ def evaluate(example: Any, kind: str, dtype: torch.dtype = torch.float32) -> tup
     target = example.target
     if kind == "label_loss":
         target = resolve(LABEL_ENCODERS[task.label_encoder].encode)(target, example.valid, task.num_labels, None)
-    entry = LOSSES[getattr(task, kind)]
-    loss = resolve(entry.function)(output, target, example.valid, **entry.own(task.loss_options))
+    loss = resolve(LOSSES[getattr(task, kind)].function)(output, target, example.valid, **task.loss_options)
     return loss.detach(), torch.autograd.grad(loss, output)[0]
 
 
