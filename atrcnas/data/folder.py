@@ -179,8 +179,8 @@ class Folder:
         Raises:
             ConfigError: a table of colours cannot be used.
         """
-        tables = {name: table for name in options.values if (table := options.colours(name)) is not None}
-        return {name: table.names for name, table in tables.items()} | options.class_names
+        tables = {name: options.colours(name) for name in options.values}
+        return {**{name: table.names for name, table in tables.items() if table is not None}, **options.class_names}
 
     @classmethod
     def colours_of_classes(cls, options: FolderOptions) -> dict[str, Sequence[tuple[int, int, int]]]:

@@ -70,8 +70,8 @@ def _draw(task: Task, pixels: NDArray[np.float64]) -> Figure:
         if count <= _MAX_WRITTEN:
             for (row, column), share in np.ndenumerate(shares):
                 if share >= 0.005:
-                    place = {"ha": "center", "va": "center", "size": 6, "color": "white" if share > _DARK else INK}
-                    axes.text(column, row, f"{100 * share:.0f}", **place)
+                    ink = "white" if share > _DARK else INK
+                    axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", size=6, color=ink)
         bar = figure.colorbar(ScalarMappable(Normalize(0, 1), "Blues"), ax=axes, shrink=0.6)
         bar.set_label("share of the true class; numbers in percent", color=FAINT)
     return figure

@@ -137,8 +137,12 @@ class Task:
         """This task with the data set's names and colours of its classes where it has none of its own."""
         if self.target != "classes":
             return self
-        fitting = [tuple(listed) if len(listed) == self.num_labels else () for listed in (names, colours)]
-        return replace(self, class_names=self.class_names or fitting[0], class_colours=self.class_colours or fitting[1])
+        own_names, own_colours = self.class_names, self.class_colours
+        if not own_names and len(names) == self.num_labels:
+            own_names = tuple(names)
+        if not own_colours and len(colours) == self.num_labels:
+            own_colours = tuple(colours)
+        return replace(self, class_names=own_names, class_colours=own_colours)
 
     def with_count(self, num_classes: int | None) -> Task:
         """This task with a number of classes; None where the data set does not say one.
