@@ -12,19 +12,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from atrcnas.data.folding import fold
 from atrcnas.data.prepare import Name, prepare
-from atrcnas.data.sample import Source
 from atrcnas.data.survey import survey
 from atrcnas.data.tally import SplitReport
 from atrcnas.ground.errors import DataError
-from atrcnas.ground.registry import resolve
-from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
 SPLITS = ("train", "val")
 _LINE_EVERY_S = 15.0
 _MIB = 2**20
+# The farthest point of a whole split, in metres: nothing that is photographed by its depth ends nearer or farther.
+_NEAR_M, _FAR_M = 0.05, 300.0
 
 
 class _Shown:
@@ -97,37 +97,29 @@ def check_lines(experiment: Experiment) -> Iterator[str]:
         DataError: at the end, with every fault that was found.
     """
     tasks = list(experiment.resolved_tasks().values())
-    names = _class_names(experiment)
     problems: list[str] = []
+    count = 0
     for split in SPLITS:
         try:
             with _Shown(f"checking {split}") as shown:
                 found = survey(experiment, split, shown.update)
         except DataError as error:
-            problems += str(error).splitlines()
+            lines = str(error).splitlines()
+            problems += fold(lines)
+            count += len(lines)
             continue
-        problems += [f"{split}: {problem}" for problem in found.problems]
+        problems += [f"{split}: {problem}" for problem in fold(found.problems)]
+        count += len(found.problems)
         yield f"{split}: {found.num_samples} samples, {len(found.problems)} problems"
         yield f"  images: {_sizes(found)}" + (f", layout: {found.stored}" if found.stored else "")
         for task in tasks:
-            yield from (f"  {line}" for line in _task_lines(task, found, names.get(task.name)))
+            yield from (f"  {line}" for line in _task_lines(task, found))
     if problems:
-        count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
-        raise DataError("\n  ".join([f"data '{experiment.data.name}': {count}", *problems]))
+        said = f"{count} problem" + ("s" if count > 1 else "")
+        raise DataError("\n  ".join([f"data '{experiment.data.name}': {said}", *problems]))
 
 
-def _class_names(experiment: Experiment) -> dict[str, Sequence[str]]:
-    """Names of classes where the data set has them, whatever the state of its files."""
-    try:
-        source: Source = resolve(DATASETS[experiment.data.name].source)(
-            experiment.data_options(), SPLITS[0], experiment.all_tasks
-        )
-    except DataError:
-        return {}
-    return dict(getattr(source, "class_names", {}))
-
-
-def _task_lines(task: Task, found: SplitReport, names: Sequence[str] | None) -> Iterator[str]:
+def _task_lines(task: Task, found: SplitReport) -> Iterator[str]:
     if task.name not in found.missing_shares:
         yield f"{task.name}: nothing could be read"
         return
@@ -141,11 +133,27 @@ def _task_lines(task: Task, found: SplitReport, names: Sequence[str] | None) -> 
         low, high = found.lengths[task.name]
         line += f", lengths {low:.4f} to {high:.4f}"
     shares = found.class_shares.get(task.name, ())
-    called = [_class_name(number, names) for number in range(len(shares))]
+    called = [_class_name(number, task.class_names) for number in range(len(shares))]
     yield line + ("" if not shares else ", classes " + _shares(shares, called))
     absent = [name for name, share in zip(called, shares, strict=True) if share == 0]
     if absent:
         yield f"warning: {task.name}: never occurs here: {', '.join(absent)}"
+    if task.name in found.ranges:
+        yield from _unlikely_scale(task, *found.ranges[task.name])
+
+
+def _unlikely_scale(task: Task, low: float, high: float) -> Iterator[str]:
+    """A warning about distances in metres that read like another unit."""
+    if task.zoom != "divide" or task.unit != "m" or _NEAR_M <= high <= _FAR_M:
+        return
+    unit, scale = ("millimetres", 0.001) if high > 10 * _FAR_M else ("centimetres", 0.01)
+    if high < _NEAR_M:
+        unit, scale = "kilometres, or numbers that were scaled twice", 1000.0
+    key = f"data.options.values.{task.name}.scale"
+    yield (
+        f"warning: {task.name}: {low:.4g} to {high:.4g} m reads like {unit}. If so, set {key} to {scale:g} times what it is "
+        f"now (1, unless set): {low * scale:.4g} to {high * scale:.4g} m"
+    )
 
 
 def _sizes(found: SplitReport) -> str:
@@ -160,5 +168,5 @@ def _shares(shares: Sequence[float], called: Sequence[str]) -> str:
     return ", ".join(f"{name} {share:.2%}" for name, share in zip(called, shares, strict=True) if share)
 
 
-def _class_name(number: int, names: Sequence[str] | None) -> str:
+def _class_name(number: int, names: Sequence[str]) -> str:
     return f"{number} {names[number]}" if names else str(number)

@@ -19,6 +19,7 @@ from atrcnas.engine.scores import Scores
 from atrcnas.engine.splits import Splits, open_splits
 from atrcnas.engine.step import take_step
 from atrcnas.engine.training import Training
+from atrcnas.objectives.objective import Objective
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
@@ -46,8 +47,8 @@ def run(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached, Cac
     recipe = experiment.retrain
     splits = replace(open_splits(experiment), train=data[0], val=data[1])
     net = fixed_network(experiment, contexts)
-    states = label_states(experiment, splits.train, splits.weights)
-    training = fixed_training(net, states, experiment, connect(experiment))
+    objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
+    training = fixed_training(net, objective, experiment, connect(experiment))
     batches = iter(training_loader(experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps))
     stops = {round(share * recipe.steps): length for length, share in LENGTHS.items()}
     row: Row = {"multiply_adds": multiply_adds(net, splits.val[0].image.shape[:2])}

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from atrcnas.data.colours import ColourTable, colour_table
 from atrcnas.data.folder_files import find_entries
+from atrcnas.data.masks import only_black_and_white
 from atrcnas.data.rasters import MAX_PIXELS
 from atrcnas.data.reading import read_image
 from atrcnas.data.resizing import resize_sample
 from atrcnas.data.sample import Sample
-from atrcnas.data.targets import TargetReader, ValueRule
+from atrcnas.data.targets import BLACK_AND_WHITE, TargetReader, ValueRule
 from atrcnas.ground.errors import ConfigError, DataError
+from atrcnas.ground.registry import Registry
 from atrcnas.spec.schema import Bool, Int, Spec
-from atrcnas.spec.tasks import TASKS
+from atrcnas.spec.tasks import TASKS, Task
 
 Side = Annotated[Int, Field(ge=1, le=16384)]
 ClassCount = Annotated[Int, Field(ge=2, le=65535)]
@@ -59,43 +62,80 @@ class FolderOptions(Spec):
                 raise ValueError(f"class_names.{task}: expected at least 2 names, got {len(names)}. Name every class.")
         return self
 
+    def colours(self, task: str) -> ColourTable | None:
+        """Which colour means which class in the files of a task; None if they hold no colours.
+
+        Raises:
+            ConfigError: the table cannot be used.
+        """
+        given = self.values[task].colours if task in self.values else None
+        if given is None:
+            return None
+        return colour_table(given, self.root, f"data.options.values.{task}.colours")
+
 
 class Folder:
     """One split of a folder data set.
 
-    Files are PNG, JPEG and other images for ``image``; PNG, JPEG or .npy for targets. Classes are class numbers
-    (greyscale or palette), depth is one channel (16-bit PNG or .npy) and normals are three (8-bit
-    PNG coding v = 2p/255 - 1, or .npy).
+    Files are PNG, JPEG and other images for ``image``; PNG or .npy for targets, and JPEG where they hold no classes.
+    Classes are class numbers (greyscale or palette) or, with a table, colours; masks of two classes may be stored as 0 and
+    255. Depth is one channel (16-bit PNG or .npy) and normals are three (8-bit PNG coding v = 2p/255 - 1, or .npy).
 
     Attributes:
         class_names: class task -> names in class order, for tasks whose names are given.
+        stored: how the files of tasks with two classes were found to be stored; "" if there is no such task.
     """
 
     Options = FolderOptions
 
-    def __init__(self, options: FolderOptions, split: Literal["train", "val", "test"], tasks: Sequence[str]) -> None:
-        """Find the files and check that they belong together, reading no more than their headers.
+    def __init__(
+        self,
+        options: FolderOptions,
+        split: Literal["train", "val", "test"],
+        tasks: Mapping[str, Task] | Sequence[str],
+    ) -> None:
+        """Find the files and check that they belong together, reading no more than their headers and the masks of two classes.
+
+        Args:
+            options: where the data are, and how they are stored.
+            split: which part.
+            tasks: records with class counts by name, or names of the task table.
 
         Raises:
             ConfigError: an unknown task, a missing class count, or a rule that has no effect.
             DataError: files are missing, ambiguous or differ in size; one line per problem.
         """
-        counts = self.num_classes(options)
+        records = tasks if isinstance(tasks, Mapping) else self._records(options, tasks)
         self._options = options
-        self._readers = {
-            name: TargetReader(
-                TASKS[name].with_options(counts.get(name)), options.values.get(name, ValueRule()), options.max_pixels
-            )
-            for name in tasks
-        }
-        folder = {"train": options.train_split, "val": options.val_split, "test": options.test_split}[split]
+        folders = {"train": options.train_split, "val": options.val_split, "test": options.test_split}
+        folder = folders[split]
         if folder is None:
             raise DataError(
                 f"{options.root}: expected a {split} split, but none is declared. Set data.options.{split}_split."
             )
-        partial = tasks if options.partial is True else options.partial or ()
-        self._entries = find_entries(options.root, folder, list(tasks), options.max_pixels, partial)
-        self.class_names = {name: tuple(options.class_names[name]) for name in tasks if name in options.class_names}
+        self._readers = {
+            name: self._reader(task, [name for name in folders.values() if name]) for name, task in records.items()
+        }
+        partial = tuple(records) if options.partial is True else options.partial or ()
+        exact = [name for name, task in records.items() if task.target == "classes"]
+        self._entries = find_entries(options.root, folder, list(records), options.max_pixels, partial, exact)
+        named = self.names_of_classes(options)
+        self.class_names = {name: tuple(named[name]) for name in records if name in named}
+        self.stored = "; ".join(line for reader in self._readers.values() if (line := _two_classes(reader)))
+
+    def _reader(self, task: Task, splits: Sequence[str]) -> TargetReader:
+        options = self._options
+        rule = options.values.get(task.name)
+        if rule is None and task.target == "classes" and task.num_labels == 2:
+            folders = [options.root / split / task.name for split in splits]
+            rule = BLACK_AND_WHITE if only_black_and_white(folders, options.max_pixels) else None
+        return TargetReader(task, rule or ValueRule(), options.max_pixels, options.colours(task.name))
+
+    @classmethod
+    def _records(cls, options: FolderOptions, names: Sequence[str]) -> dict[str, Task]:
+        cls.check_tasks(options, TASKS)
+        counts = cls.num_classes(options)
+        return {name: TASKS[name].with_options(counts.get(name)) for name in names}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -129,26 +169,59 @@ class Folder:
 
     @classmethod
     def num_classes(cls, options: FolderOptions) -> dict[str, int]:
-        """Class counts the user has declared, by count or by names.
+        """Class counts the user has declared, by count, names or colours."""
+        return {name: len(names) for name, names in cls.names_of_classes(options).items()} | options.classes
+
+    @classmethod
+    def names_of_classes(cls, options: FolderOptions) -> dict[str, Sequence[str]]:
+        """Class task -> names in class order that the user has declared, alone or with their colours.
+
+        Raises:
+            ConfigError: a table of colours cannot be used.
+        """
+        tables = {name: options.colours(name) for name in options.values}
+        return {**{name: table.names for name, table in tables.items() if table is not None}, **options.class_names}
+
+    @classmethod
+    def colours_of_classes(cls, options: FolderOptions) -> dict[str, Sequence[tuple[int, int, int]]]:
+        """Class task -> colours in class order, where its files hold colours."""
+        return {name: table.shown for name in options.values if (table := options.colours(name)) is not None}
+
+    @classmethod
+    def check_tasks(cls, options: FolderOptions, table: Registry[Task]) -> None:
+        """Refuse what is said of tasks that do not exist, or have no such thing.
 
         Raises:
             ConfigError: an entry for an unknown task, for one without classes, or one that contradicts a fixed count.
         """
-        counts = {name: len(names) for name, names in options.class_names.items()} | options.classes
-        for name, count in counts.items():
-            where = f"data.options.{'classes' if name in options.classes else 'class_names'}.{name}"
-            if name not in TASKS:
-                raise ConfigError(f"{where}: {TASKS.miss(name)}")
-            if TASKS[name].target != "classes":
+        for name, count in cls.num_classes(options).items():
+            where = f"data.options.{_declares(options, name)}.{name}"
+            if name not in table:
+                raise ConfigError(f"{where}: {table.miss(name)}")
+            if table[name].target != "classes":
                 raise ConfigError(f"{where}: task '{name}' has no classes. Remove the entry.")
             try:
-                TASKS[name].with_options(count)
+                table[name].with_count(count)
             except ConfigError as error:
                 raise ConfigError(f"{where}: {error}") from error
         for name in options.values:
-            if name not in TASKS:
-                raise ConfigError(f"data.options.values.{name}: {TASKS.miss(name)}")
+            if name not in table:
+                raise ConfigError(f"data.options.values.{name}: {table.miss(name)}")
         for name in options.partial if isinstance(options.partial, tuple) else ():
-            if name not in TASKS:
-                raise ConfigError(f"data.options.partial: {TASKS.miss(name)}")
-        return counts
+            if name not in table:
+                raise ConfigError(f"data.options.partial: {table.miss(name)}")
+
+
+def _declares(options: FolderOptions, task: str) -> str:
+    """The option that gives a task's class count."""
+    return next((key for key in ("classes", "class_names") if task in getattr(options, key)), "values")
+
+
+def _two_classes(reader: TargetReader) -> str:
+    """What was decided about 255, in words; "" for another kind of task, or where the experiment says it."""
+    task = reader.task
+    if task.target != "classes" or task.num_labels != 2 or reader.rule not in (BLACK_AND_WHITE, ValueRule()):
+        return ""
+    if reader.rule == BLACK_AND_WHITE:
+        return f"{task.name} holds 0 and 255 alone, so 255 is class 1"
+    return f"{task.name} holds other numbers than 0 and 255, so {reader.missing:g} is missing"

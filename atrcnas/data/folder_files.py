@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atrcnas.data.rasters import IMAGE_SUFFIXES, TARGET_SUFFIXES, read_size
+from atrcnas.data.rasters import IMAGE_SUFFIXES, LOSSY_SUFFIXES, NOT_EXACT, TARGET_SUFFIXES, read_size
 from atrcnas.ground.errors import DataError
 
 IMAGE_FOLDER = "image"
@@ -29,7 +29,12 @@ class Entry:
 
 
 def find_entries(
-    root: Path, split: str, tasks: Sequence[str], max_pixels: int, partial: Collection[str] = ()
+    root: Path,
+    split: str,
+    tasks: Sequence[str],
+    max_pixels: int,
+    partial: Collection[str] = (),
+    exact: Collection[str] = (),
 ) -> list[Entry]:
     """List ``root/split/{image,TASK,...}/NAME.*``, sorted by name.
 
@@ -40,12 +45,13 @@ def find_entries(
         max_pixels: larger files are refused.
         partial: tasks for which images may lack the file; then a file without an image is a problem instead, since a
             misspelt name would pass for a missing label.
+        exact: tasks whose files hold class numbers, which JPEG would change.
 
     Raises:
         DataError: a folder or file is missing, names are ambiguous, or sizes differ; one line per problem, all at once.
     """
     try:
-        return _find_entries(_find_split(root, split), tasks, max_pixels, partial)
+        return _find_entries(_find_split(root, split), tasks, max_pixels, partial, exact)
     except OSError as error:
         raise DataError(
             f"{error.filename or root}: expected a readable folder, got an error ({error.strerror}). "
@@ -53,8 +59,10 @@ def find_entries(
         ) from error
 
 
-def _find_entries(home: Path, tasks: Sequence[str], max_pixels: int, partial: Collection[str]) -> list[Entry]:
-    problems: list[str] = []
+def _find_entries(
+    home: Path, tasks: Sequence[str], max_pixels: int, partial: Collection[str], exact: Collection[str]
+) -> list[Entry]:
+    problems = [line for task in exact for line in _lossy_files(home / task)]
     images = _list_folder(home / IMAGE_FOLDER, IMAGE_SUFFIXES, problems)
     targets = {task: _list_folder(home / task, TARGET_SUFFIXES, problems) for task in tasks}
     for task, files in targets.items():
@@ -94,7 +102,7 @@ def _list_folder(folder: Path, suffixes: tuple[str, ...], problems: list[str]) -
     found: dict[str, Path] = {}
     doubles: list[str] = []
     others: list[str] = []
-    for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
+    for path in _files(folder):
         if path.suffix.lower() not in suffixes:
             others.append(path.name)
         elif path.stem in found:
@@ -108,6 +116,20 @@ def _list_folder(folder: Path, suffixes: tuple[str, ...], problems: list[str]) -
         problems.append(f"{folder}: expected {' '.join(suffixes)} files, got {got}. Put one per sample there.")
         return None
     return found
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+
+
+def _lossy_files(folder: Path) -> list[str]:
+    lossy = [path.name for path in _files(folder) if path.suffix.lower() in LOSSY_SUFFIXES] if folder.is_dir() else []
+    if not lossy:
+        return []
+    return [
+        f"{folder}: expected class numbers in PNG or .npy, got JPEG: {_listed(lossy)}. {NOT_EXACT}. Save them as PNG from "
+        "what they were made of; a JPEG cannot be turned back."
+    ]
 
 
 def _missing_files(folder: Path, images: dict[str, Path], files: dict[str, Path]) -> list[str]:

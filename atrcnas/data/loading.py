@@ -36,7 +36,7 @@ def open_source(experiment: Experiment, split: str) -> Source:
         DataError: files are missing or do not fit each other; each named.
     """
     source: Source = resolve(DATASETS[experiment.data.name].source)(
-        experiment.data_options(), split, experiment.all_tasks
+        experiment.data_options(), split, experiment.resolved_tasks()
     )
     if len(source) == 0:
         raise DataError(f"data: split '{split}' of '{experiment.data.name}' is empty. Add samples to it.")

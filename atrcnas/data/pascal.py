@@ -67,15 +67,17 @@ class Pascal(Listed):
         """Read the split's list and check that its files are there; see :class:`Listed`."""
         super().__init__(options, split, tasks)
         self._grouping = options.part_grouping
-        self.class_names: Mapping[str, Sequence[str]] = {
-            "semseg": CLASSES,
-            "human_parts": ("background", *GROUPS[options.part_grouping]),
-        }
+        self.class_names = self.names_of_classes(options)
+
+    @classmethod
+    def names_of_classes(cls, options: PascalOptions) -> Mapping[str, Sequence[str]]:
+        """Task -> names in class order."""
+        return {"semseg": CLASSES, "human_parts": ("background", *GROUPS[options.part_grouping])}
 
     @classmethod
     def num_classes(cls, options: PascalOptions) -> dict[str, int]:
         """Class counts of the tasks whose count depends on the data set."""
-        return {"semseg": len(CLASSES), "human_parts": 1 + len(GROUPS[options.part_grouping])}
+        return {task: len(names) for task, names in cls.names_of_classes(options).items()}
 
     def _read(self, task: str, name: str, shape: tuple[int, int]) -> Labels:
         path = self._path(task, name)

@@ -18,7 +18,9 @@ from atrcnas.ground.errors import DataError
 from atrcnas.ground.opening import open_regular, require_regular
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+EXACT_SUFFIXES, LOSSY_SUFFIXES = (".png", ".npy"), (".jpg", ".jpeg")
 TARGET_SUFFIXES = (".png", ".jpg", ".jpeg", ".npy")
+NOT_EXACT = "JPEG keeps numbers only roughly and so changes classes, most of all along their borders"
 MAX_PIXELS = 50_000_000
 MAX_FILE_BYTES = 32 * MAX_PIXELS  # four channels of eight bytes
 
@@ -76,7 +78,9 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> npt.NDArray[np.uint8
         return np.array(rgb)
 
 
-def read_array(path: Path, max_pixels: int = MAX_PIXELS, *, indexed: bool = False) -> npt.NDArray[Any]:
+def read_array(
+    path: Path, max_pixels: int = MAX_PIXELS, *, indexed: bool = False, exact: bool = False
+) -> npt.NDArray[Any]:
     """Read the numbers of a target file as they are stored, without interpreting them.
 
     A target belongs to the upright image. One that declares a rotation of its own by EXIF is refused: viewers and
@@ -86,6 +90,7 @@ def read_array(path: Path, max_pixels: int = MAX_PIXELS, *, indexed: bool = Fals
         path: .npy (never unpickled), PNG or JPEG.
         max_pixels: refuse larger files before decoding them.
         indexed: a palette image gives its indices if True, its colours if False.
+        exact: refuse JPEG, whatever the file is called.
 
     Returns:
         [H, W] or [H, W, C], bool, integer or float.
@@ -97,6 +102,8 @@ def read_array(path: Path, max_pixels: int = MAX_PIXELS, *, indexed: bool = Fals
     if path.suffix.lower() == ".npy":
         return np.array(_map_npy(path, max_pixels))
     with _opened(path, max_pixels) as image:
+        if exact and image.format == "JPEG":
+            raise DataError(f"{path}: expected exact class numbers, got JPEG. {NOT_EXACT}. Save the original as PNG.")
         orientation = _orientation(image)
         if orientation in _EXIF_TRANSPOSES:
             raise DataError(

@@ -50,7 +50,8 @@ def survey(experiment: Experiment, split: str, on_sample: Progress | None = None
 
 def open_task(experiment: Experiment, split: str, task: str) -> Source:
     """A split with only one task, the same samples in the same order."""
-    source: Source = resolve(DATASETS[experiment.data.name].source)(experiment.data_options(), split, (task,))
+    tasks = {task: experiment.resolved_tasks()[task]}
+    source: Source = resolve(DATASETS[experiment.data.name].source)(experiment.data_options(), split, tasks)
     return source
 
 

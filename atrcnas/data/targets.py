@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from atrcnas.data.colours import ColourTable, decode_colours
 from atrcnas.data.rasters import MAX_PIXELS, read_array
 from atrcnas.data.reading import decode_classes, decode_scalar, decode_vector
 from atrcnas.ground.errors import ConfigError
@@ -28,6 +29,14 @@ class ValueRule(Spec):
     shift: Int = Field(
         default=0, ge=-65535, le=65535, description="added to class numbers after missing ones are taken out"
     )
+    colours: dict[str, Any] | Path | None = Field(
+        default=None,
+        description="class maps in colour: NAME: [RED, GREEN, BLUE] in class order, missing: for no class; or a file of it",
+    )
+
+
+# Masks of 0 and 255, in which 255 means 1.
+BLACK_AND_WHITE = ValueRule(scale=1 / 255, missing=-1.0)
 
 
 @dataclass(frozen=True)
@@ -38,18 +47,24 @@ class TargetReader:
         task: with its class count known.
         rule: how values are stored.
         max_pixels: larger files are refused.
+        colours: which colour means which class, for class maps in colour.
     """
 
     task: Task
     rule: ValueRule
     max_pixels: int = MAX_PIXELS
+    colours: ColourTable | None = None
 
     def __post_init__(self) -> None:
         unused = {
             "classes": {"offset": "Use shift instead."},
-            "scalar": {"shift": "Use offset instead."},
-            "vector": dict.fromkeys(("scale", "offset", "shift"), "Vectors are scaled to unit length. Remove it."),
+            "scalar": {"shift": "Use offset instead.", "colours": "Only classes have colours. Remove it."},
+            "vector": dict.fromkeys(
+                ("scale", "offset", "shift", "colours"), "Vectors are scaled to unit length. Remove it."
+            ),
         }[self.task.target]
+        if self.rule.colours is not None and self.task.target == "classes":
+            unused = dict.fromkeys(("scale", "offset", "shift", "missing"), "Colours say it all. Remove it.")
         for name, way_out in unused.items():
             if getattr(self.rule, name) != ValueRule.model_fields[name].default:
                 raise ConfigError(f"data.options.values.{self.task.name}.{name}: has no effect on this task. {way_out}")
@@ -78,7 +93,8 @@ class TargetReader:
 
     def read_raw(self, path: Path) -> npt.NDArray[Any]:
         """The numbers as stored, see :func:`atrcnas.data.rasters.read_array`."""
-        return read_array(path, self.max_pixels, indexed=self.task.target == "classes")
+        classes = self.task.target == "classes"
+        return read_array(path, self.max_pixels, indexed=classes and self.colours is None, exact=classes)
 
     def decode(self, raw: npt.NDArray[Any], where: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
         """:meth:`read` for numbers already in memory; ``where`` names them in messages."""
@@ -91,6 +107,8 @@ class TargetReader:
             return decode_scalar(
                 raw, where, missing=self.missing, scale=rule.scale, offset=rule.offset, positive=positive
             )
+        if self.colours is not None:
+            return decode_colours(raw, where, self.colours)
         keys = f"data.options.classes.{name} or data.options.values.{name}"
         return decode_classes(
             raw,

@@ -96,7 +96,7 @@ def export(
         raise ExportError(f"{out}: expected a file to write, got a folder. Choose another name.")
     live = inference_copy(net).to("cpu", torch.float32)
     images = _images(size, example)
-    metadata = Metadata(tasks=task_records(live), height=size[0], width=size[1])
+    metadata = Metadata.of(task_records(live), size)
     expected = [predict(live, image) for image in images]
     differences: dict[str, float] = {}
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
 from matplotlib import colormaps
 from pydantic import Field, model_validator
-from torch import nn
 
 from atrcnas._version import __version__
 from atrcnas.data.rasters import MAX_PIXELS
 from atrcnas.ground.errors import ConfigError, ExportError
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.plots.palette import class_palette
 from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.schema import Int, Spec, show, validate
-from atrcnas.spec.tasks import TASKS, Task
+from atrcnas.spec.task_entry import Colour
+from atrcnas.spec.tasks import Task
 
 KEY = "atrcnas"
 INPUT = "image"
@@ -26,10 +27,15 @@ MAX_BYTES = 1_000_000
 MAX_SIDE = 32_768
 MAX_TASKS = 100
 MAX_CHANNELS = 4096
+RESIZE = {
+    "image": "to height x width, bilinear with antialiasing when shrinking (Pillow's Resampling.BILINEAR on uint8 RGB)",
+    "outputs": "raw, before decoding, back to the image's size, bilinear, pixel centres at half-integers, no antialiasing",
+}
 _HINT = "Export it again with `atrcnas deploy`."
 
 
 _Name = Annotated[str, Field(pattern=r"^\w[\w .+-]{0,99}$", description="the name of a task")]
+_Words = Annotated[str, Field(max_length=1000)]
 _Side = Annotated[Int, Field(ge=1, le=MAX_SIDE)]
 
 
@@ -42,13 +48,30 @@ class Metadata(Spec):
         width: of the image, pixels.
         version: of the atrcnas that wrote it.
         input: description of the image, for other programs.
+        resize: what happens to an image of another size, and to the outputs, in words.
+        decoding: task -> how its raw output becomes a prediction, in words; ``decode`` of its record is the short name.
+        colours: class task -> red, green and blue of each class in 0..255, for pictures.
     """
 
     version: str = Field(default=__version__, max_length=100)
     height: _Side
     width: _Side
     input: dict[str, str] = {"name": INPUT, "layout": "[batch, 3, height, width]", "values": "float32 RGB in [0, 1]"}
+    resize: dict[str, _Words] = RESIZE
     tasks: dict[_Name, Task] = Field(min_length=1, max_length=MAX_TASKS)
+    decoding: dict[_Name, _Words] = Field(default={}, max_length=MAX_TASKS)
+    colours: dict[_Name, tuple[Colour, ...]] = Field(default={}, max_length=MAX_TASKS)
+
+    @classmethod
+    def of(cls, tasks: Mapping[str, Task], size: tuple[int, int]) -> Metadata:
+        """The description of a network that predicts ``tasks`` on images of ``size`` (height, width)."""
+        rules = {name: DECODERS[task.decode].rule for name, task in tasks.items()}
+        colours = {
+            name: tuple(map(tuple, class_palette(task)[: task.num_channels].tolist()))
+            for name, task in tasks.items()
+            if task.display == "palette"
+        }
+        return cls(height=size[0], width=size[1], tasks=dict(tasks), decoding=rules, colours=colours)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,6 +87,10 @@ class Metadata(Spec):
                 raise ValueError(f"tasks.{name}.name: expected '{name}', got {show(task.name)}.")
             if not 1 <= (task.channels or 0) <= MAX_CHANNELS:
                 raise ValueError(f"tasks.{name}.channels: expected 1 to {MAX_CHANNELS}, got {task.channels}.")
+            if len(task.class_names) > MAX_CHANNELS or any(len(known) > 200 for known in task.class_names):
+                raise ValueError(f"tasks.{name}.class_names: expected at most {MAX_CHANNELS} of 200 letters.")
+            if any(not 0 <= byte <= 255 for colour in task.class_colours for byte in colour):
+                raise ValueError(f"tasks.{name}.class_colours: expected numbers from 0 to 255.")
             if task.decode not in DECODERS:
                 raise ValueError(f"tasks.{name}.decode: {DECODERS.miss(task.decode):.300}")
             if task.display not in ("palette", "vector", *colormaps):
@@ -94,14 +121,5 @@ class Metadata(Spec):
 
 
 def task_records(net: MultiTaskNet) -> dict[str, Task]:
-    """Records of the tasks a network predicts, with its own channel counts.
-
-    Raises:
-        ConfigError: the network was built with a task that is not registered.
-    """
-    return {name: dataclasses.replace(TASKS[name], channels=_channels(net.heads[name])) for name in net.tasks}
-
-
-def _channels(head: nn.Module) -> int:
-    convs = [module for module in head.modules() if isinstance(module, nn.Conv2d)]
-    return convs[-1].out_channels
+    """Records of the tasks a network predicts, as it was built with them."""
+    return dict(net.records)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from atrcnas.data.batch import Batch
 from atrcnas.data.loading import validation_loader
+from atrcnas.engine.class_report import class_report, confusion_rows
 from atrcnas.engine.costs import Latency, measure_compiled, measure_costs
 from atrcnas.engine.devices import on_gpu, surroundings
 from atrcnas.engine.networks import load_network
@@ -25,6 +26,7 @@ from atrcnas.objectives.decode import as_map
 from atrcnas.runs.budget import spent as spent_on
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results, write_results
+from atrcnas.runs.tables import CONFUSION, Table
 from atrcnas.spec.experiment import Experiment
 
 DEPLOYED = "latency_ms_deployed"
@@ -64,7 +66,8 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
         seconds: wall time of the stages that have just ended.
 
     Returns:
-        ``scores`` (task -> figures on the validation split; without ``report`` on what choices are made on),
+        ``scores`` (task -> figures on the validation split; without ``report`` on what choices are made on), ``classes``
+        (those of each class, see :func:`class_report`),
         ``selection`` (the total by which states and configs are chosen), ``selected_on`` (where it comes from: split,
         number of samples, figures), ``keep``, ``seconds`` by stage, ``device`` and ``costs``.
     """
@@ -83,11 +86,16 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
     spent = {**before.get("seconds", {}), **(seconds or {}), "evaluate": round(time.monotonic() - began, 2)}
     if folder.budget.is_file():
         spent["search"] = spent_on(folder.budget)[1]
-    figures = chosen.compute()
+    figures, confusions = chosen.compute(), scores.confusions()
+    if report and confusions:
+        table = Table(folder.confusion, CONFUSION)
+        table.begin()
+        table.append(confusion_rows(confusions))
     results = {
         "experiment": experiment.name,
         "seed": experiment.seed,
         "scores": scores.compute(),
+        "classes": class_report(experiment.predicted_tasks(), confusions),
         "scores_on": "val" if report else splits.chosen_on,
         "selection": chosen.selection(figures),
         "selected_on": {"split": splits.chosen_on, "samples": len(splits.choosing[1]), "scores": figures},

@@ -10,8 +10,10 @@ from lightning_fabric import Fabric
 
 from atrcnas.data.loading import training_loader
 from atrcnas.engine.choice import Choice
+from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.devices import connect, place
 from atrcnas.engine.label_states import label_states
+from atrcnas.engine.labels_check import require_labels
 from atrcnas.engine.listener import Listener
 from atrcnas.engine.networks import searched_config, supernet
 from atrcnas.engine.recording import ChoiceRecorder
@@ -49,6 +51,7 @@ def search(
     folder = RunFolder(Path(run))
     with folder.locked(fabric.is_global_zero):
         splits = open_splits(experiment, experiment.search.held_out)
+        require_labels(experiment, splits)
         training, sampler = _training(experiment, splits, fabric)
 
         def contexts() -> ContextConfig:
@@ -75,7 +78,8 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
         noise=recipe.noise,
         choose=experiment.search_space().choose,
     )
-    objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
+    tasks = weighted_tasks(experiment, splits.train, splits.weights)
+    objective = Objective(tasks, label_states(experiment, splits.train, splits.weights))
     for module in (net, sampler, objective):
         place(fabric, module, experiment.precision)
     training = Training(

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from atrcnas.data.loading import training_loader
 from atrcnas.engine.checkpoints import Checkpoints, read_checkpoint, save_weights, trained_weights
+from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.devices import connect, place
 from atrcnas.engine.evaluate import score_run
 from atrcnas.engine.init_reference import like_reference, read_reference, reference_label_states
 from atrcnas.engine.label_states import label_states
+from atrcnas.engine.labels_check import require_labels
 from atrcnas.engine.networks import fixed_network, supernet, with_model_of
 from atrcnas.engine.splits import open_splits
 from atrcnas.engine.stage import begin, run_stage
@@ -63,10 +65,12 @@ def retrain(
     folder, recipe = RunFolder(Path(run)), experiment.retrain
     with folder.locked(fabric.is_global_zero):
         splits = open_splits(experiment)
+        require_labels(experiment, splits)
         folder.check_contexts(contexts, experiment)
         net, states = _start(experiment, contexts, folder, init_reference)
         states = {**label_states(experiment, splits.train, splits.weights), **states}
-        training = fixed_training(net, states, experiment, fabric)
+        objective = Objective(weighted_tasks(experiment, splits.train, splits.weights), states)
+        training = fixed_training(net, objective, experiment, fabric)
         stage = begin(experiment, folder, resume, training, keeps_best=recipe.keep == "best")
         folder.keep_contexts(contexts, experiment)
         batches = training_loader(
@@ -99,16 +103,15 @@ def _start(
         raise CheckpointError(f"{init_reference}: {error}") from error
 
 
-def fixed_training(net: MultiTaskNet, states: dict[str, Tensor], experiment: Experiment, fabric: Fabric) -> Training:
+def fixed_training(net: MultiTaskNet, objective: Objective, experiment: Experiment, fabric: Fabric) -> Training:
     """The training of a fixed network before its first step.
 
     Args:
         net: placed on the devices of ``fabric``.
-        states: of the label encoders, see :func:`label_states`.
+        objective: its losses.
         experiment: its ``retrain`` section is the recipe.
         fabric: devices and precision.
     """
-    objective = Objective(experiment.resolved_tasks(), states)
     for module in (net, objective):
         place(fabric, module, experiment.precision)
     return Training(

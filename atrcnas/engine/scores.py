@@ -59,6 +59,11 @@ class Scores:
         """Task -> figure -> value, over all batches."""
         return {name: {k: float(v) for k, v in metric.compute().items()} for name, metric in self._metrics.items()}
 
+    def confusions(self) -> dict[str, Tensor]:
+        """Task -> [K, K] int64 pixels by true and predicted class, of the tasks whose metric counts them."""
+        counted = {name: getattr(metric, "confusion", None) for name, metric in self._metrics.items()}
+        return {name: confusion.cpu() for name, confusion in counted.items() if isinstance(confusion, Tensor)}
+
     def selection(self, figures: Figures) -> float:
         """The first figure of each task, combined into one; higher is better."""
         first = {name: next(iter(values.values())) for name, values in figures.items()}

@@ -17,6 +17,7 @@ import torch
 from atrcnas.data.batch import Batch
 from atrcnas.data.caching import Cached
 from atrcnas.data.loading import validation_loader
+from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.recalibrate import recalibrate
 from atrcnas.engine.splits import choosing_loader, open_splits
 from atrcnas.launch.supernet import scored
@@ -43,10 +44,10 @@ def score(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _judge(experiment: Experiment, net: MultiTaskNet, kinds: Mapping[Pair, str]) -> dict[str, Any]:
-    calibration, selection = _batches(json.dumps(experiment.dump()))
+    calibration, selection, objective = _measures(json.dumps(experiment.dump()))
     mixture = Mixture.one_hot(kinds).to(next(net.parameters()).device)
     recalibrate(net, mixture, calibration)
-    losses = validation_losses(net, mixture, Objective(experiment.resolved_tasks()), selection)
+    losses = validation_losses(net, mixture, objective, selection)
     return {"score": -sum(losses.values()), "by_target": {task: -loss for task, loss in losses.items()}}
 
 
@@ -75,8 +76,8 @@ def validation_losses(
 
 
 @functools.lru_cache(maxsize=1)
-def _batches(experiment_json: str) -> tuple[Iterable[Batch], Iterable[Batch]]:
-    """Training images for BatchNorm, and the selection part; whole images, the same in every trial."""
+def _measures(experiment_json: str) -> tuple[Iterable[Batch], Iterable[Batch], Objective]:
+    """Training images for BatchNorm, the selection part, both of whole images, and the losses; the same in every trial."""
     experiment = Experiment.load(json.loads(experiment_json))
     size = experiment.search.batch_size
     share = max(experiment.data.cache_mib, CACHE_MIB) * 2**20 // max(2 * experiment.data.workers, 1)
@@ -86,4 +87,5 @@ def _batches(experiment_json: str) -> tuple[Iterable[Batch], Iterable[Batch]]:
     return (
         validation_loader(experiment, splits.train, size, samples=splits.weights[: whole * size]),
         choosing_loader(experiment, splits, size),
+        Objective(weighted_tasks(experiment, splits.train, splits.weights)),
     )

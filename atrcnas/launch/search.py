@@ -13,8 +13,10 @@ from typing import Any
 
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.gradient_search import search as search_by_gradient
+from atrcnas.engine.labels_check import require_labels
 from atrcnas.engine.logging import open_clients, tell
 from atrcnas.engine.networks import searched_config
+from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.ground.registry import resolve
 from atrcnas.launch.ask_tell import Sample, Trial, Trials, progress
@@ -64,6 +66,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
         )
     experiment.check_one_device("a trial")
     explore = _explorer(strategy)
+    require_labels(experiment, open_splits(experiment))
     folder = RunFolder(Path(run).absolute())
     with folder.locked():
         folder.enter(experiment, "search", resume, surroundings(experiment))

@@ -93,6 +93,7 @@ class MultiTaskNet(nn.Module):
         backbone, model = backbone or BackboneSpec(), model or ModelSpec()
         everyone = {**tasks, **(auxiliary or {})}
         self.tasks, self.all_tasks, self.model = tuple(tasks), tuple(everyone), model
+        self.records = dict(tasks)
         self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.image_mean: Tensor

@@ -6,6 +6,8 @@ or selects by a boolean mask (a data-dependent shape), since either would stall 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,6 +27,26 @@ def cross_entropy(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         Scalar >= 0.
     """
     return _mean_over_valid(_negative_log_likelihood(prediction, target, valid), valid)
+
+
+def weighted_cross_entropy(
+    prediction: Tensor, target: Tensor, valid: Tensor, class_weights: Sequence[float] | None = None
+) -> Tensor:
+    """:func:`cross_entropy` with a factor for each class.
+
+    Args:
+        prediction: [B, K, H, W] float logits.
+        target: [B, H, W] int64 in [0, K); read only where ``valid``.
+        valid: [B, H, W] bool.
+        class_weights: K factors >= 0 of the loss at the pixels of each class; None for 1.
+
+    Returns:
+        Scalar >= 0. The sum is divided by the number of valid pixels, not by the sum of the weights.
+    """
+    loss = _negative_log_likelihood(prediction, target, valid)
+    if class_weights is not None:
+        loss = loss * loss.new_tensor(class_weights)[_clear(target, valid)]
+    return _mean_over_valid(loss, valid)
 
 
 def l1(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.plots.canvas import save
 from atrcnas.plots.colourise import colourise
+from atrcnas.plots.confusion import draw_confusion
 from atrcnas.plots.contexts import draw_heatmap
 from atrcnas.plots.curves import draw_losses, draw_scores
 from atrcnas.plots.gallery import draw_gallery
@@ -20,7 +21,16 @@ from atrcnas.runs.folder import STAGES, RunFolder
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.pairs import BASE_LEVEL
 
-__all__ = ["PLOTS", "NothingToDraw", "Plot", "colourise", "draw_gallery", "draw_heatmap", "draw_losses"]
+__all__ = [
+    "PLOTS",
+    "NothingToDraw",
+    "Plot",
+    "colourise",
+    "draw_confusion",
+    "draw_gallery",
+    "draw_heatmap",
+    "draw_losses",
+]
 __all__ += ["draw_probabilities", "draw_scores", "palette", "plot_contexts", "plot_run"]
 
 
@@ -79,8 +89,23 @@ def _metrics(run_dir: Path) -> Mapping[str, Path]:
     return {phase: path for phase, path in found.items() if path.is_file()}
 
 
+def _draw_scores(run_dir: Path) -> Figure:
+    return draw_scores(_metrics(run_dir), RunFolder(run_dir).task_table())
+
+
+def _draw_confusion(run_dir: Path) -> Mapping[str, Figure]:
+    folder = RunFolder(run_dir)
+    return draw_confusion(folder.confusion, folder.task_table())
+
+
+def _draw_gallery(run_dir: Path) -> Figure:
+    folder = RunFolder(run_dir)
+    return draw_gallery(folder.samples, table=folder.task_table())
+
+
 PLOTS.register(Plot("contexts", lambda run_dir: _draw_contexts(RunFolder(run_dir).contexts), "contexts.yaml"))
 PLOTS.register(Plot("probabilities", _draw_probabilities, "search/logits.csv"))
 PLOTS.register(Plot("losses", lambda run_dir: draw_losses(_metrics(run_dir)), "[rs]e*/metrics.csv"))
-PLOTS.register(Plot("scores", lambda run_dir: draw_scores(_metrics(run_dir)), "[rs]e*/metrics.csv"))
-PLOTS.register(Plot("gallery", lambda run_dir: draw_gallery(RunFolder(run_dir).samples), "samples/*.npz"))
+PLOTS.register(Plot("scores", _draw_scores, "[rs]e*/metrics.csv"))
+PLOTS.register(Plot("confusion", _draw_confusion, "confusion.csv"))
+PLOTS.register(Plot("gallery", _draw_gallery, "samples/*.npz"))

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
-from atrcnas.plots.palette import MAX_CLASSES, palette
+from atrcnas.plots.palette import MAX_CLASSES, class_palette
 from atrcnas.spec.tasks import Task
 
 Range = tuple[float, float]
@@ -49,7 +49,7 @@ def colourise(
         if indices.size and not 0 <= indices.min() <= indices.max() < MAX_CLASSES:
             expected, got = f"0 to {MAX_CLASSES - 1}", f"{indices.min()} to {indices.max()}"
             raise ValueError(f"task '{task.name}': expected class indices {expected} where valid, got {got}.")
-        picture = palette(MAX_CLASSES)[indices]
+        picture = class_palette(task)[indices]
     elif task.display == "vector":
         picture = np.round((np.clip(values, -1, 1) + 1) * 127.5).astype(np.uint8)
     else:

@@ -11,10 +11,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from atrcnas.ground.registry import Registry
 from atrcnas.plots.canvas import legend_below, panels, step_axis, styled
 from atrcnas.plots.registry import NothingToDraw, known
 from atrcnas.runs.tables import Series, read_metrics
-from atrcnas.spec.tasks import TASKS
+from atrcnas.spec.tasks import TASKS, Task
 
 Key = tuple[str, str, str]
 _SCHEDULES = {
@@ -47,11 +48,12 @@ def draw_losses(metrics: Mapping[str, Path]) -> Figure:
     return _draw("Losses and schedules", titles | {k: v for k, v in schedules.items() if k in keys}, phases)
 
 
-def draw_scores(metrics: Mapping[str, Path]) -> Figure:
+def draw_scores(metrics: Mapping[str, Path], table: Registry[Task] = TASKS) -> Figure:
     """Draw each task's validation score, with its name, unit and which way is better.
 
     Args:
         metrics: as for :func:`draw_losses`.
+        table: of the tasks.
 
     Raises:
         RunError: a file is missing, malformed or empty, or none has a validation score (``NothingToDraw``).
@@ -60,7 +62,7 @@ def draw_scores(metrics: Mapping[str, Path]) -> Figure:
     titles: dict[Key, str] = {}
     for phase, found in phases.items():
         for stage, task, name in found:
-            record = known(TASKS, task, metrics[phase]) if stage == "val" and task else None
+            record = known(table, task, metrics[phase]) if stage == "val" and task else None
             if record and name == record.score:
                 unit = f" ({record.unit})" if record.unit else ""
                 better = "↑ higher is better" if record.higher_is_better else "↓ lower is better"

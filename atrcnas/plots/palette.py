@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from atrcnas.spec.tasks import Task
+
 MAX_CLASSES = 256
 
 
@@ -28,3 +30,11 @@ def palette(num_classes: int) -> NDArray[np.uint8]:
         raise ValueError(f"palette: expected 1 to {MAX_CLASSES} classes, got {num_classes}.")
     written = bytes.fromhex(Path(__file__).with_suffix(".txt").read_text("ascii"))
     return np.frombuffer(written, np.uint8).reshape(MAX_CLASSES, 3)[:num_classes].copy()
+
+
+def class_palette(task: Task) -> NDArray[np.uint8]:
+    """Colours of a task's classes, [256, 3] uint8 RGB: its own, where it has some, then those of the package."""
+    colours = palette(MAX_CLASSES)
+    own = np.array(task.class_colours[:MAX_CLASSES], np.uint8).reshape(-1, 3)
+    colours[: len(own)] = own
+    return colours

@@ -14,8 +14,10 @@ from atrcnas.ground.files import PARTIAL, read_yaml, write_json, write_yaml
 from atrcnas.ground.locking import LockHeldError, locked
 from atrcnas.ground.paths import below, require_plain_tree
 from atrcnas.ground.rank import first_process
+from atrcnas.ground.registry import Registry
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.tasks import TASKS, Task
 
 # What may change within a run, and what matters only once the stage has started.
 FREE = ("plugins", "devices", "num_nodes", "launch", "loggers")
@@ -57,6 +59,11 @@ class RunFolder:
     def samples(self) -> Path:
         """Predictions and ground truth of some validation images."""
         return self.root / "samples"
+
+    @property
+    def confusion(self) -> Path:
+        """Pixels by true and predicted class."""
+        return self.root / "confusion.csv"
 
     @property
     def plots(self) -> Path:
@@ -113,6 +120,16 @@ class RunFolder:
         if not self.experiment.is_file():
             raise RunError(f"{self.root}: expected a run folder, got one without experiment.yaml. Check the path.")
         return Experiment.load(self.experiment, self._before_selection(), check_space=False)
+
+    def task_table(self) -> Registry[Task]:
+        """The task table with the tasks of this run as its experiment has them; of no run, that of the package.
+
+        Raises:
+            ConfigError: the experiment cannot be read any more.
+        """
+        return (
+            TASKS.with_records(self.load_experiment().resolved_tasks().values()) if self.experiment.is_file() else TASKS
+        )
 
     def _before_selection(self) -> list[str]:
         """What an experiment.yaml of a version without these keys meant."""

@@ -32,6 +32,7 @@ LOGITS: Columns = {
     "committed": int,
 }
 BUDGET: Columns = {"strategy": str, "trial": int, "step": int, "seconds": float, "score": float, "best": float}
+CONFUSION: Columns = {"task": str, "truth": int, "prediction": int, "pixels": int}
 _MAX_BYTES = 10**9
 _HINT = "Run the stage again, or restore the file."
 

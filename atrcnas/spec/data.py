@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from atrcnas.spec.schema import Bool, Float, Int, Spec
-from atrcnas.spec.tasks import TASKS
 
 Share = Annotated[Float, Field(ge=0, le=1)]
 Factor = Annotated[Float, Field(ge=0.05, le=20.0)]
@@ -39,16 +38,6 @@ class AugmentSpec(Spec):
     require_foreground: tuple[str, ...] = Field(
         default=(), description="class tasks for which a crop that shows only class 0 counts as not labelled"
     )
-
-    @field_validator("require_foreground")
-    @classmethod
-    def _class_tasks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in TASKS:
-                raise ValueError(TASKS.miss(name))
-            if TASKS[name].target != "classes":
-                raise ValueError(f"task '{name}' has no classes. Remove it.")
-        return names
 
     @model_validator(mode="after")
     def _scale_ascends(self) -> AugmentSpec:

@@ -13,10 +13,10 @@ from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, field_valid
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import parse_yaml, read_yaml
-from atrcnas.ground.registry import load_plugins, resolve
+from atrcnas.ground.registry import Registry, load_plugins, located, resolve
 from atrcnas.spec.bundled import find
 from atrcnas.spec.data import DataSpec
-from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.datasets import DATASETS, class_colours, class_names
 from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.loggers import LOGGERS
 from atrcnas.spec.model import BackboneSpec, ModelSpec
@@ -24,6 +24,7 @@ from atrcnas.spec.recipe import RetrainSpec, SearchSpec
 from atrcnas.spec.schema import Bool, Int, Spec, show, validate
 from atrcnas.spec.space import SearchSpace
 from atrcnas.spec.strategies import STRATEGIES
+from atrcnas.spec.task_entry import TaskEntry, task_table
 from atrcnas.spec.tasks import TASKS, Task
 
 _MAX_DEPTH = 32  # of a key on the command line
@@ -39,11 +40,17 @@ class Experiment(Spec):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     name: str = Field(default="experiment", pattern=r"^\w[\w.-]*$")
-    plugins: list[str] = []
+    plugins: list[str] = Field(
+        default=[], description="Python modules, or files NAME.py relative to this one, that add to what can be named"
+    )
     seed: Int = Field(default=0, ge=0, le=2**31 - 1)
-    tasks: tuple[str, ...] = Field(min_length=1)
-    auxiliary_tasks: tuple[str, ...] = Field(
-        default=(), description="give context and deep supervision, but no final output"
+    task_entries: tuple[TaskEntry, ...] = Field(
+        min_length=1, alias="tasks", description="names, or {name: ..., like: ...} for tasks of your own"
+    )
+    auxiliary_entries: tuple[TaskEntry, ...] = Field(
+        default=(),
+        alias="auxiliary_tasks",
+        description="written like tasks; give context and deep supervision, but no final output",
     )
     task_options: dict[str, dict[str, Any]] = Field(
         default={}, description="per task, of its losses and metric; `atrcnas list tasks` shows them"
@@ -68,15 +75,17 @@ class Experiment(Spec):
 
     _where: str = PrivateAttr("experiment")
 
-    @field_validator("tasks", "auxiliary_tasks")
+    @field_validator("task_entries", "auxiliary_entries")
     @classmethod
-    def _known_once(cls, tasks: tuple[str, ...]) -> tuple[str, ...]:
-        for task in tasks:
-            if task not in TASKS:
-                raise ValueError(TASKS.miss(task))
-        if len(set(tasks)) < len(tasks):
-            raise ValueError(f"expected each task once, got {list(tasks)}.")
-        return tasks
+    def _known_once(cls, entries: tuple[TaskEntry, ...]) -> tuple[TaskEntry, ...]:
+        for entry in entries:
+            if entry.like is None and entry.name not in TASKS:
+                own = f"For one of your own, say which it is like: {{name: {entry.name}, like: TASK}}."
+                raise ValueError(f"{TASKS.miss(entry.name)} {own}")
+        names = [entry.name for entry in entries]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected each task once, got {names}.")
+        return entries
 
     @model_validator(mode="after")
     def _trials_warm_up(self) -> Experiment:
@@ -118,6 +127,16 @@ class Experiment(Spec):
         return self
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks that are predicted."""
+        return tuple(entry.name for entry in self.task_entries)
+
+    @property
+    def auxiliary_tasks(self) -> tuple[str, ...]:
+        """Names of the tasks that only help."""
+        return tuple(entry.name for entry in self.auxiliary_entries)
+
+    @property
     def all_tasks(self) -> tuple[str, ...]:
         """Tasks that are predicted, then those that only help."""
         return (*self.tasks, *self.auxiliary_tasks)
@@ -153,14 +172,30 @@ class Experiment(Spec):
         Raises:
             ConfigError: a class count is missing or contradicts the task table, or an option is not valid.
         """
-        data_options = self.data_options()
+        data_options, source = self.data_options(), resolve(DATASETS[self.data.name].source)
         try:
-            counts = resolve(DATASETS[self.data.name].source).num_classes(data_options)
+            table = task_table((*self.task_entries, *self.auxiliary_entries))
+            if hasattr(source, "check_tasks"):
+                source.check_tasks(data_options, table)
+            self._check_foreground(table)
+            counts = source.num_classes(data_options)
+            names, colours = class_names(source, data_options), class_colours(source, data_options)
             return {
-                name: TASKS[name].with_options(counts.get(name), self.task_options.get(name)) for name in self.all_tasks
+                name: table[name]
+                .with_options(counts.get(name), self.task_options.get(name))
+                .with_classes(names.get(name, ()), colours.get(name, ()))
+                for name in self.all_tasks
             }
         except ConfigError as error:
             raise ConfigError("\n".join(f"{self._where}: {line}" for line in str(error).splitlines())) from error
+
+    def _check_foreground(self, table: Registry[Task]) -> None:
+        for name in self.data.augment.require_foreground if self.data.augment else ():
+            key = "data.augment.require_foreground"
+            if name not in table:
+                raise ConfigError(f"{key}: {table.miss(name)}")
+            if table[name].target != "classes":
+                raise ConfigError(f"{key}: task '{name}' has no classes. Remove it.")
 
     def predicted_tasks(self) -> dict[str, Task]:
         """Those of :meth:`resolved_tasks` that are predicted, not auxiliary."""
@@ -225,14 +260,15 @@ class Experiment(Spec):
             ConfigError: not found or not valid; all problems at once.
         """
         if isinstance(source, Mapping):
-            value, where = dict(source), "experiment"
+            value, where, home = dict(source), "experiment", Path()
         else:
             path = find(source, "experiments", "experiment")
-            value, where = read_yaml(path, "experiment"), str(path)
+            value, where, home = read_yaml(path, "experiment"), str(path), path.parent
         if isinstance(value, Mapping):
             value = override(dict(value), overrides, where)
-            plugins = value.get("plugins")
-            load_plugins([name for name in plugins if isinstance(name, str)] if isinstance(plugins, list) else [])
+            if isinstance(value.get("plugins"), list):
+                value["plugins"] = [located(name, home) for name in value["plugins"]]
+                load_plugins([name for name in value["plugins"] if isinstance(name, str)])
         experiment = validate(cls, value, where)
         experiment._where = where
         experiment.resolved_tasks()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from atrcnas.ground.registry import Registry
 from atrcnas.spec.schema import Float, Spec
+
+ClassWeight = Annotated[Float, Field(ge=0, le=1e6)]
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,21 @@ class FixedBalance(Spec):
     )
 
 
+class ClassWeights(Spec):
+    """Of the cross entropy between the classes of a task."""
+
+    class_weights: tuple[ClassWeight, ...] | Literal["balanced"] | None = Field(
+        default=None,
+        description="one factor per class of the loss at its pixels, a list; balanced: as much as the class is rare in the "
+        "training images; null: 1",
+    )
+
+
 _HOME = "atrcnas.objectives.losses"
 
 LOSSES: Registry[Loss] = Registry("loss")
 LOSSES.register(Loss("cross_entropy", f"{_HOME}:cross_entropy"))
+LOSSES.register(Loss("weighted_cross_entropy", f"{_HOME}:weighted_cross_entropy", ClassWeights))
 LOSSES.register(Loss("l1", f"{_HOME}:l1"))
 LOSSES.register(Loss("normals_l1", f"{_HOME}:normals_l1"))
 LOSSES.register(Loss("balanced_cross_entropy", f"{_HOME}:balanced_cross_entropy"))

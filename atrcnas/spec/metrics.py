@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -22,7 +22,8 @@ class MetricEntry:
         name: the word used in the task table.
         factory: ``task -> torchmetrics.Metric``, or its ``"module:function"`` string. The metric has
             ``update(prediction, target, valid)`` for decoded predictions, and ``compute()`` that returns
-            figure -> 0-dim tensor, the task's ``score`` first.
+            figure -> 0-dim tensor, the task's ``score`` first. One of classes may have ``confusion``, [K, K] int64
+            pixels by true and predicted class: a run then reports each class, and draws it.
         options: model of what ``task.metric_options`` holds, with ranges and descriptions.
     """
 
@@ -34,6 +35,16 @@ class MetricEntry:
         """A fresh metric for ``task``."""
         metric: Metric = resolve(self.factory)(task)
         return metric
+
+
+class ClassMean(Spec):
+    """Of the segmentation metric."""
+
+    miou_over: Literal["occurring", "all"] = Field(
+        default="occurring",
+        description="classes that mIoU is the mean of: those in the scored ground truth; or, as in published figures, all, "
+        "with 0 for one that is not there",
+    )
 
 
 class BoundaryMatching(Spec):
@@ -48,7 +59,7 @@ class BoundaryMatching(Spec):
 _HOME = "atrcnas.objectives.metrics"
 
 METRICS: Registry[MetricEntry] = Registry("metric")
-METRICS.register(MetricEntry("segmentation", f"{_HOME}.segmentation:build"))
+METRICS.register(MetricEntry("segmentation", f"{_HOME}.segmentation:build", ClassMean))
 METRICS.register(MetricEntry("depth", f"{_HOME}.depth:build"))
 METRICS.register(MetricEntry("normals", f"{_HOME}.normals:build"))
 METRICS.register(MetricEntry("saliency", f"{_HOME}.saliency:build"))

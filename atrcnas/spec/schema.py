@@ -139,7 +139,10 @@ def _at(value: Any, path: list[str]) -> Any:
 
 def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
     for part in path:
-        nested = _nested_model(model.model_fields[part].annotation) if part in model.model_fields else None
+        if part.isdecimal():  # of a list, whose items are of the model that it was left for
+            continue
+        field = model.model_fields.get(part) or _by_alias(model, part)
+        nested = _nested_model(field.annotation) if field else None
         if nested is None:
             break
         model = nested

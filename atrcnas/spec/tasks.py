@@ -6,7 +6,7 @@ is one record. Numbers are those of Bruggemann et al., ICCV 2021 (ATRC), supplem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -56,6 +56,8 @@ class Task:
         zoom: what enlarging the image by a factor does to values.
         display: how plots draw it: ``palette``, a matplotlib colour map name, or ``vector``.
         display_range: values at the two ends of the colour map, None for the data's own range.
+        class_names: in class order; empty if nobody has said them.
+        class_colours: red, green and blue of each class in 0..255; empty for the colours of the package.
     """
 
     name: str
@@ -81,6 +83,8 @@ class Task:
     zoom: Literal["none", "divide"] = "none"
     display: str = "palette"
     display_range: tuple[float, float] | None = None
+    class_names: tuple[str, ...] = ()
+    class_colours: tuple[tuple[int, int, int], ...] = ()
 
     def options(self, given: Mapping[str, Any]) -> TaskOptions:
         """The weight and every option of its losses and its metric, with its own values where none is ``given``.
@@ -89,8 +93,11 @@ class Task:
             ConfigError: a loss, metric, label encoder or decoder that is not registered; an option that none of them
                 declares, or of another type or range.
         """
-        parts = (LOSSES[self.loss], LOSSES[self.label_loss], METRICS[self.metric])
-        _ = LABEL_ENCODERS[self.label_encoder], DECODERS[self.decode]
+        try:
+            parts = (LOSSES[self.loss], LOSSES[self.label_loss], METRICS[self.metric])
+            _ = LABEL_ENCODERS[self.label_encoder], DECODERS[self.decode]
+        except ConfigError as error:
+            raise ConfigError(f"task '{self.name}': {error}") from error
         declared = dict.fromkeys(part.options for part in parts if part.options is not Spec)
         bases: tuple[Any, ...] = (*declared, TaskOptions)
         own = {"weight": self.weight, **self.loss_options, **self.metric_options}
@@ -112,24 +119,45 @@ class Task:
         Raises:
             ConfigError: the class count is needed and missing, or contradicts a fixed one; see also :meth:`options`.
         """
-        channels, label_channels = self.channels, self.label_channels
-        if channels is None and num_classes is None:
-            raise ConfigError(f"task '{self.name}' needs the number of classes. Set data.options.classes.{self.name}.")
-        if num_classes is not None and (channels is None or self.count_varies):
-            channels = label_channels = num_classes
-        elif self.target == "classes" and num_classes is not None and num_classes != (label_channels or channels):
-            raise ConfigError(
-                f"task '{self.name}' has {label_channels or channels} classes, the data set has {num_classes}."
-            )
+        task = self.with_count(num_classes)
         values = self.options(options or {}).model_dump()
+        weights = values.get("class_weights")
+        if isinstance(weights, tuple) and len(weights) != task.channels:
+            raise ConfigError(
+                f"task_options.{self.name}.class_weights: expected {task.channels} numbers, one per class, got {len(weights)}."
+            )
         return replace(
-            self,
-            channels=channels,
-            label_channels=label_channels,
+            task,
             weight=values["weight"],
             loss_options=LOSSES[self.loss].own(values) | LOSSES[self.label_loss].own(values),
             metric_options={key: values[key] for key in METRICS[self.metric].options.model_fields},
         )
+
+    def with_classes(self, names: Sequence[str], colours: Sequence[tuple[int, int, int]]) -> Task:
+        """This task with the data set's names and colours of its classes where it has none of its own."""
+        if self.target != "classes":
+            return self
+        own_names, own_colours = self.class_names, self.class_colours
+        if not own_names and len(names) == self.num_labels:
+            own_names = tuple(names)
+        if not own_colours and len(colours) == self.num_labels:
+            own_colours = tuple(colours)
+        return replace(self, class_names=own_names, class_colours=own_colours)
+
+    def with_count(self, num_classes: int | None) -> Task:
+        """This task with a number of classes; None where the data set does not say one.
+
+        Raises:
+            ConfigError: the number is needed and missing, or contradicts a fixed one.
+        """
+        if self.channels is None and num_classes is None:
+            raise ConfigError(f"task '{self.name}' needs the number of classes. Set data.options.classes.{self.name}.")
+        if num_classes is not None and (self.channels is None or self.count_varies):
+            return replace(self, channels=num_classes, label_channels=num_classes)
+        own = self.label_channels or self.channels
+        if self.target == "classes" and num_classes not in (None, own):
+            raise ConfigError(f"task '{self.name}' has {own} classes, the data set has {num_classes}.")
+        return self
 
     @property
     def num_channels(self) -> int:
@@ -156,8 +184,8 @@ TASKS.register(
         channels=None,
         label_channels=None,
         label_encoder="classes",
-        loss="cross_entropy",
-        label_loss="cross_entropy",
+        loss="weighted_cross_entropy",
+        label_loss="weighted_cross_entropy",
         metric="segmentation",
         score="miou",
         higher_is_better=True,
@@ -173,8 +201,8 @@ TASKS.register(
         label_channels=7,
         count_varies=True,
         label_encoder="classes",
-        loss="cross_entropy",
-        label_loss="cross_entropy",
+        loss="weighted_cross_entropy",
+        label_loss="weighted_cross_entropy",
         metric="segmentation",
         score="miou",
         higher_is_better=True,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -13,8 +15,12 @@ from analysis.dataset_files import write_folder, write_nyud
 from atrcnas.data import prepare as preparing
 from atrcnas.data.nyud import Nyud
 from atrcnas.data.rooms import Rooms
+from atrcnas.data_job import check_lines
+from atrcnas.ground.errors import DataError
 from atrcnas.spec.bundled import find
+from atrcnas.spec.experiment import Experiment
 from tests.e2e.test_command_line import atrcnas, refused
+from tests.unit.data.files import save
 
 COUNTS = {"train": 3, "val": 2}
 
@@ -112,3 +118,64 @@ def test_wrong_archives_are_one_message(home: Path) -> None:
     (home / "broken.tgz").write_bytes((home / "NYUD_MT.tgz").read_bytes()[:300])
     assert "broken.tgz" in refused(home, "data", "prepare", "nyud", "--archive", "broken.tgz", "--root", "x")
     assert "pascal" in refused(home, "data", "prepare", "pascal", "--archive", "NYUD_MT.tgz", "--root", "y")
+
+
+def own(home: Path, *tasks: str, **options: Any) -> Experiment:
+    """An experiment on files that a test has written to ``home``."""
+    data = {"name": "folder", "options": {"root": str(home), **options}}
+    return Experiment.load({"tasks": list(tasks), "data": data})
+
+
+def write(home: Path, task: str, arrays: list[np.ndarray], suffix: str = ".png") -> None:
+    for split in ("train", "val"):
+        for number, array in enumerate(arrays):
+            save(home / split / "image" / f"{number:03}.png", np.zeros((*array.shape[:2], 3), np.uint8))
+            save(home / split / task / f"{number:03}{suffix}", array)
+
+
+@pytest.mark.parametrize(
+    ("scale", "warning"),
+    [
+        (1.0, None),
+        (
+            1000.0,
+            "warning: depth: 700 to 7700 m reads like millimetres. If so, set data.options.values.depth.scale to 0.001",
+        ),
+        (
+            100.0,
+            "warning: depth: 70 to 770 m reads like centimetres. If so, set data.options.values.depth.scale to 0.01",
+        ),
+        (0.001, "warning: depth: 0.0007 to 0.0077 m reads like kilometres"),
+    ],
+)
+def test_check_warns_about_depth_in_another_unit(tmp_path: Path, scale: float, warning: str | None) -> None:
+    metres = np.linspace(0.7, 7.7, 48).reshape(6, 8)
+    write(tmp_path, "depth", [(metres * scale).astype(np.float32)], ".npy")
+    lines = [line.strip() for line in check_lines(own(tmp_path, "depth"))]
+    assert sum("warning" in line for line in lines) == (0 if warning is None else 2), "one per split"
+    assert warning is None or sum(line.startswith(warning) for line in lines) == 2
+
+
+def test_check_says_how_masks_of_0_and_255_are_read(tmp_path: Path) -> None:
+    mask = np.zeros((6, 8), np.uint8)
+    mask[:3] = 255
+    write(tmp_path, "sal", [mask])
+    text = "\n".join(check_lines(own(tmp_path, "sal")))
+    assert "layout: sal holds 0 and 255 alone, so 255 is class 1" in text
+    assert "sal: missing 0.00%, classes 0 50.00%, 1 50.00%" in text
+    save(tmp_path / "val/sal/000.png", mask // 255)
+    text = "\n".join(check_lines(own(tmp_path, "sal")))
+    assert "layout: sal holds other numbers than 0 and 255, so 255 is missing" in text
+
+
+def test_check_folds_one_fault_over_many_files_into_a_line_with_the_way_out(tmp_path: Path) -> None:
+    write(tmp_path, "semseg", [np.full((6, 8), 3 + number % 9, np.uint8) for number in range(23)])
+    with pytest.raises(DataError) as caught:
+        list(check_lines(own(tmp_path, "semseg", classes={"semseg": 3})))
+    head, *lines = str(caught.value).splitlines()
+    assert head == "data 'folder': 46 problems"
+    assert [line.split(":")[0].strip() for line in lines] == ["train", "val"]
+    for line in lines:
+        assert "000.png: expected class numbers 0..2, got 3" in line
+        assert "Set data.options.classes.semseg" in line
+        assert line.endswith("The same in 22 more files: 001.png, 002.png, 003.png, ...")

@@ -52,7 +52,7 @@ def documents(shelf: list[Any], known: list[str]) -> st.SearchStrategy[bytes]:
 @example(content=b"tasks: [sal]\ndata: {name: folder, options: {root: x, classes: {none: 11}}}\n")
 @example(content=b"tasks: [sal]\ndata: {name: folder, options: {root: x, classes: {sal: 11}}}\n")
 @example(content=b"tasks: [sal]\ndata: {name: folder, options: {root: x, class_names: {depth: [a, b]}}}\n")
-@given(content=documents(EXPERIMENTS, list(Experiment.model_fields)))
+@given(content=documents(EXPERIMENTS, [field.alias or name for name, field in Experiment.model_fields.items()]))
 def test_an_experiment_is_read_or_refused_by_name(content: bytes) -> None:
     path = written("experiment.yaml", content)
     experiment = accepted(lambda: Experiment.load(path), path, "plugins: ", error=ConfigError)

@@ -134,6 +134,8 @@ def test_a_bundled_experiment_leaves_no_number_to_a_default(data: str, backbone:
     assert {name: value["weight"] for name, value in options.items()} == {name: WEIGHTS[name] for name in options}
     assert tuple(options) == PUBLISHED[data]["tasks"]
     assert (options["edge"]["positive_weight"], options["edge"]["max_dist"]) == PUBLISHED[data]["edge"]
+    scored_by_miou = {name for name, task in Experiment.load(written).resolved_tasks().items() if task.score == "miou"}
+    assert {name for name, value in options.items() if value.get("miou_over") == "all"} == scored_by_miou
 
 
 @both

@@ -13,6 +13,7 @@ from atrcnas.data.rooms.raycast import Surface
 from atrcnas.data.rooms.render import expose, render
 from atrcnas.data.rooms.scene import Scene, build_scene
 from atrcnas.data.sample import Sample
+from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.schema import Float, Int, Spec
 
 # Each split owns a range of scene numbers this long, so that no setting of the sizes can make them meet.
@@ -63,15 +64,17 @@ class Rooms:
         """Open a split; nothing is rendered before it is asked for.
 
         Raises:
-            ValueError: an unknown split, or an unknown or repeated task.
+            ValueError: an unknown split.
+            ConfigError: an unknown or repeated task.
         """
         if split not in _SPLITS:
             raise ValueError(f"rooms: split: expected one of {', '.join(_SPLITS)}, got {split!r}.")
         unknown = [task for task in tasks if task not in LABELS]
         if unknown or len(set(tasks)) != len(tasks):
             expected = ", ".join(self.all_tasks)
-            raise ValueError(
-                f"rooms: tasks: expected each at most once of {expected}; got {', '.join(map(str, tasks))}."
+            raise ConfigError(
+                f"tasks: 'rooms' has {expected}, each once; got {', '.join(map(str, tasks))}. For tasks of your own, take "
+                "data.name: folder."
             )
         self.options, self.split, self.tasks = options, split, tuple(tasks)
         sizes = (options.train_size, options.val_size, options.test_size)

@@ -18,6 +18,7 @@ from atrcnas.data.rooms.raycast import cast
 from atrcnas.data.rooms.render import render
 from atrcnas.data.rooms.scene import build_scene
 from atrcnas.data.sample import Sample
+from atrcnas.ground.errors import ConfigError
 
 NUM_SEEN = 60
 SHAPE = (96, 128)
@@ -248,7 +249,7 @@ def test_length_and_range_of_the_index() -> None:
 def test_unknown_settings_are_refused() -> None:
     with pytest.raises(ValueError, match="expected one of train, val, test"):
         Rooms(RoomsOptions(), "dev", ["depth"])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="human_parts; got depht"):
+    with pytest.raises(ConfigError, match="got depht"):
         Rooms(RoomsOptions(), "train", ["depht"])
     for wrong in (
         {"image_size": (16, 64)},

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.registry import Registry, load_plugins, resolve
 from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import KINDS
+from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.tasks import TASKS
 
 
@@ -107,3 +110,68 @@ def test_plugin_with_a_fault_of_its_own_is_named(source: str, tmp_path: Path, mo
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=r"plugins: .*faulty_plugin_of_the_test"):
         load_plugins(["faulty_plugin_of_the_test"])
+
+
+# Plugins that are files.
+
+
+@pytest.fixture
+def plugin_file(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "beside_the_test.py"
+    yield path
+    sys.modules.pop(path.stem, None)
+
+
+def test_a_plugin_file_beside_the_experiment_is_found_and_stored_absolute(
+    plugin_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin_file.write_text("LOADED = __name__\n")
+    experiment = plugin_file.with_name("mine.yaml")
+    experiment.write_text("tasks: [depth]\nplugins: [beside_the_test.py]\n")
+    stored = Experiment.load(experiment).dump()["plugins"]
+    assert stored == [str(plugin_file)]
+    assert sys.modules["beside_the_test"].LOADED == "beside_the_test"
+    assert str(plugin_file) in capsys.readouterr().err, "what is executed is announced"
+    assert Experiment.load({"tasks": ["depth"], "plugins": stored}).plugins == stored
+
+
+def test_a_plugin_file_is_looked_for_only_where_it_is_asked_for(
+    plugin_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin_file.write_text("raise SystemError('executed')\n")
+    monkeypatch.chdir(plugin_file.parent)
+    Experiment.load({"tasks": ["depth"]})
+    other = plugin_file.parent / "other"
+    other.mkdir()
+    (other / "mine.yaml").write_text("tasks: [depth]\nplugins: [beside_the_test.py]\n")
+    with pytest.raises(ConfigError, match=r"other/beside_the_test\.py.*relative to the experiment file"):
+        Experiment.load(other / "mine.yaml")
+
+
+@pytest.mark.parametrize("name", ["json.py", "two words.py"])
+def test_a_plugin_file_cannot_stand_in_for_another_module(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("raise SystemError('executed')\n")
+    with pytest.raises(ConfigError, match=r"plugins: cannot import .*Rename the file"):
+        load_plugins([str(tmp_path / name)])
+
+
+def test_what_a_plugin_names_but_does_not_have_is_told_when_it_is_loaded(plugin_file: Path) -> None:
+    plugin_file.write_text(
+        "from atrcnas.spec.losses import LOSSES, Loss\n"
+        "LOSSES.register(Loss('late', 'beside_the_test:late'))\n"
+        "LOSSES.register(Loss('typo', 'beside_the_test:tpyo'))\n"
+        "def late(prediction, target, valid): ...\n"
+    )
+    try:
+        with pytest.raises(
+            ConfigError, match=r"plugins: loss 'typo': cannot find 'beside_the_test:tpyo' that its function"
+        ):
+            load_plugins([str(plugin_file)])
+    finally:
+        for name in ("late", "typo"):
+            LOSSES._records.pop(name, None)
+
+
+def test_a_task_that_names_an_unknown_loss_is_told_with_the_tasks_name() -> None:
+    with pytest.raises(ConfigError, match=r"task 'depth': unknown loss 'l2'. Known: "):
+        replace(TASKS["depth"], loss="l2").options({})

@@ -20,7 +20,7 @@ from atrcnas.ground.errors import ConfigError
 from atrcnas.launch.ask_tell import Sample, Trial, Trials
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Local
-from atrcnas.launch.row_scores import _batches, validation_losses
+from atrcnas.launch.row_scores import _measures, validation_losses
 from atrcnas.launch.rows import rows
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
@@ -160,7 +160,9 @@ def test_recalibration_puts_the_mean_over_batches_in_place_of_the_supernets_stat
 
 
 def test_rows_are_scored_on_the_selection_part_and_statistics_come_from_the_rest(experiment: Experiment) -> None:
-    calibration, selection = ([name for batch in part for name in batch.names] for part in _batches(_json(experiment)))
+    calibration, selection = (
+        [name for batch in part for name in batch.names] for part in _measures(_json(experiment))[:2]
+    )
     splits = open_splits(experiment)
     assert selection == [splits.train[index].name for index in splits.selection]
     assert set(calibration) <= {splits.train[index].name for index in splits.weights}

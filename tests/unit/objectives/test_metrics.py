@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.tasks import TASKS
 
@@ -114,7 +115,7 @@ def test_a_diverged_prediction_shows_in_the_score(another: Callable[..., Any]) -
 def test_miou_counts_over_the_split_and_gives_an_unseen_class_zero() -> None:
     from atrcnas.objectives.metrics.segmentation import SegmentationMetric
 
-    metric = SegmentationMetric(3)
+    metric = SegmentationMetric(3, miou_over="all")
     valid = torch.ones(1, 1, 4, dtype=torch.bool)
     metric.update(torch.tensor([[[0, 0, 0, 0]]]), torch.tensor([[[0, 0, 0, 1]]]), valid)
     metric.update(torch.tensor([[[1, 1, 1, 1]]]), torch.tensor([[[1, 1, 1, 1]]]), valid)
@@ -213,3 +214,30 @@ def test_a_single_pixel_counts_whole() -> None:
     one = torch.zeros(1, 1, 1, dtype=torch.int64)
     metric.update(one, one, one == 0)
     assert {name: float(value) for name, value in metric.compute().items()} == {"miou": 1.0, "pixel_accuracy": 1.0}
+
+
+# Which classes mIoU is the mean of.
+
+
+@pytest.mark.parametrize(
+    ("miou_over", "expected"),
+    # Truth holds 0 and 1 of four classes; 2 is predicted, 3 never. IoU: 4/6 of class 0, 2/4 of class 1.
+    [("occurring", (4 / 6 + 2 / 4) / 2), ("all", (4 / 6 + 2 / 4) / 4)],
+)
+def test_miou_is_over_the_classes_that_occur_or_over_all(miou_over: str, expected: float) -> None:
+    truth = torch.tensor([[[0, 0, 0, 0, 0], [1, 1, 1, 1, 9]]])
+    guess = torch.tensor([[[0, 0, 0, 0, 2], [1, 1, 2, 0, 3]]])
+    options = Experiment.load(
+        {"tasks": ["semseg"], "task_options": {"semseg": {"miou_over": miou_over}}}
+    ).resolved_tasks()["semseg"]
+    metric = METRICS["segmentation"].build(replace(options, channels=4))
+    metric.update(guess, truth, truth != 9)
+    assert metric.compute()["miou"].item() == pytest.approx(expected)
+
+
+def test_classes_that_occur_are_the_default_and_the_published_recipes_say_all() -> None:
+    assert Experiment.load({"tasks": ["semseg"]}).resolved_tasks()["semseg"].metric_options == {
+        "miou_over": "occurring"
+    }
+    for recipe in ("nyud-hrnet18", "pascal-hrnet48"):
+        assert Experiment.load(recipe).resolved_tasks()["semseg"].metric_options == {"miou_over": "all"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from run_files import POOL, contexts, write_logits, write_metrics, write_rows, w
 from atrcnas import plots
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_yaml
+from atrcnas.ground.registry import Registry
 from atrcnas.plots.canvas import save
 from atrcnas.plots.contexts import Cell, draw_cells
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import Pair
-from atrcnas.spec.tasks import TASKS
+from atrcnas.spec.tasks import TASKS, Task
 
 SIZES = [(1, (4,)), (2, (4, 8, 16, 32)), (4, (4, 8)), (6, (4,)), (6, (4, 8, 16, 32))]
 LONG = ("a_task_with_a_remarkably_long_name_for_a_plot", "panoptic_boundaries_of_things", TASKS.names[0])
@@ -283,3 +285,58 @@ def test_a_plot_draws_where_its_file_is_and_says_which_figure_failed(tmp_path: P
     (tmp_path / "notes.txt").write_text("two")
     with pytest.raises(RunError, match=r"plot 'notes' failed \(ValueError: could not convert"):
         plot.write(tmp_path, tmp_path)
+
+
+CLASS_NAMES = ("sky", "building", "sign_symbol$x", "a class with a name that goes on and on", *"defghijklmno")
+
+
+def with_classes(names: tuple[str, ...]) -> Registry[Task]:
+    task = next(task for task in TASKS if task.display == "palette")
+    return TASKS.with_records([replace(task, class_names=names, channels=len(names), label_channels=len(names))])
+
+
+def test_the_gallery_names_the_classes_it_shows_in_their_colours(tmp_path: Path) -> None:
+    table = with_classes(CLASS_NAMES)
+    first = next(task for task in table if task.class_names)
+    own = replace(first, class_colours=tuple((number, 0, 0) for number in range(len(CLASS_NAMES))))
+    write_sample(tmp_path / "0.npz", TASKS.names[:3], (48, 64))
+    for task in (first, own):
+        figure = plots.draw_gallery(tmp_path, table=table.with_records([task]))
+        assert faults(figure) == []
+        (legend,) = figure.legends
+        named = {
+            text.get_text(): patch.get_facecolor()
+            for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True)
+        }
+        shown = set(np.unique(np.load(tmp_path / "0.npz")[f"prediction.{task.name}"]).tolist())
+        assert len(named) == len(shown)
+        assert f"{task.name}: sky" in named
+    assert named[f"{own.name}: building"] == pytest.approx((1 / 255, 0, 0, 1))
+
+
+@pytest.mark.parametrize("names", [(), CLASS_NAMES])
+def test_the_confusion_matrix_is_readable_and_each_row_a_whole(tmp_path: Path, names: tuple[str, ...]) -> None:
+    count, name = len(names) or 90, TASKS.names[0]
+    pixels = np.random.default_rng(0).integers(0, 90, (count, count)) + 2000 * np.eye(count, dtype=int)
+    pixels[1] = 0
+    rows = [f"{name},{i},{j},{pixels[i, j]}" for i, j in np.argwhere(pixels)]
+    path = tmp_path / "confusion.csv"
+    path.write_text("\n".join(["task,truth,prediction,pixels", *rows, ""]))
+    figures = plots.draw_confusion(path, with_classes(names) if names else TASKS)
+    assert list(figures) == [f"_{name}"]
+    assert faults(figures[f"_{name}"]) == []
+    drawn = np.asarray(figures[f"_{name}"].axes[0].images[0].get_array())
+    assert np.isnan(drawn[1]).all()
+    assert np.allclose(np.delete(drawn, 1, 0).sum(axis=1), 1)
+    assert drawn[0] == pytest.approx(pixels[0] / pixels[0].sum())
+
+
+def test_a_confusion_table_that_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "confusion.csv"
+    for row, message in (
+        ("nosuch,0,0,1", "unknown task"),
+        (f"{TASKS.names[0]},0,300,1", "expected classes from 0 to 255"),
+    ):
+        path.write_text(f"task,truth,prediction,pixels\n{row}\n")
+        with pytest.raises(RunError, match=message):
+            plots.draw_confusion(path)
