@@ -57,9 +57,9 @@ def options(
 @app.command()
 def run(experiment: ExperimentArg, overrides: Overrides = None, run: RunOption = None, resume: Resume = False) -> None:
     """The whole job: search, export, retrain, evaluate, plot, deploy."""
+    spec, folder = _load(experiment, overrides, run)
     from atrcnas.pipeline import run_job
 
-    spec, folder = _load(experiment, overrides, run)
     for line in run_job(spec, folder, resume):
         typer.echo(line)
 
@@ -73,10 +73,10 @@ def search(
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time of a few steps goes.")] = False,
 ) -> None:
     """Search the context of every pair; writes contexts.yaml into the run folder."""
+    spec, folder = _load(experiment, overrides, run)
     from atrcnas.launch.search import search as search_contexts
     from atrcnas.pipeline import undecided_lines
 
-    spec, folder = _load(experiment, overrides, run)
     contexts = search_contexts(spec, folder, resume, profile)
     if profile:
         typer.echo((folder / "search" / "profile" / "summary.txt").read_text(encoding="utf-8"), nl=False)
@@ -93,11 +93,13 @@ def sweep(
     resume: Resume = False,
 ) -> None:
     """Run an experiment many times with different settings, and compare; writes RUN/trials/NAME."""
-    from atrcnas.launch.sweep import sweep as sweep_trials
     from atrcnas.spec.sweep import SweepSpec
 
     spec = SweepSpec.load(file, overrides or [])
-    for line in sweep_trials(spec, run or Path("runs") / spec.name, resume):
+    points = spec.trials()
+    from atrcnas.launch.sweep import sweep as sweep_trials
+
+    for line in sweep_trials(spec, run or Path("runs") / spec.name, resume, points):
         typer.echo(line)
 
 
@@ -135,12 +137,14 @@ def retrain(
     ] = None,
 ) -> None:
     """Train the fixed network of a context config and score it."""
-    from atrcnas.engine.retrain import retrain as retrain_network
-    from atrcnas.pipeline import result_lines
     from atrcnas.spec.context_config import ContextConfig
 
     spec, folder = _load(experiment, overrides, run)
     config = ContextConfig.load(contexts)
+    config.kinds(spec.tasks, spec.all_tasks)
+    from atrcnas.engine.retrain import retrain as retrain_network
+    from atrcnas.pipeline import result_lines
+
     for line in result_lines(retrain_network(spec, config, folder, resume, init_reference)):
         typer.echo(line)
 
@@ -153,6 +157,7 @@ def evaluate(
     ] = False,
 ) -> None:
     """Score the retrained network of a run again."""
+    _load_run(run)
     from atrcnas.engine.evaluate import evaluate as evaluate_run
     from atrcnas.pipeline import result_lines
 
@@ -222,6 +227,7 @@ def deploy(
     size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width. [default: the data set's]")] = None,
 ) -> None:
     """Export the retrained network and compare the file with the live one."""
+    _load_run(run)
     from atrcnas.pipeline import deploy_run
 
     for line in deploy_run(run, out, size):
@@ -280,7 +286,11 @@ def _load(experiment: str, overrides: list[str] | None, run: Path | None):  # ty
 
 def _load_plugins_of(folder: Path) -> None:
     """A run may use kinds and tasks that plugins register."""
+    if (folder / "experiment.yaml").is_file():
+        _load_run(folder)
+
+
+def _load_run(folder: Path):  # type: ignore[no-untyped-def]
     from atrcnas.runs.folder import RunFolder
 
-    if (folder / "experiment.yaml").is_file():
-        RunFolder(folder).load_experiment()
+    return RunFolder(folder).load_experiment()
