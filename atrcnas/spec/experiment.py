@@ -37,11 +37,13 @@ def _as_word(value: Any) -> Any:
 class Experiment(Spec):
     """One experiment file."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
-    name: str = Field(default="experiment", pattern=r"^\w[\w.-]*$")
-    plugins: list[str] = []
-    seed: Int = Field(default=0, ge=0, le=2**31 - 1)
-    tasks: tuple[str, ...] = Field(min_length=1)
+    schema_version: Literal[1] = Field(default=1, alias="schema", description="version of this form of file")
+    name: str = Field(
+        default="experiment", pattern=r"^\w[\w.-]*$", description="of the run folder, runs/NAME, and in figures"
+    )
+    plugins: list[str] = Field(default=[], description="Python modules to import first, for what they register")
+    seed: Int = Field(default=0, ge=0, le=2**31 - 1, description="of everything that is random")
+    tasks: tuple[str, ...] = Field(min_length=1, description="what is predicted; `atrcnas list tasks` shows them")
     auxiliary_tasks: tuple[str, ...] = Field(
         default=(), description="give context and deep supervision, but no final output"
     )
@@ -58,11 +60,13 @@ class Experiment(Spec):
     loggers: dict[str, dict[str, Any]] = Field(
         default={}, description="besides CSV, by name with their options; `atrcnas list loggers` shows them"
     )
-    precision: Annotated[Literal["32", "bf16", "64"], BeforeValidator(_as_word)] = "32"
-    devices: Literal["auto", "cpu"] | Annotated[Int, Field(ge=1)] = Field(
-        default="auto", description="'auto', 'cpu' or a number of devices"
+    precision: Annotated[Literal["32", "bf16", "64"], BeforeValidator(_as_word)] = Field(
+        default="32", description="bits of floating point; bf16: 16 where that is safe, which GPUs compute faster"
     )
-
+    devices: Literal["auto", "cpu", "gpu"] | Annotated[Int, Field(ge=1)] = Field(
+        default="auto",
+        description="'auto' (a GPU if there is one), 'cpu', 'gpu' (refused where there is none) or a number of devices",
+    )
     num_nodes: Int = Field(default=1, ge=1, le=10_000, description="machines, each with `devices`")
     sync_batchnorm: Bool = Field(default=False, description="BatchNorm over the batches of all devices together")
 

@@ -43,8 +43,8 @@ class SweepTrial:
 class SweepSpec(Spec):
     """One sweep file."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
-    name: str = Field(default="sweep", pattern=r"^\w[\w.-]*$")
+    schema_version: Literal[1] = Field(default=1, alias="schema", description="version of this form of file")
+    name: str = Field(default="sweep", pattern=r"^\w[\w.-]*$", description="of its folder, runs/NAME")
     experiment: str | dict[str, Any] = Field(description="a file, a bundled experiment, or the experiment itself")
     over: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field(
         min_length=1, description="key.path: [values]; contexts: [presets or files, or search]"
