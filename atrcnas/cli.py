@@ -319,7 +319,15 @@ def _load(experiment: str, overrides: list[str] | None, run: Path | None):  # ty
     from atrcnas.spec.experiment import Experiment
 
     spec = Experiment.load(experiment, overrides or [])
-    return spec, run or Path("runs") / spec.name
+    folder = run or Path("runs") / spec.name
+    _say_start(spec.name, folder)
+    return spec, folder
+
+
+def _say_start(name: str, folder: Path) -> None:
+    """The first sign of life: importing torch, which comes next, takes seconds."""
+    if first_process():
+        print(f"{name}: starting in {folder}", file=sys.stderr, flush=True)
 
 
 def _load_plugins_of(folder: Path) -> None:

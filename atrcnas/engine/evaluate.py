@@ -20,6 +20,7 @@ from atrcnas.engine.scores import Scores
 from atrcnas.engine.splits import choosing_loader, open_splits
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_atomically
+from atrcnas.ground.shown import Shown
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.decode import as_map
 from atrcnas.runs.budget import spent as spent_on
@@ -130,12 +131,14 @@ def _run_through(
     scores = Scores(experiment.predicted_tasks(), device, alone=True)
     shown = set(np.linspace(0, len(loader) - 1, NUM_SAMPLES, dtype=int).tolist())  # neighbours are often alike
     size = (0, 0)
-    for number, batch in enumerate(loader):
-        batch, size = batch.to(device), batch.sizes[0]
-        outputs = net(batch.image, batch.image_valid)
-        decoded = scores.update(outputs.predictions, batch)
-        if kept is not None and number in shown:
-            _save_sample(kept / f"{number:06d}.npz", batch, decoded)
+    with Shown("scoring") as progress:
+        for number, batch in enumerate(loader):
+            batch, size = batch.to(device), batch.sizes[0]
+            outputs = net(batch.image, batch.image_valid)
+            decoded = scores.update(outputs.predictions, batch)
+            if kept is not None and number in shown:
+                _save_sample(kept / f"{number:06d}.npz", batch, decoded)
+            progress.update(number + 1, len(loader))
     return scores, size
 
 
