@@ -20,9 +20,10 @@ from atrcnas.arguments import (
     Resume,
     RunArg,
     RunOption,
+    Split,
 )
 from atrcnas.command_groups import bench_app, data_app
-from atrcnas.ground.errors import AtrcnasError, Stopped
+from atrcnas.ground.errors import AtrcnasError, RunError, Stopped
 from atrcnas.ground.rank import first_process
 from atrcnas.ground.registry import load_plugins
 
@@ -104,6 +105,27 @@ def sweep(
 
 
 @app.command()
+def resume(run: RunArg, overrides: Overrides = None) -> None:
+    """Go on with a run, a search, a retraining or a sweep, by its folder alone."""
+    from atrcnas.runs.folder import RunFolder
+
+    if RunFolder(run).sweep.is_file():
+        if overrides:
+            raise RunError(f"{run}: a sweep goes on as it began, got {overrides[0]!r:.80}. Leave it out.")
+        from atrcnas.resuming import resume_sweep
+
+        lines = resume_sweep(run)
+    else:
+        spec = _load_run(run, overrides)
+        _say_start(spec.name, run)
+        from atrcnas.resuming import resume_run
+
+        lines = resume_run(spec, run, bool(overrides))
+    for line in lines:
+        typer.echo(line)
+
+
+@app.command()
 def export(
     run: RunArg,
     out: Annotated[Path | None, typer.Option(help="File to write. [default: RUN/contexts.EXT]")] = None,
@@ -152,16 +174,25 @@ def retrain(
 @app.command()
 def evaluate(
     run: RunArg,
+    overrides: Overrides = None,
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Also measure the latency under torch.compile; takes a minute.")
     ] = False,
+    split: Annotated[Split, typer.Option(help="Which images to score on.")] = Split.val,
 ) -> None:
     """Score the retrained network of a run again."""
-    _load_run(run)
+    _load_run(run, overrides)
     from atrcnas.engine.evaluate import evaluate as evaluate_run
+    from atrcnas.engine.evaluate import evaluate_test
     from atrcnas.pipeline import result_lines
 
-    for line in result_lines(evaluate_run(run, compiled=compiled)):
+    if split is Split.test:
+        if compiled:
+            raise RunError("--compiled: goes with --split val, which also measures costs. Leave one of them out.")
+        results = evaluate_test(run, overrides or [])
+    else:
+        results = evaluate_run(run, compiled=compiled, overrides=overrides or [])
+    for line in result_lines(results):
         typer.echo(line)
 
 
@@ -336,7 +367,7 @@ def _load_plugins_of(folder: Path) -> None:
         _load_run(folder)
 
 
-def _load_run(folder: Path):  # type: ignore[no-untyped-def]
+def _load_run(folder: Path, overrides: list[str] | None = None):  # type: ignore[no-untyped-def]
     from atrcnas.runs.folder import RunFolder
 
-    return RunFolder(folder).load_experiment()
+    return RunFolder(folder).load_experiment(overrides or [])

@@ -78,7 +78,7 @@ def _digest(points: Sequence[SweepTrial]) -> str:
 
 
 def _begin(spec: SweepSpec, root: Path, resume: bool) -> None:
-    path, value = root / "sweep.yaml", spec.model_dump(by_alias=True, mode="json")
+    path, value = RunFolder(root).sweep, spec.model_dump(by_alias=True, mode="json")
     if path.is_file():
         if not resume:
             raise RunError(f"{root}: this sweep has already started. Add --resume to go on, or choose another --run.")

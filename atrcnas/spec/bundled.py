@@ -44,6 +44,11 @@ def find(text: str | Path, shelf: Shelf, noun: str) -> Path:
     raise ConfigError(f"{text}: no such file, and no bundled {noun} of that name.{hint} Bundled: {', '.join(known)}.")
 
 
+def is_bundled(path: Path) -> bool:
+    """Whether a file is one that ships with atrcnas."""
+    return any(path.parent == shelf_dir(shelf) for shelf in SHELVES)
+
+
 def text_of(name: str) -> str:
     """The YAML of a bundled experiment, search space or preset, comments and all.
 

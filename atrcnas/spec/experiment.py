@@ -5,6 +5,7 @@ Defaults are the published ATRC recipe (Bruggemann et al., ICCV 2021; NYUD-v2).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,12 +15,13 @@ from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, field_valid
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import parse_yaml, read_yaml
 from atrcnas.ground.registry import load_plugins, resolve
-from atrcnas.spec.bundled import find
+from atrcnas.spec.bundled import find, is_bundled
 from atrcnas.spec.data import DataSpec
 from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.loggers import LOGGERS
 from atrcnas.spec.model import BackboneSpec, ModelSpec
+from atrcnas.spec.paths import beside, path_values
 from atrcnas.spec.recipe import RetrainSpec, SearchSpec
 from atrcnas.spec.schema import Bool, Int, Spec, show, validate
 from atrcnas.spec.space import SearchSpace
@@ -221,7 +223,8 @@ class Experiment(Spec):
         """Read and check a whole experiment; imports its plugins, builds nothing.
 
         Args:
-            source: a file, a bundled experiment by name, or an already parsed mapping.
+            source: a file, a bundled experiment by name, or an already parsed mapping; relative paths in a file count from
+                its folder (spec/paths.py).
             overrides: ``key.path=value`` with YAML values, as on the command line.
             check_space: whether the search space has to fit; off when reading a run that has already been searched.
 
@@ -240,6 +243,8 @@ class Experiment(Spec):
         experiment = validate(cls, value, where)
         experiment._where = where
         experiment.resolved_tasks()
+        if not isinstance(source, Mapping) and not is_bundled(path):
+            experiment = experiment._with(beside(experiment.paths(), path, overrides))
         experiment.logger_options()
         if check_space:
             experiment.search_space()
@@ -254,6 +259,23 @@ class Experiment(Spec):
         experiment = validate(Experiment, value, self._where)
         experiment._where = self._where
         return experiment
+
+    def _with(self, values: Mapping[str, Any]) -> Experiment:
+        """A copy with some values by key.path, checked again."""
+        if not values:
+            return self
+        texts = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+        experiment = validate(Experiment, override(self.dump(), texts, self._where), self._where)
+        experiment._where = self._where
+        return experiment
+
+    def paths(self) -> dict[str, str]:
+        """Its paths by key: of the data, of weights, of what else it takes from files."""
+        return path_values(self.dump(), self.data_options())
+
+    def with_absolute_paths(self) -> Experiment:
+        """The same, to be used from any folder."""
+        return self._with({key: str(Path(path).absolute()) for key, path in self.paths().items()})
 
     def with_space_inline(self) -> Experiment:
         """The same with the search space itself in place of its name or file, which may change or move.

@@ -33,6 +33,13 @@ def test_showing_overwrites_nothing_and_knows_the_nearest_name(tmp_path: Path) -
     assert "Did you mean 'quickstart'?" in refused(tmp_path, "show", "quickstrat")
 
 
+@pytest.mark.parametrize("name", ["baseline", "single-task", "atrc-nyud-hrnet18"])
+def test_a_preset_is_drawn_by_its_name(tmp_path: Path, name: str) -> None:
+    done = atrcnas(tmp_path, "plot", name)
+    assert (done.returncode, done.stdout) == (0, f"{name}.png\n"), done.stderr
+    assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+
+
 def test_keys_are_shown_by_section_and_by_path(tmp_path: Path) -> None:
     whole, search, one = (atrcnas(tmp_path, "keys", *words).stdout for words in ([], ["search"], ["search.steps"]))
     assert search in whole and one.splitlines()[1] in search
