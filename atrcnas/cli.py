@@ -26,6 +26,7 @@ from atrcnas.command_groups import bench_app, data_app
 from atrcnas.ground.errors import AtrcnasError, RunError, Stopped
 from atrcnas.ground.rank import first_process
 from atrcnas.ground.registry import load_plugins
+from atrcnas.lookups import keys, runs, show
 
 app = typer.Typer(
     name="atrcnas",
@@ -34,6 +35,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
+for lookup in (keys, show, runs):
+    app.command()(lookup)
 
 
 def _show_version(asked: bool) -> None:
@@ -53,6 +56,24 @@ def options(
 ) -> None:
     """Search for the right kind of context between every pair of dense prediction tasks."""
     # Declared for --help; `main` reads --debug itself, wherever it stands.
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of images and label maps.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Experiment file to write. [default: FOLDER's name.yaml, here]")
+    ] = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Let timm download weights for the backbone; else asked on a terminal.")
+    ] = False,
+) -> None:
+    """Write a first experiment for a folder of data, and say what to run next."""
+    from atrcnas.init_job import init_lines
+
+    file = out or Path(f"{folder.resolve().name}.yaml")
+    for line in init_lines(folder, file, pretrained):
+        typer.echo(line)
 
 
 @app.command()
@@ -272,44 +293,6 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], plugin
 
     load_plugins(plugin or [])
     for line in lines(what.value):
-        typer.echo(line)
-
-
-@app.command()
-def keys(
-    section: Annotated[str | None, typer.Argument(help="A section, or how a key begins: search.trials.")] = None,
-    plugin: Plugins = None,
-) -> None:
-    """Show every key of an experiment: type, range, default, meaning."""
-    from atrcnas.listing import key_lines
-
-    load_plugins(plugin or [])
-    for line in key_lines(section):
-        typer.echo(line)
-
-
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A bundled experiment, search space or preset.")],
-    out: Annotated[Path | None, typer.Option(help="File to copy it to.")] = None,
-) -> None:
-    """Show a file that ships with the package, or copy it."""
-    from atrcnas.spec.bundled import text_of, write_new
-
-    text = text_of(name)
-    if out is None:
-        typer.echo(text, nl=False)
-    else:
-        write_new(out, text)
-        typer.echo(str(out))
-
-
-@app.command()
-def runs(folder: Annotated[Path, typer.Argument(help="Where the run folders are.")] = Path("runs")) -> None:
-    """Show the runs in a folder: how far each is, its tasks, scores, and when it last moved."""
-    from atrcnas.runs.overview import overview_lines
-
-    for line in overview_lines(folder):
         typer.echo(line)
 
 
