@@ -26,6 +26,13 @@ class Format(StrEnum):
     reference_json = "reference-json"
 
 
+class Split(StrEnum):
+    """Images that a network can be scored on."""
+
+    val = "val"
+    test = "test"
+
+
 class Published(StrEnum):
     """Data sets whose archive can be prepared."""
 

@@ -20,11 +20,13 @@ from atrcnas.arguments import (
     Resume,
     RunArg,
     RunOption,
+    Split,
 )
 from atrcnas.command_groups import bench_app, data_app
-from atrcnas.ground.errors import AtrcnasError, Stopped
+from atrcnas.ground.errors import AtrcnasError, RunError, Stopped
 from atrcnas.ground.rank import first_process
 from atrcnas.ground.registry import load_plugins
+from atrcnas.lookups import keys, runs, show
 
 app = typer.Typer(
     name="atrcnas",
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
+for lookup in (keys, show, runs):
+    app.command()(lookup)
 
 
 def _show_version(asked: bool) -> None:
@@ -55,11 +59,29 @@ def options(
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of images and label maps.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Experiment file to write. [default: FOLDER's name.yaml, here]")
+    ] = None,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Let timm download weights for the backbone; else asked on a terminal.")
+    ] = False,
+) -> None:
+    """Write a first experiment for a folder of data, and say what to run next."""
+    from atrcnas.init_job import init_lines
+
+    file = out or Path(f"{folder.resolve().name}.yaml")
+    for line in init_lines(folder, file, pretrained):
+        typer.echo(line)
+
+
+@app.command()
 def run(experiment: ExperimentArg, overrides: Overrides = None, run: RunOption = None, resume: Resume = False) -> None:
     """The whole job: search, export, retrain, evaluate, plot, deploy."""
+    spec, folder = _load(experiment, overrides, run)
     from atrcnas.pipeline import run_job
 
-    spec, folder = _load(experiment, overrides, run)
     for line in run_job(spec, folder, resume):
         typer.echo(line)
 
@@ -73,10 +95,10 @@ def search(
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time of a few steps goes.")] = False,
 ) -> None:
     """Search the context of every pair; writes contexts.yaml into the run folder."""
+    spec, folder = _load(experiment, overrides, run)
     from atrcnas.launch.search import search as search_contexts
     from atrcnas.pipeline import undecided_lines
 
-    spec, folder = _load(experiment, overrides, run)
     contexts = search_contexts(spec, folder, resume, profile)
     if profile:
         typer.echo((folder / "search" / "profile" / "summary.txt").read_text(encoding="utf-8"), nl=False)
@@ -93,11 +115,34 @@ def sweep(
     resume: Resume = False,
 ) -> None:
     """Run an experiment many times with different settings, and compare; writes RUN/trials/NAME."""
-    from atrcnas.launch.sweep import sweep as sweep_trials
     from atrcnas.spec.sweep import SweepSpec
 
     spec = SweepSpec.load(file, overrides or [])
-    for line in sweep_trials(spec, run or Path("runs") / spec.name, resume):
+    points = spec.trials()
+    from atrcnas.launch.sweep import sweep as sweep_trials
+
+    for line in sweep_trials(spec, run or Path("runs") / spec.name, resume, points):
+        typer.echo(line)
+
+
+@app.command()
+def resume(run: RunArg, overrides: Overrides = None) -> None:
+    """Go on with a run, a search, a retraining or a sweep, by its folder alone."""
+    from atrcnas.runs.folder import RunFolder
+
+    if RunFolder(run).sweep.is_file():
+        if overrides:
+            raise RunError(f"{run}: a sweep goes on as it began, got {overrides[0]!r:.80}. Leave it out.")
+        from atrcnas.resuming import resume_sweep
+
+        lines = resume_sweep(run)
+    else:
+        spec = _load_run(run, overrides)
+        _say_start(spec.name, run)
+        from atrcnas.resuming import resume_run
+
+        lines = resume_run(spec, run, bool(overrides))
+    for line in lines:
         typer.echo(line)
 
 
@@ -135,12 +180,14 @@ def retrain(
     ] = None,
 ) -> None:
     """Train the fixed network of a context config and score it."""
-    from atrcnas.engine.retrain import retrain as retrain_network
-    from atrcnas.pipeline import result_lines
     from atrcnas.spec.context_config import ContextConfig
 
     spec, folder = _load(experiment, overrides, run)
     config = ContextConfig.load(contexts)
+    config.kinds(spec.tasks, spec.all_tasks)
+    from atrcnas.engine.retrain import retrain as retrain_network
+    from atrcnas.pipeline import result_lines
+
     for line in result_lines(retrain_network(spec, config, folder, resume, init_reference)):
         typer.echo(line)
 
@@ -148,15 +195,25 @@ def retrain(
 @app.command()
 def evaluate(
     run: RunArg,
+    overrides: Overrides = None,
     compiled: Annotated[
         bool, typer.Option("--compiled", help="Also measure the latency under torch.compile; takes a minute.")
     ] = False,
+    split: Annotated[Split, typer.Option(help="Which images to score on.")] = Split.val,
 ) -> None:
     """Score the retrained network of a run again."""
+    _load_run(run, overrides)
     from atrcnas.engine.evaluate import evaluate as evaluate_run
+    from atrcnas.engine.evaluate import evaluate_test
     from atrcnas.pipeline import result_lines
 
-    for line in result_lines(evaluate_run(run, compiled=compiled)):
+    if split is Split.test:
+        if compiled:
+            raise RunError("--compiled: goes with --split val, which also measures costs. Leave one of them out.")
+        results = evaluate_test(run, overrides or [])
+    else:
+        results = evaluate_run(run, compiled=compiled, overrides=overrides or [])
+    for line in result_lines(results):
         typer.echo(line)
 
 
@@ -222,6 +279,7 @@ def deploy(
     size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width. [default: the data set's]")] = None,
 ) -> None:
     """Export the retrained network and compare the file with the live one."""
+    _load_run(run)
     from atrcnas.pipeline import deploy_run
 
     for line in deploy_run(run, out, size):
@@ -275,12 +333,24 @@ def _load(experiment: str, overrides: list[str] | None, run: Path | None):  # ty
     from atrcnas.spec.experiment import Experiment
 
     spec = Experiment.load(experiment, overrides or [])
-    return spec, run or Path("runs") / spec.name
+    folder = run or Path("runs") / spec.name
+    _say_start(spec.name, folder)
+    return spec, folder
+
+
+def _say_start(name: str, folder: Path) -> None:
+    """The first sign of life: importing torch, which comes next, takes seconds."""
+    if first_process():
+        print(f"{name}: starting in {folder}", file=sys.stderr, flush=True)
 
 
 def _load_plugins_of(folder: Path) -> None:
     """A run may use kinds and tasks that plugins register."""
+    if (folder / "experiment.yaml").is_file():
+        _load_run(folder)
+
+
+def _load_run(folder: Path, overrides: list[str] | None = None):  # type: ignore[no-untyped-def]
     from atrcnas.runs.folder import RunFolder
 
-    if (folder / "experiment.yaml").is_file():
-        RunFolder(folder).load_experiment()
+    return RunFolder(folder).load_experiment(overrides or [])

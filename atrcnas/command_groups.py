@@ -32,10 +32,11 @@ def prepare(
 @data_app.command()
 def check(experiment: ExperimentArg, overrides: Overrides = None) -> None:
     """Read all data of an experiment: class shares, missing ground truth, ranges, and every fault."""
-    from atrcnas.data_job import check_lines
     from atrcnas.spec.experiment import Experiment
 
     spec = Experiment.load(experiment, overrides or [])
+    from atrcnas.data_job import check_lines
+
     for line in check_lines(spec):
         typer.echo(line)
 

@@ -2,59 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from atrcnas.data.folding import fold
 from atrcnas.data.prepare import Name, prepare
 from atrcnas.data.survey import survey
 from atrcnas.data.tally import SplitReport
 from atrcnas.ground.errors import DataError
+from atrcnas.ground.shown import Shown
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
 SPLITS = ("train", "val")
-_LINE_EVERY_S = 15.0
 _MIB = 2**20
 # The farthest point of a whole split, in metres: nothing that is photographed by its depth ends nearer or farther.
 _NEAR_M, _FAR_M = 0.05, 300.0
-
-
-class _Shown:
-    """Progress of one long read on stderr: a bar on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._began, self._last = what, time.monotonic(), time.monotonic()
-        console = Console(file=sys.stderr)
-        columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bar = Bar(*columns, console=console, transient=True) if console.is_terminal else None
-
-    def __enter__(self) -> _Shown:
-        if self._bar is not None:
-            self._bar.start()
-            self._row = self._bar.add_task(self._what, total=None)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, done: int, total: int) -> None:
-        """Show ``done`` of ``total``."""
-        now = time.monotonic()
-        if self._bar is not None:
-            self._bar.update(self._row, completed=done, total=total)
-        elif now - self._last > _LINE_EVERY_S:
-            self._last = now
-            left = (now - self._began) / max(done, 1) * (total - done)
-            print(f"{self._what} {done}/{total}, {left:.0f} s left", file=sys.stderr, flush=True)
 
 
 def prepare_lines(name: Name, archive: Path, root: Path) -> Iterator[str]:
@@ -71,7 +34,7 @@ def prepare_lines(name: Name, archive: Path, root: Path) -> Iterator[str]:
     Raises:
         AtrcnasError: see :func:`atrcnas.data.prepare.prepare`.
     """
-    with _Shown(f"unpacking {archive.name} (%)") as shown:
+    with Shown(f"unpacking {archive.name} (%)") as shown:
         done = prepare(name, archive, root, lambda _, share: shown.update(int(100 * share), 100))
     found, train = done.unpacked, done.splits["train"]
     yield f"{name}: {found.num_files} files, {found.num_bytes / _MIB:.1f} MiB ({found.num_kept} were there already)"
@@ -101,7 +64,7 @@ def check_lines(experiment: Experiment) -> Iterator[str]:
     count = 0
     for split in SPLITS:
         try:
-            with _Shown(f"checking {split}") as shown:
+            with Shown(f"checking {split}") as shown:
                 found = survey(experiment, split, shown.update)
         except DataError as error:
             lines = str(error).splitlines()

@@ -1,8 +1,9 @@
-"""`atrcnas list`: what can be named in an experiment."""
+"""`atrcnas list` and `atrcnas keys`: what can be named in an experiment, and every key with its meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from atrcnas.ground.registry import resolve
 from atrcnas.spec.bundled import Shelf, names, shelf_dir
 from atrcnas.spec.datasets import DATASETS
+from atrcnas.spec.keys import Key, named
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.loggers import LOGGERS
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
@@ -49,6 +51,26 @@ def lines(what: str) -> list[str]:
         found.append(f"{record.name}: {record.description}")
         found += _options(resolve(record.source).Options, {})
     return found
+
+
+def key_lines(name: str | None) -> Iterator[str]:
+    """Each key of a section, or all: type, range and default in one line, the meaning below.
+
+    Raises:
+        ConfigError: no key or section of that name.
+    """
+    for number, section in enumerate(named(name)):
+        yield from ([""] if number else [])
+        yield section.title.replace("`", "")
+        for key in section.keys:
+            yield f"  {key.path}: {_value(key)}"
+            yield from textwrap.wrap(key.meaning, 100, initial_indent="      ", subsequent_indent="      ")
+
+
+def _value(key: Key) -> str:
+    """What may stand behind a key, and what does if nothing is said."""
+    allowed = ", ".join(filter(None, (key.type.replace("`", ""), key.range)))
+    return f"{allowed} [required]" if key.default is None else f"{allowed} [{key.default}]"
 
 
 def _options(model: type[BaseModel], values: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from atrcnas.engine.networks import load_network
 from atrcnas.engine.retrain import retrain
 from atrcnas.ground.errors import ExportError
 from atrcnas.ground.rank import first_process
+from atrcnas.ground.shown import Shown
 from atrcnas.launch.search import search
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
@@ -82,8 +83,9 @@ def deploy_run(run: Path, out: Path, size: tuple[int, int] | None = None) -> lis
     if size is None:
         height, width = read_results(run)["costs"]["image_size"]
         size = (height, width)
-    lines = str(export(load_network(folder), size, out)).splitlines()
-    latency = measure_latency(load_exported(out, trusted=True).run, torch.rand(1, 3, *size))
+    with Shown(f"exporting {out.name}, and comparing it with the network", counted=False):
+        lines = str(export(load_network(folder), size, out)).splitlines()
+        latency = measure_latency(load_exported(out, trusted=True).run, torch.rand(1, 3, *size))
     runtime = format_of(out).runtime
     lines.append(f"  latency {latency['median']:.1f} ms ({runtime}, {latency['threads']} threads)")
     with folder.locked():

@@ -31,7 +31,7 @@ class FolderOptions(Spec):
 
     root: Path = Field(description="folder that holds one folder per split")
     image_size: tuple[Side, Side] | None = Field(
-        default=None, description="height, width to which images and targets are resized on reading; None: as they are"
+        default=None, description="height, width to which images and targets are resized on reading; null: as they are"
     )
     classes: dict[str, ClassCount] = Field(
         default={}, description="class count of each class task whose count is not fixed"

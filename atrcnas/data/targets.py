@@ -24,7 +24,7 @@ class ValueRule(Spec):
     scale: Float = Field(default=1.0, gt=0, le=1e9, description="number * scale = value; 0.001 for millimetres")
     offset: Float = Field(default=0.0, ge=-1e9, le=1e9, description="added after scaling; not for classes")
     missing: Float | None = Field(
-        default=None, ge=-1e9, le=1e9, description="number that marks missing truth; None: the task's own"
+        default=None, ge=-1e9, le=1e9, description="number that marks missing truth; null: the task's own"
     )
     shift: Int = Field(
         default=0, ge=-65535, le=65535, description="added to class numbers after missing ones are taken out"

@@ -29,6 +29,7 @@ class Row:
     Attributes:
         name: what its run folders are called.
         runs: the run folders, one per seed.
+        steps: of the training that is scored.
         scores: task -> score, in the score's unit.
         delta_m: percent, better is positive; None without a baseline.
         parameters: number of them.
@@ -41,6 +42,7 @@ class Row:
 
     name: str
     runs: tuple[Path, ...]
+    steps: int
     scores: Mapping[str, Figure]
     delta_m: Figure | None
     parameters: Figure
@@ -103,6 +105,7 @@ def _row(name: str, group: Sequence[Finished], reference: Mapping[str, float] | 
     return Row(
         name=name,
         runs=tuple(one.path for one in group),
+        steps=first.steps,
         scores={task: _figure(one.scores[task] for one in group) for task in first.scores},
         delta_m=None if reference is None else _figure(_gain(one, reference) for one in group),
         parameters=_figure(one.costs.parameters for one in group),

@@ -38,12 +38,12 @@ def as_csv(comparison: Comparison) -> str:
     measured = [f"{name}.{figure}" for name, figure in comparison.figures.items()]
     measured += ["delta_m_percent", "parameters", "multiply_adds", "latency_ms"]
     columns = [column for name in measured for column in (name, f"{name}.std")]
-    writer.writerow(["name", "runs", *columns, "image_height", "image_width", "folders"])
+    writer.writerow(["name", "runs", "steps", *columns, "image_height", "image_width", "folders"])
     for row in comparison.rows:
         figures = [row.scores.get(name) for name in comparison.figures]
         figures += [row.delta_m, row.parameters, row.multiply_adds, row.latency_ms]
         numbers = [number for figure in figures for number in _numbers(figure)]
-        writer.writerow([row.name, len(row.runs), *numbers, *row.image_size, ";".join(map(str, row.runs))])
+        writer.writerow([row.name, len(row.runs), row.steps, *numbers, *row.image_size, ";".join(map(str, row.runs))])
     return stream.getvalue()
 
 
@@ -62,7 +62,7 @@ def save(comparison: Comparison, path: Path) -> Path:
 
 def _cells(comparison: Comparison) -> list[list[str]]:
     with_gain = any(row.delta_m is not None for row in comparison.rows)
-    head = ["configuration", "runs"]
+    head = ["configuration", "runs", "steps"]
     head += [_title(comparison.figures[name], task) for name, task in comparison.tasks.items()]
     head += ["Delta_m (%) ↑"] if with_gain else []
     return [
@@ -72,7 +72,7 @@ def _cells(comparison: Comparison) -> list[list[str]]:
 
 
 def _row_cells(row: Row, tasks: Sequence[str], with_gain: bool) -> list[str]:
-    cells = [row.name, str(len(row.runs)), *(_said(row.scores.get(name), ".4f") for name in tasks)]
+    cells = [row.name, str(len(row.runs)), str(row.steps), *(_said(row.scores.get(name), ".4f") for name in tasks)]
     if with_gain:
         cells.append(_said(row.delta_m, "+.2f"))
     cells += [_said(row.parameters, ".3f", 1e6), _said(row.multiply_adds, ".3f", 1e9), _said(row.latency_ms, ".1f")]
@@ -102,6 +102,12 @@ def _notes(comparison: Comparison) -> list[str]:
     notes = []
     if any(len(row.runs) > 1 for row in comparison.rows):
         notes.append("Over several runs: mean ± sample standard deviation.")
+    steps = sorted({row.steps for row in comparison.rows})
+    if len(steps) > 1:
+        notes.append(
+            f"Note: trained for different numbers of steps ({', '.join(map(str, steps))}); part of the difference in scores "
+            "may come from that."
+        )
     if len({row.image_size for row in comparison.rows}) > 1:
         notes.append("Note: multiply-adds and latency are for images of different sizes.")
     chose = [row.name for row in comparison.rows if row.chose_on_report]

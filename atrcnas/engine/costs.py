@@ -81,8 +81,14 @@ def multiply_adds(net: MultiTaskNet, size: tuple[int, int]) -> int:
     shapes = inference_copy(net).to("meta")
     fold_contexts(shapes)
     image = torch.empty(1, 3, *size, device="meta", dtype=next(shapes.parameters()).dtype)
-    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
-        shapes(image)
+    with torch.no_grad():
+        return counted(lambda: shapes(image))
+
+
+def counted(compute: Callable[[], Any]) -> int:
+    """Multiply-adds of the convolutions, matrix products and attention in ``compute``."""
+    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+        compute()
     return int(counter.get_total_flops()) // 2
 
 

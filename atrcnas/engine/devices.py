@@ -109,7 +109,16 @@ def lost_process(error: RuntimeError) -> RunError | None:
 
 
 def on_gpu(experiment: Experiment) -> bool:
-    """Whether it computes on a GPU here."""
+    """Whether it computes on a GPU here.
+
+    Raises:
+        ConfigError: ``devices: gpu``, and torch finds none.
+    """
+    if experiment.devices == "gpu" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"devices: expected a GPU, as 'gpu' says, got none that torch {torch.__version__} can use here. "
+            "Set devices: cpu, or install a torch built for this machine's GPU and driver."
+        )
     return experiment.devices != "cpu" and torch.cuda.is_available()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from atrcnas.data.batch import Batch
-from atrcnas.data.loading import validation_loader
+from atrcnas.data.loading import open_source, validation_loader
 from atrcnas.engine.class_report import class_report, confusion_rows
 from atrcnas.engine.costs import Latency, measure_compiled, measure_costs
 from atrcnas.engine.devices import on_gpu, surroundings
@@ -21,6 +21,7 @@ from atrcnas.engine.scores import Scores
 from atrcnas.engine.splits import choosing_loader, open_splits
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_atomically
+from atrcnas.ground.shown import Shown
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.decode import as_map
 from atrcnas.runs.budget import spent as spent_on
@@ -29,16 +30,17 @@ from atrcnas.runs.results import read_results, write_results
 from atrcnas.runs.tables import CONFUSION, Table
 from atrcnas.spec.experiment import Experiment
 
-DEPLOYED = "latency_ms_deployed"
+DEPLOYED, TEST = "latency_ms_deployed", "test"
 NUM_SAMPLES = 4
 
 
-def evaluate(run: str | Path, compiled: bool = False) -> dict[str, Any]:
+def evaluate(run: str | Path, compiled: bool = False, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Score ``model.safetensors`` of a run on the whole validation split.
 
     Args:
         run: run folder with a retrained network.
         compiled: measure the latency under torch.compile too.
+        overrides: ``key.path=value`` for where the data is now.
 
     Returns:
         What ``results.json`` holds, see :func:`score_run`.
@@ -50,20 +52,52 @@ def evaluate(run: str | Path, compiled: bool = False) -> dict[str, Any]:
     """
     folder = RunFolder(Path(run))
     with folder.locked():
-        results = score_run(folder)
+        results = score_run(folder, overrides=overrides)
         if compiled:
             size = tuple(results["costs"]["image_size"])
             results = add_latency(folder, "compiled", measure_compiled(load_network(folder), size))
     return results
 
 
-def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, float] | None = None) -> dict[str, Any]:
+def evaluate_test(run: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Score ``model.safetensors`` of a run on the test split, and add that to ``results.json`` under ``test``.
+
+    Args:
+        run: run folder with a retrained network that has been scored.
+        overrides: ``key.path=value`` for where the data is now, or where the test split is.
+
+    Returns:
+        ``scores`` (task -> figures on the test split) and ``samples``, their number.
+
+    Raises:
+        RunError: no run folder, or nothing retrained and scored in it.
+        DataError: the data set has no test split, or its files are at fault.
+    """
+    folder = RunFolder(Path(run))
+    with folder.locked():
+        experiment = folder.load_experiment(overrides)
+        results = read_results(folder.root)
+        net = load_network(folder).to("cuda" if on_gpu(experiment) else "cpu")
+        source = open_source(experiment, "test")
+        scores, _ = _run_through(experiment, net, validation_loader(experiment, source, 1))
+        found = {"scores": scores.compute(), "samples": len(source)}
+        write_results(folder.results, {**results, TEST: found})
+    return found
+
+
+def score_run(
+    folder: RunFolder,
+    report: bool = True,
+    seconds: Mapping[str, float] | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
     """Score the network of a locked run folder and write ``results.json``.
 
     Args:
         folder: of the run.
         report: score on the validation split too; off where many networks are trained to choose among.
-        seconds: wall time of the stages that have just ended.
+        seconds: wall time of the stages that have just ended; after these, an earlier score on the test split no longer holds.
+        overrides: ``key.path=value`` for where the data is now.
 
     Returns:
         ``scores`` (task -> figures on the validation split; without ``report`` on what choices are made on), ``classes``
@@ -71,7 +105,7 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
         ``selection`` (the total by which states and configs are chosen), ``selected_on`` (where it comes from: split,
         number of samples, figures), ``keep``, ``seconds`` by stage, ``device`` and ``costs``.
     """
-    experiment, began = folder.load_experiment(), time.monotonic()
+    experiment, began = folder.load_experiment(overrides), time.monotonic()
     before = _results_before(folder)
     net, device = load_network(folder), torch.device("cuda" if on_gpu(experiment) else "cpu")
     net.to(device)
@@ -105,6 +139,8 @@ def score_run(folder: RunFolder, report: bool = True, seconds: Mapping[str, floa
         "device": surroundings(experiment)["device"],
         "costs": {"image_size": list(size), **measure_costs(net.cpu(), size), **_deployed(before)},
     }
+    if TEST in before and not seconds:
+        results[TEST] = before[TEST]
     write_results(folder.results, results)
     return results
 
@@ -138,12 +174,14 @@ def _run_through(
     scores = Scores(experiment.predicted_tasks(), device, alone=True)
     shown = set(np.linspace(0, len(loader) - 1, NUM_SAMPLES, dtype=int).tolist())  # neighbours are often alike
     size = (0, 0)
-    for number, batch in enumerate(loader):
-        batch, size = batch.to(device), batch.sizes[0]
-        outputs = net(batch.image, batch.image_valid)
-        decoded = scores.update(outputs.predictions, batch)
-        if kept is not None and number in shown:
-            _save_sample(kept / f"{number:06d}.npz", batch, decoded)
+    with Shown("scoring") as progress:
+        for number, batch in enumerate(loader):
+            batch, size = batch.to(device), batch.sizes[0]
+            outputs = net(batch.image, batch.image_valid)
+            decoded = scores.update(outputs.predictions, batch)
+            if kept is not None and number in shown:
+                _save_sample(kept / f"{number:06d}.npz", batch, decoded)
+            progress.update(number + 1, len(loader))
     return scores, size
 
 

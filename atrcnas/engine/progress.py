@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
 
 from rich import progress as rich_progress
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
 
 from atrcnas.engine.listener import Listener
 from atrcnas.engine.training import Report, Training
-
-LINE_EVERY_S = 15.0
+from atrcnas.ground.shown import LINE_EVERY_S
 
 
 class Progress(Listener):
-    """Progress of one stage with loss, scores, time left and, in a search, the share of committed pairs."""
+    """Progress of one stage with losses, scores, times, pace and, in a search, the share of committed pairs.
 
-    def __init__(self) -> None:
-        self.console = Console(file=sys.stderr)
-        self.bar: rich_progress.Progress | None = None
+    Args:
+        facts: names and values to show first, see :func:`~atrcnas.engine.briefing.briefing`.
+    """
+
+    def __init__(self, facts: Sequence[tuple[str, str]] = ()) -> None:
+        self.console = Console(file=sys.stderr, highlight=False)
+        self.facts = facts
+        self.bar: _Bar | None = None
         self._status = ""
 
     def begin(self, training: Training) -> None:
@@ -27,17 +34,12 @@ class Progress(Listener):
         self.speaks = training.fabric.is_global_zero
         self._first = training.step
         self._began = self._last_line = time.monotonic()
+        if self.speaks and self.facts:
+            self._brief(training.stage)
         if self.speaks and self.console.is_terminal:
-            columns = (
-                rich_progress.TextColumn("{task.description}"),
-                rich_progress.BarColumn(),
-                rich_progress.MofNCompleteColumn(),
-                rich_progress.TimeRemainingColumn(),
-                rich_progress.TextColumn("{task.fields[status]}"),
-            )
-            self.bar = rich_progress.Progress(*columns, console=self.console)
+            self.bar = _Bar(self.console)
             self.bar.start()
-            self.task = self.bar.add_task(training.stage, total=training.recipe.steps, completed=self._first, status="")
+            self.task = self.bar.add_task(training.stage, total=training.recipe.steps, completed=self._first)
 
     def end(self, training: Training) -> None:
         """Leave the terminal as it was."""
@@ -45,14 +47,17 @@ class Progress(Listener):
             self.bar.stop()
 
     def logged(self, training: Training, report: Report) -> None:
-        """Remember loss and committed share."""
+        """Remember losses and committed share."""
+        tasks = ", ".join(f"{name} {loss:.3f}" for name, loss in report.tasks.items())
         share = report.totals.get("committed_share")
-        self._status = f"loss {report.totals['loss']:.3f}" + ("" if share is None else f", committed {share:.0%}")
+        committed = "" if share is None else f", committed {share:.0%}"
+        self._status = f"loss {report.totals['loss']:.3f} ({tasks}){committed}"
 
     def stepped(self, training: Training) -> None:
         """Move the bar, or print a line now and then."""
         if self.bar is not None:
-            self.bar.update(self.task, completed=training.step, status=self._status)
+            self.bar.status = self._status
+            self.bar.update(self.task, completed=training.step)
         elif self.speaks and time.monotonic() - self._last_line > LINE_EVERY_S:
             self._line(training)
 
@@ -63,12 +68,59 @@ class Progress(Listener):
         elif self.speaks:
             self._line(training, scores_line(training))
 
+    def _brief(self, stage: str) -> None:
+        self.console.print(stage)
+        if not self.console.is_terminal:
+            width = max(len(name) for name, _ in self.facts)
+            for name, value in self.facts:
+                self.console.print(f"  {name:{width}}  {value}", markup=False, soft_wrap=True)
+            return
+        table = Table.grid(padding=(0, 2))
+        for name, value in self.facts:
+            table.add_row(f"  {name}", Text(value))
+        self.console.print(table)
+
     def _line(self, training: Training, scores: str = "") -> None:
         self._last_line = time.monotonic()
         done, total = training.step, training.recipe.steps
-        pace = (self._last_line - self._began) / max(done - self._first, 1)
-        left = f"{(total - done) * pace:.0f} s left"
-        self.console.print(f"{training.stage} {done}/{total}, {left}, {self._status} {scores}".rstrip(), soft_wrap=True)
+        spent = self._last_line - self._began
+        pace = (done - self._first) / max(spent, 1e-9)
+        times = f"{spent:.0f} s, {(total - done) / max(pace, 1e-9):.0f} s left, {pace:.2f} it/s"
+        parts = filter(None, (f"{training.stage} {done}/{total}", times, self._status, scores))
+        self.console.print(", ".join(parts), soft_wrap=True)
+
+
+class _Bar(rich_progress.Progress):
+    """A bar as wide as the terminal, and below it one line that is cut off rather than wrapped.
+
+    Attributes:
+        status: that line.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.status = ""
+        super().__init__(
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(bar_width=None),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TimeElapsedColumn(),
+            rich_progress.TextColumn("<"),
+            rich_progress.TimeRemainingColumn(),
+            _Pace(),
+            console=console,
+            expand=True,
+        )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        yield Text(self.status, no_wrap=True, overflow="ellipsis")
+
+
+class _Pace(rich_progress.ProgressColumn):
+    """Steps per second, of the last half minute."""
+
+    def render(self, task: rich_progress.Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.2f} it/s")
 
 
 def scores_line(training: Training) -> str:

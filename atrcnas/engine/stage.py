@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from atrcnas.engine.briefing import briefing
 from atrcnas.engine.checkpoints import Checkpoints
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.listener import Listener, Listeners
@@ -53,6 +54,7 @@ class Stage:
 
     Attributes:
         experiment: what it was made with.
+        folder: of the run.
         training: its state, brought to the last checkpoint.
         checkpoints: where it is saved.
         listeners: with a state of their own, brought to the last checkpoint too.
@@ -61,6 +63,7 @@ class Stage:
     """
 
     experiment: Experiment
+    folder: RunFolder
     training: Training
     checkpoints: Checkpoints
     listeners: Sequence[Listener]
@@ -108,7 +111,7 @@ def begin(
                 f"{checkpoints.last}: not a checkpoint of this run ({reason}). Start over in another --run."
             ) from error
     share = {"first": training.step, "rank": fabric.global_rank, "world": fabric.world_size}
-    return Stage(experiment, training, checkpoints, listeners.all, clock, share)
+    return Stage(experiment, folder, training, checkpoints, listeners.all, clock, share)
 
 
 def run_stage(
@@ -132,5 +135,7 @@ def run_stage(
     experiment, training = stage.experiment, stage.training
     place = {key: stage.share[key] for key in ("rank", "world")}
     validation = choosing_loader(experiment, splits, training.recipe.batch_size, **place)
-    train(training, batches, validation, stage.checkpoints, [*stage.listeners, Progress(), *watching])
+    speaks = training.fabric.is_global_zero
+    facts = briefing(experiment, stage.folder, training, splits) if speaks else []
+    train(training, batches, validation, stage.checkpoints, [*stage.listeners, Progress(facts), *watching])
     training.fabric.barrier()

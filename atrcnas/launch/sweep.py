@@ -28,13 +28,16 @@ from atrcnas.spec.sweep import SweepSpec, SweepTrial
 RUN = f"{__name__}:run_trial"
 
 
-def sweep(spec: SweepSpec, run: str | Path, resume: bool = False) -> Iterator[str]:
+def sweep(
+    spec: SweepSpec, run: str | Path, resume: bool = False, points: Sequence[SweepTrial] | None = None
+) -> Iterator[str]:
     """Search and train, or only train, at every point.
 
     Args:
         spec: the points and where they run.
         run: folder of the sweep; gets ``sweep.yaml``, ``trials.jsonl`` and the run folder of each, ``trials/NAME``.
         resume: leave out what the journal holds, and continue what has started.
+        points: ``spec.trials()``, if that has been called already.
 
     Yields:
         The lines of `atrcnas compare` over all trials.
@@ -43,7 +46,7 @@ def sweep(spec: SweepSpec, run: str | Path, resume: bool = False) -> Iterator[st
         RunError: some trials failed; each named, after all others are done.
         ConfigError: a point is not a valid experiment; raised before any is started.
     """
-    points = spec.trials()
+    points = spec.trials() if points is None else points
     folder = RunFolder(Path(run).absolute())
     with folder.locked():
         _begin(spec, folder.root, resume)
@@ -75,7 +78,7 @@ def _digest(points: Sequence[SweepTrial]) -> str:
 
 
 def _begin(spec: SweepSpec, root: Path, resume: bool) -> None:
-    path, value = root / "sweep.yaml", spec.model_dump(by_alias=True, mode="json")
+    path, value = RunFolder(root).sweep, spec.model_dump(by_alias=True, mode="json")
     if path.is_file():
         if not resume:
             raise RunError(f"{root}: this sweep has already started. Add --resume to go on, or choose another --run.")

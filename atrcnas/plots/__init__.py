@@ -42,7 +42,7 @@ def plot_contexts(file: Path, out: Path) -> Path:
         out: ``.png``, ``.pdf`` or ``.svg``.
 
     Raises:
-        RunError: not found, not a context config, or one that fits any tasks and so has no table to draw.
+        RunError: not found, or not a context config.
     """
     return save(_draw_contexts(file), out)
 

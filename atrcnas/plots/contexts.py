@@ -15,6 +15,7 @@ from atrcnas.plots.canvas import INK, SMALL_SIZE, legend_below, panels, styled
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import KINDS, NONE, parts
 from atrcnas.spec.pairs import Pair
+from atrcnas.spec.tasks import TASKS
 
 _CELL_IN, _LABELS_IN = 0.9, (1.7, 1.1)
 _PALEST, _FULLEST = 0.1, 0.65  # so that the kind can still be told, and dark letters read on every colour
@@ -39,7 +40,7 @@ class Cell(NamedTuple):
 
 
 def draw_heatmap(config: ContextConfig, where: str = "contexts") -> Figure:
-    """Draw the kind of each pair; a pair the config does not list has kind ``none``.
+    """Draw the kind of each pair; a pair the config does not list has kind ``none``. Rules are drawn for all tasks.
 
     The fill is the kind's colour, paler where the search was less sure; without probabilities it is full, and a line
     below says so.
@@ -49,18 +50,14 @@ def draw_heatmap(config: ContextConfig, where: str = "contexts") -> Figure:
         where: file name for messages.
 
     Raises:
-        RunError: one that fits any tasks and so has no table to draw, or has no tasks.
+        RunError: it has no tasks.
         ConfigError: it is at odds with itself, see :meth:`ContextConfig.kinds`.
     """
-    if config.is_rule:
-        raise RunError(
-            f"{where}: pairs: expected a table of targets and sources, got rules for any tasks "
-            f"({', '.join(map(str, config.pairs))}). Plot the contexts.yaml of a run that used it."
-        )
-    if not config.named_tasks:
+    tasks = config.named_tasks or (TASKS.names[: config.num_tasks] if config.is_rule else ())
+    if not tasks:
         raise RunError(f"{where}: tasks: expected at least one task, got none. List the tasks.")
     origin = config.provenance
-    kinds = config.kinds(config.named_tasks)
+    kinds = config.kinds(tasks)
     cells = {pair: _cell(parts(kind), origin.probabilities.get(str(pair), {})) for pair, kind in kinds.items()}
     open_pairs = [pair for pair in cells if str(pair) in (origin.undecided or {})]
     cells |= {pair: cells[pair]._replace(mark="?") for pair in open_pairs}
@@ -69,10 +66,11 @@ def draw_heatmap(config: ContextConfig, where: str = "contexts") -> Figure:
         note = "number and intensity: probability of the chosen kind, where the file has it"
     unsettled = "?  undecided: the search did not settle this pair" if open_pairs else ""
     facts = {"seed": origin.seed, "step": origin.step, "commit": origin.commit}
+    shown = "rules for any tasks, shown for these" if config.is_rule else ""
     found = " ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
     also = [NONE, *(kind for chances in origin.probabilities.values() for kind in chances)]
     title = ": ".join(["Context of each pair of tasks", *filter(None, [origin.experiment or origin.source])])
-    return draw_cells(cells, title, "\n".join(filter(None, [note, unsettled, found])), also)
+    return draw_cells(cells, title, "\n".join(filter(None, [shown, note, unsettled, found])), also)
 
 
 def _cell(kinds: tuple[str, ...], chances: Mapping[str, float]) -> Cell:

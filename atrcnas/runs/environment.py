@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,14 @@ def environment(device: str | None, threads: int) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": threads,
         "commit": commit(),
+        "command": _command(),
     }
+
+
+def _command() -> list[str] | None:
+    """The words after ``atrcnas``; None where another program runs."""
+    ours = "atrcnas" in Path(sys.argv[0]).parts[-2:] if sys.argv else False
+    return sys.argv[1:] if ours else None
 
 
 def _version(package: str) -> str | None:

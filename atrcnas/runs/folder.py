@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +13,21 @@ from typing import Any
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import PARTIAL, read_yaml, write_json, write_yaml
 from atrcnas.ground.locking import LockHeldError, locked
+from atrcnas.ground.opening import read_regular
 from atrcnas.ground.paths import below, require_plain_tree
 from atrcnas.ground.rank import first_process
 from atrcnas.ground.registry import Registry
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.paths import require_places
 from atrcnas.spec.tasks import TASKS, Task
 
 # What may change within a run, and what matters only once the stage has started.
 FREE = ("plugins", "devices", "num_nodes", "launch", "loggers")
 SECTIONS = {"search": ("search", "space"), "retrain": ("retrain",)}
 STAGES = tuple(SECTIONS)
+RESUME = "resume"  # the command that goes on with whatever began a run
+_MAX_BYTES = 10**6
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,11 @@ class RunFolder:
     def experiment(self) -> Path:
         """The resolved experiment."""
         return self.root / "experiment.yaml"
+
+    @property
+    def environment(self) -> Path:
+        """What the run was made with, and the command that began it."""
+        return self.root / "environment.json"
 
     @property
     def contexts(self) -> Path:
@@ -103,6 +113,11 @@ class RunFolder:
         return self.stage("search") / f"seed-{number}"
 
     @property
+    def sweep(self) -> Path:
+        """What a sweep was made with."""
+        return self.root / "sweep.yaml"
+
+    @property
     def sweep_journal(self) -> Path:
         """The finished trials of a sweep."""
         return self.root / "trials.jsonl"
@@ -111,15 +126,23 @@ class RunFolder:
         """Folder of the checkpoints of a stage."""
         return self.stage(stage) / "checkpoints"
 
-    def load_experiment(self) -> Experiment:
+    def load_experiment(self, overrides: Sequence[str] = ()) -> Experiment:
         """The experiment this run was made with.
+
+        Args:
+            overrides: ``key.path=value`` for where its files are now, or where it computes.
 
         Raises:
             RunError: this is not a run folder.
+            ConfigError: an override of anything else.
         """
         if not self.experiment.is_file():
             raise RunError(f"{self.root}: expected a run folder, got one without experiment.yaml. Check the path.")
-        return Experiment.load(self.experiment, self._before_selection(), check_space=False)
+        meant = self._before_selection()
+        if overrides:
+            paths = Experiment.load(self.experiment, meant, check_space=False).paths()
+            require_places(overrides, paths, FREE)
+        return Experiment.load(self.experiment, [*meant, *overrides], check_space=False)
 
     def task_table(self) -> Registry[Task]:
         """The task table with the tasks of this run as its experiment has them; of no run, that of the package.
@@ -203,14 +226,37 @@ class RunFolder:
             raise RunError(
                 f"{self.stage(stage)}: this run has already started. Add --resume to continue, or choose another --run."
             )
-        experiment = experiment.with_space_inline()
+        experiment = experiment.with_space_inline().with_absolute_paths()
         self._check_same(experiment)
         if not first_process():
             return
         if resume and not self.begun(stage):
             print(f"{self.root}: nothing to resume in '{stage}'; starting.", file=sys.stderr)
+        began_by = self.began_by()
         write_yaml(self.experiment, experiment.dump())
-        write_json(self.root / "environment.json", dict(environment))
+        goes_on = (environment.get("command") or [])[:1] == [RESUME] and began_by
+        write_json(self.environment, {**environment, **({"command": began_by} if goes_on else {})})
+
+    def began_by(self) -> list[str]:
+        """The words of the command line that began this run; none if it was no command, or an earlier version."""
+        try:
+            command = json.loads(read_regular(self.environment, _MAX_BYTES)).get("command")
+        except (OSError, ValueError, AttributeError, RecursionError):
+            return []
+        return [str(word) for word in command] if isinstance(command, list) else []
+
+    def move(self, experiment: Experiment) -> None:
+        """Write down where the files of a run are now.
+
+        Args:
+            experiment: the run's own with other paths, see :meth:`load_experiment`.
+
+        Raises:
+            RunError: another process writes the run.
+        """
+        with self.locked(first_process()):
+            if first_process():
+                write_yaml(self.experiment, experiment.with_space_inline().with_absolute_paths().dump())
 
     def check_contexts(self, contexts: ContextConfig, experiment: Experiment) -> None:
         """Refuse a context config that is not the one this run started with.
@@ -235,7 +281,7 @@ class RunFolder:
         if not begun:
             return
         free = set(FREE).union(*(keys for stage, keys in SECTIONS.items() if stage not in begun))
-        before, now = self.load_experiment().dump(), experiment.dump()
+        before, now = self.load_experiment().with_absolute_paths().dump(), experiment.dump()
         differing = [key for key in now if key not in free and now[key] != before.get(key)]
         if differing:
             raise RunError(

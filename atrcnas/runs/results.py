@@ -79,6 +79,7 @@ class Finished:
         figures: task -> name of its first score.
         scores: task -> its first score, in the score's unit.
         costs: parameters, multiply-adds and latency, with the image's size.
+        steps: of the training that is scored.
         chose_on_report: the checkpoint kept was chosen by the split that is reported.
     """
 
@@ -88,6 +89,7 @@ class Finished:
     figures: Mapping[str, str]
     scores: Mapping[str, float]
     costs: Costs
+    steps: int
     chose_on_report: bool
 
 
@@ -118,6 +120,7 @@ def read_finished(run: Path) -> Finished:
         figures=figures,
         scores={name: results.scores[name][figure] for name, figure in figures.items()},
         costs=results.costs,
+        steps=experiment.retrain.steps,
         chose_on_report=(results.keep == "best" or results.config_by_trials) and results.selected_on.split == "val",
     )
 

@@ -17,7 +17,7 @@ class AugmentSpec(Spec):
     """Training augmentation; switched off by ``augment: null``."""
 
     crop_size: tuple[Side, Side] | None = Field(
-        default=None, description="height, width, pixels; None: each image's own"
+        default=None, description="height, width, pixels; null: each image's own"
     )
     scale: tuple[Factor, Factor] = Field(default=(0.5, 2.0), description="smallest and largest random enlargement")
     flip: Share = Field(default=0.5, description="probability of a horizontal flip")
@@ -49,9 +49,9 @@ class AugmentSpec(Spec):
 class DataSpec(Spec):
     """Where samples come from and how they are loaded."""
 
-    name: str = "rooms"
+    name: str = Field(default="rooms", description="the data set; `atrcnas list datasets` shows them")
     options: dict[str, Any] = Field(default={}, description="of that data set; `atrcnas list datasets` shows them")
-    augment: AugmentSpec | None = AugmentSpec()
+    augment: AugmentSpec | None = Field(default=AugmentSpec(), description="null: training images as they are")
     selection: Float = Field(
         default=0.1,
         ge=0,

@@ -5,6 +5,7 @@ Defaults are the published ATRC recipe (Bruggemann et al., ICCV 2021; NYUD-v2).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,12 +15,13 @@ from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, field_valid
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import parse_yaml, read_yaml
 from atrcnas.ground.registry import Registry, load_plugins, located, resolve
-from atrcnas.spec.bundled import find
+from atrcnas.spec.bundled import find, is_bundled
 from atrcnas.spec.data import DataSpec
 from atrcnas.spec.datasets import DATASETS, class_colours, class_names
 from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.loggers import LOGGERS
 from atrcnas.spec.model import BackboneSpec, ModelSpec
+from atrcnas.spec.paths import beside, path_values
 from atrcnas.spec.recipe import RetrainSpec, SearchSpec
 from atrcnas.spec.schema import Bool, Int, Spec, show, validate
 from atrcnas.spec.space import SearchSpace
@@ -38,14 +40,19 @@ def _as_word(value: Any) -> Any:
 class Experiment(Spec):
     """One experiment file."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
-    name: str = Field(default="experiment", pattern=r"^\w[\w.-]*$")
-    plugins: list[str] = Field(
-        default=[], description="Python modules, or files NAME.py relative to this one, that add to what can be named"
+    schema_version: Literal[1] = Field(default=1, alias="schema", description="version of this form of file")
+    name: str = Field(
+        default="experiment", pattern=r"^\w[\w.-]*$", description="of the run folder, runs/NAME, and in figures"
     )
-    seed: Int = Field(default=0, ge=0, le=2**31 - 1)
+    plugins: list[str] = Field(
+        default=[],
+        description="Python modules, or files NAME.py relative to this one, to import first, for what they register",
+    )
+    seed: Int = Field(default=0, ge=0, le=2**31 - 1, description="of everything that is random")
     task_entries: tuple[TaskEntry, ...] = Field(
-        min_length=1, alias="tasks", description="names, or {name: ..., like: ...} for tasks of your own"
+        min_length=1,
+        alias="tasks",
+        description="what is predicted: names (`atrcnas list tasks`), or {name: ..., like: ...} for tasks of your own",
     )
     auxiliary_entries: tuple[TaskEntry, ...] = Field(
         default=(),
@@ -65,11 +72,13 @@ class Experiment(Spec):
     loggers: dict[str, dict[str, Any]] = Field(
         default={}, description="besides CSV, by name with their options; `atrcnas list loggers` shows them"
     )
-    precision: Annotated[Literal["32", "bf16", "64"], BeforeValidator(_as_word)] = "32"
-    devices: Literal["auto", "cpu"] | Annotated[Int, Field(ge=1)] = Field(
-        default="auto", description="'auto', 'cpu' or a number of devices"
+    precision: Annotated[Literal["32", "bf16", "64"], BeforeValidator(_as_word)] = Field(
+        default="32", description="bits of floating point; bf16: 16 where that is safe, which GPUs compute faster"
     )
-
+    devices: Literal["auto", "cpu", "gpu"] | Annotated[Int, Field(ge=1)] = Field(
+        default="auto",
+        description="'auto' (a GPU if there is one), 'cpu', 'gpu' (refused where there is none) or a number of devices",
+    )
     num_nodes: Int = Field(default=1, ge=1, le=10_000, description="machines, each with `devices`")
     sync_batchnorm: Bool = Field(default=False, description="BatchNorm over the batches of all devices together")
 
@@ -252,7 +261,8 @@ class Experiment(Spec):
         """Read and check a whole experiment; imports its plugins, builds nothing.
 
         Args:
-            source: a file, a bundled experiment by name, or an already parsed mapping.
+            source: a file, a bundled experiment by name, or an already parsed mapping; relative paths in a file count from
+                its folder (spec/paths.py).
             overrides: ``key.path=value`` with YAML values, as on the command line.
             check_space: whether the search space has to fit; off when reading a run that has already been searched.
 
@@ -272,6 +282,8 @@ class Experiment(Spec):
         experiment = validate(cls, value, where)
         experiment._where = where
         experiment.resolved_tasks()
+        if not isinstance(source, Mapping) and not is_bundled(path):
+            experiment = experiment._with(beside(experiment.paths(), path, overrides))
         experiment.logger_options()
         if check_space:
             experiment.search_space()
@@ -286,6 +298,23 @@ class Experiment(Spec):
         experiment = validate(Experiment, value, self._where)
         experiment._where = self._where
         return experiment
+
+    def _with(self, values: Mapping[str, Any]) -> Experiment:
+        """A copy with some values by key.path, checked again."""
+        if not values:
+            return self
+        texts = [f"{key}={json.dumps(value)}" for key, value in values.items()]
+        experiment = validate(Experiment, override(self.dump(), texts, self._where), self._where)
+        experiment._where = self._where
+        return experiment
+
+    def paths(self) -> dict[str, str]:
+        """Its paths by key: of the data, of weights, of what else it takes from files."""
+        return path_values(self.dump(), self.data_options())
+
+    def with_absolute_paths(self) -> Experiment:
+        """The same, to be used from any folder."""
+        return self._with({key: str(Path(path).absolute()) for key, path in self.paths().items()})
 
     def with_space_inline(self) -> Experiment:
         """The same with the search space itself in place of its name or file, which may change or move.

@@ -37,7 +37,7 @@ class WandbOptions(Spec):
     """Of Weights & Biases."""
 
     project: str = Field(default="atrcnas", min_length=1, description="project that the run is shown in")
-    entity: str | None = Field(default=None, description="user or team; None: the one logged in")
+    entity: str | None = Field(default=None, description="user or team; null: the one logged in")
     mode: Literal["online", "offline"] = Field(
         default="online", description="offline: written into the run folder, for a later `wandb sync`"
     )
@@ -46,7 +46,7 @@ class WandbOptions(Spec):
 class MlflowOptions(Spec):
     """Of MLflow."""
 
-    tracking_uri: str | None = Field(default=None, description="of a server or store; None: RUN/mlflow")
+    tracking_uri: str | None = Field(default=None, description="of a server or store; null: RUN/mlflow")
     experiment: str = Field(default="atrcnas", min_length=1, description="MLflow experiment that the run belongs to")
 
 

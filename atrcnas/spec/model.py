@@ -19,7 +19,7 @@ _DECIDED_HERE = (
 class BackboneSpec(Spec):
     """A timm backbone."""
 
-    name: str = "hrnet_w18_small_v2"
+    name: str = Field(default="hrnet_w18_small_v2", description="any model of timm with features at stride 4")
     weights: str = Field(default="none", description="'none', 'hub' (timm's download) or a local file")
     freeze: Bool = Field(default=False, description="keep weights and BatchNorm statistics as loaded")
     upsample: Literal["nearest", "bilinear"] = Field(
@@ -43,22 +43,30 @@ class BackboneSpec(Spec):
 class ModelSpec(Spec):
     """The point of the configuration space that is not the pairs (see nn/net.py)."""
 
-    neck: Literal["concat", "pyramid"] = "concat"
+    neck: Literal["concat", "pyramid"] = Field(
+        default="concat", description="the backbone's scales enlarged to stride 4 and joined, or kept apart"
+    )
     neck_conv: Bool = Field(
         default=False, description="with neck: concat, a 1x1 convolution over the joined maps for all tasks (PAD-Net)"
     )
-    task_features: Literal["none", "conv3", "bottleneck2", "basic2"] = "conv3"
+    task_features: Literal["none", "conv3", "bottleneck2", "basic2"] = Field(
+        default="conv3", description="layers from the neck to the features of each task"
+    )
     width: Int | None = Field(
-        default=None, ge=4, le=4096, description="channels of task features; None: a quarter of the neck's"
+        default=None, ge=4, le=4096, description="channels of task features; null: a quarter of the neck's"
     )
     deep_supervision: Bool = Field(
         default=False, description="initial predictions from task features, with the final losses"
     )
     propagate: Bool = Field(default=False, description="MTI-Net's feature propagation from coarser to finer levels")
-    fuse: Literal["concat", "sum"] = "concat"
+    fuse: Literal["concat", "sum"] = Field(
+        default="concat", description="how a target's own features and its contexts are put together"
+    )
     refine: Bool = Field(default=True, description="ATRC's last 1x1 convolution over own features and contexts")
     dropout: Float = Field(default=0.05, ge=0, lt=1, description="of the refined features; not while searching")
-    head: Literal["conv1", "bottleneck2", "aspp", "pyramid"] = "conv1"
+    head: Literal["conv1", "bottleneck2", "aspp", "pyramid"] = Field(
+        default="conv1", description="last layers of a task; pyramid: all levels joined, goes with neck: pyramid"
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> ModelSpec:

@@ -27,8 +27,10 @@ class SgdOptions(Spec):
 class AdamwOptions(Spec):
     """Of ``adamw``."""
 
-    betas: tuple[Annotated[Float, Field(ge=0, lt=1)], Annotated[Float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    eps: Float = Field(default=1e-8, gt=0)
+    betas: tuple[Annotated[Float, Field(ge=0, lt=1)], Annotated[Float, Field(ge=0, lt=1)]] = Field(
+        default=(0.9, 0.999), description="decay of the means of the gradient and of its square"
+    )
+    eps: Float = Field(default=1e-8, gt=0, description="added to the root of the mean square")
 
 
 class CosineOptions(Spec):

@@ -20,8 +20,8 @@ Steps = Annotated[Int, Field(ge=1, le=100_000_000)]
 class TrainSpec(Spec):
     """What searching and retraining share; by default SGD with momentum and a polynomial schedule per step."""
 
-    steps: Steps = 40_000
-    batch_size: Int = Field(default=8, ge=1, le=65_536)
+    steps: Steps = Field(default=40_000, description="training steps; the default is the published recipe's")
+    batch_size: Int = Field(default=8, ge=1, le=65_536, description="images in a step, over all devices together")
     learning_rate: Float = Field(default=0.01, gt=0, le=100, description="largest, of the layers after the backbone")
     backbone_rate: Float = Field(
         default=1.0, ge=0, le=100, description="learning rate of the backbone, as a multiple of learning_rate"
@@ -29,7 +29,7 @@ class TrainSpec(Spec):
     optimizer: str = Field(default="sgd", description="of the weights; `atrcnas list optimizers` shows them")
     optimizer_options: dict[str, Any] = Field(default={}, description="of that optimizer")
     momentum: Float = Field(default=0.9, ge=0, lt=1, description="of sgd")
-    weight_decay: Float = Field(default=5e-4, ge=0, le=1)
+    weight_decay: Float = Field(default=5e-4, ge=0, le=1, description="pull of all weights towards zero")
     decay_norms: Bool = Field(default=True, description="decay norms and biases like all other weights")
     schedule: str = Field(default="poly", description="of the learning rate; `atrcnas list schedules` shows them")
     schedule_options: dict[str, Any] = Field(default={}, description="of that schedule")
@@ -38,13 +38,13 @@ class TrainSpec(Spec):
     ema: Float | None = Field(
         default=None, gt=0, lt=1, description="decay of the weights' moving average, which is then scored and kept"
     )
-    clip: Float | None = Field(default=None, gt=0, description="largest norm of the gradient; None: no clipping")
+    clip: Float | None = Field(default=None, gt=0, description="largest norm of the gradient; null: no clipping")
     activation_checkpointing: Bool = Field(
         default=False,
         description="compute contexts again in the backward pass instead of keeping them: slower, smaller",
     )
-    validate_every: Steps = 2_000
-    log_every: Steps = 50
+    validate_every: Steps = Field(default=2_000, description="steps between two validations, each with a checkpoint")
+    log_every: Steps = Field(default=50, description="steps between two rows of metrics.csv")
     on_nonfinite: Literal["stop", "skip", "lower"] = Field(
         default="stop", description="when a loss is not finite: stop, skip the step, or also halve the learning rate"
     )
@@ -98,7 +98,7 @@ class TrialsSpec(Spec):
 class SearchSpec(TrainSpec):
     """The search: by gradient as these settings say, or by trials."""
 
-    strategy: str = "gumbel"
+    strategy: str = Field(default="gumbel", description="how kinds are found; `atrcnas list strategies` shows them")
     trials: TrialsSpec = TrialsSpec()
     seeds: Int = Field(
         default=1,
@@ -106,12 +106,12 @@ class SearchSpec(TrainSpec):
         le=1_000,
         description="searches by gradient, with the seeds from the experiment's; the mean decides",
     )
-    clip: Float | None = Field(default=10.0, gt=0, description="largest norm of the gradient; None: no clipping")
+    clip: Float | None = Field(default=10.0, gt=0, description="largest norm of the gradient; null: no clipping")
     logits_learning_rate: Float | None = Field(
         default=None,
         gt=0,
         le=100,
-        description="of Adam, without decay; None: 20 / steps, so that searches of any length decide alike (the "
+        description="of Adam, without decay; null: 20 / steps, so that searches of any length decide alike (the "
         "published 5e-4 at 40,000 steps)",
     )
     logits_warm_up: Float = Field(

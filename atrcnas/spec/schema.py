@@ -119,7 +119,7 @@ def _path(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str]
         forms = [form for form in typing.get_args(field.annotation) if form is not types.NoneType]
         if _is_union(field.annotation) and len(forms) > 1:
             return path, field.description or "another form"
-        model = _nested_model(field.annotation) or model
+        model = nested_model(field.annotation) or model
     return path, None
 
 
@@ -142,18 +142,19 @@ def _keys_at(model: type[BaseModel], path: list[str]) -> list[str]:
         if part.isdecimal():  # of a list, whose items are of the model that it was left for
             continue
         field = model.model_fields.get(part) or _by_alias(model, part)
-        nested = _nested_model(field.annotation) if field else None
+        nested = nested_model(field.annotation) if field else None
         if nested is None:
             break
         model = nested
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _nested_model(annotation: Any) -> type[BaseModel] | None:
+def nested_model(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation is, or that it holds first; None if it holds none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if _is_union(annotation) or typing.get_origin(annotation) is not None:
-        return next((found for arg in typing.get_args(annotation) if (found := _nested_model(arg))), None)
+        return next((found for arg in typing.get_args(annotation) if (found := nested_model(arg))), None)
     return None
 
 

@@ -22,19 +22,15 @@ class SearchSpace(Spec):
     """Pools per pair, by rules from general to specific: ``default``, ``diagonal``, ``t<-s``, ``t<-s@level``.
 
     Kinds that make no sense on the diagonal (`slabel`) are dropped there from the ``default`` rule.
-
-    Attributes:
-        schema_version: written ``schema: 1``.
-        levels: backbone scales searched; ``[4]`` is ATRC, ``[4, 8, 16, 32]`` a pyramid.
-        pairs: the rules.
-        choose: how many kinds a pair may end up with: 1, or the 2 most probable ones together.
     """
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[1] = Field(default=1, alias="schema", description="version of this form of file")
     levels: Annotated[tuple[Literal[4, 8, 16, 32], ...], AfterValidator(levels_ascend)] = Field(
-        default=(4,), min_length=1
+        default=(4,), min_length=1, description="backbone scales searched; [4] is ATRC, [4, 8, 16, 32] a pyramid"
     )
-    pairs: dict[str, Pool]
+    pairs: dict[str, Pool] = Field(
+        description="{rule: [kinds]}; rules are default, diagonal, target<-source and target<-source@level"
+    )
     choose: Int = Field(default=1, ge=1, le=2, description="kinds of a pair in the answer: the most probable, or two")
 
     @model_validator(mode="after")

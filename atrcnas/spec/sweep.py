@@ -21,7 +21,7 @@ from atrcnas.spec.experiment import Experiment, override
 from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.schema import Int, Spec, validate
 
-CONTEXTS = "contexts"
+CONTEXTS, _EXPERIMENT = "contexts", "experiment."
 MAX_POINTS = 100_000
 
 
@@ -43,11 +43,14 @@ class SweepTrial:
 class SweepSpec(Spec):
     """One sweep file."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
-    name: str = Field(default="sweep", pattern=r"^\w[\w.-]*$")
+    schema_version: Literal[1] = Field(default=1, alias="schema", description="version of this form of file")
+    name: str = Field(default="sweep", pattern=r"^\w[\w.-]*$", description="of its folder, runs/NAME")
     experiment: str | dict[str, Any] = Field(description="a file, a bundled experiment, or the experiment itself")
     over: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field(
         min_length=1, description="key.path: [values]; contexts: [presets or files, or search]"
+    )
+    settings: tuple[str, ...] = Field(
+        default=(), description="key.path=value, laid over the experiment at every point; from the command line too"
     )
     sample: Int | None = Field(default=None, ge=1, description="points drawn at random; all of the grid if absent")
     seed: Int = Field(default=0, ge=0, description="of that draw")
@@ -57,12 +60,28 @@ class SweepSpec(Spec):
     def load(cls, source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> SweepSpec:
         """Read and check a sweep file; its experiments are checked by :meth:`trials`.
 
+        Args:
+            source: a file, or an already parsed mapping.
+            overrides: ``key.path=value``; a key of the sweep changes the sweep, any other, and what follows ``experiment.``,
+                the experiment at every point.
+
         Raises:
             ConfigError: not found or not valid.
         """
         where = "sweep" if isinstance(source, Mapping) else str(source)
         value = dict(source) if isinstance(source, Mapping) else read_yaml(Path(source), "sweep")
-        return validate(cls, override(dict(value), overrides, where) if isinstance(value, Mapping) else value, where)
+        if not isinstance(value, Mapping):
+            return validate(cls, value, where)
+        own, settings = cls._divided(overrides)
+        spec = validate(cls, override(dict(value), own, where), where)
+        return spec.model_copy(update={"settings": (*spec.settings, *settings)})
+
+    @classmethod
+    def _divided(cls, overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Those for the sweep itself, and those for its experiment."""
+        keys = {field.alias or name for name, field in cls.model_fields.items()}
+        own = [text for text in overrides if re.split(r"[.=]", text)[0] in keys and not text.startswith(_EXPERIMENT)]
+        return own, [text.removeprefix(_EXPERIMENT) for text in overrides if text not in own]
 
     def trials(self) -> list[SweepTrial]:
         """Every point, checked as an experiment.
@@ -94,7 +113,7 @@ class SweepSpec(Spec):
         return dict(reversed(point.items()))
 
     def _trial(self, name: str, point: Mapping[str, Any]) -> SweepTrial:
-        overrides = [f"{key}={json.dumps(value)}" for key, value in point.items() if key != CONTEXTS]
+        overrides = [*self.settings, *(f"{key}={json.dumps(value)}" for key, value in point.items() if key != CONTEXTS)]
         contexts = point.get(CONTEXTS)
         try:
             experiment = Experiment.load(self.experiment, overrides)

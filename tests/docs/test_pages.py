@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from analysis.bench.table import markdown
-from analysis.pages import SPEED, made
+from analysis.keys_page import markdown as keys_markdown
+from analysis.pages import KEYS, SPEED, made
 from tests.docs.pages import README, ROOT, each_page
 
 
@@ -44,6 +45,10 @@ def test_nothing_is_left_to_fill_in(page: Path) -> None:
 def test_the_table_of_speed_is_that_of_the_stored_measurement() -> None:
     stored = ROOT / "analysis/bench/results/cpu-2-cores.json"
     assert made(SPEED, "bench") == markdown([json.loads(stored.read_text(encoding="utf-8"))])
+
+
+def test_the_page_of_keys_is_what_the_models_say() -> None:
+    assert made(KEYS, "keys") == keys_markdown(), "run python -m analysis.keys_page"
 
 
 def test_the_table_of_the_quickstart_is_that_of_the_stored_measurement() -> None:

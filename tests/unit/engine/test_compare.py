@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from atrcnas import ContextConfig, Experiment
-from atrcnas.engine.compare import compare
-from atrcnas.engine.compare_table import save, text
+from atrcnas.engine.compare import Comparison, compare
+from atrcnas.engine.compare_table import as_csv, save, text
 from atrcnas.engine.evaluate import add_latency
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_json, write_yaml
@@ -151,9 +151,23 @@ def test_csv_has_full_digits_and_markdown_a_rule(runs: list[Path], tmp_path: Pat
     assert float(first["semseg.miou.std"]) == pytest.approx(statistics.stdev([0.40, 0.44]))
     assert first["runs"] == "2" and first["parameters"] == "500000.0" and second["depth.rmse.std"] == ""
     lines = save(comparison, tmp_path / "table.md").read_text().splitlines()
-    assert lines[1].startswith("| --- | ---: |") and {line.count("|") for line in lines[:4]} == {10}
+    assert lines[1].startswith("| --- | ---: |") and {line.count("|") for line in lines[:4]} == {11}
     with pytest.raises(RunError, match=r"expected a \.csv or \.md"):
         save(comparison, tmp_path / "table.txt")
+
+
+def test_steps_are_shown_and_noted_where_they_differ(runs: list[Path]) -> None:
+    head, first, *rest = text(compare(runs))
+    assert "steps" in head and first.split()[2] == str(TINY["retrain"]["steps"])
+    assert not any("numbers of steps" in line for line in rest)
+    longer = RunFolder(runs[2]).load_experiment().replace(retrain={"steps": 70})
+    write_yaml(RunFolder(runs[2]).experiment, longer.dump())
+    assert any("different numbers of steps (4, 70)" in line for line in text(compare(runs)))
+    assert csv_rows(compare(runs))[-1]["steps"] == "70"
+
+
+def csv_rows(comparison: Comparison) -> list[dict[str, str]]:
+    return list(csv.DictReader(as_csv(comparison).splitlines()))
 
 
 def test_other_sizes_and_machines_are_noted(runs: list[Path]) -> None:

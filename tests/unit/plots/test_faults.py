@@ -76,7 +76,6 @@ def test_an_empty_file_is_named(tmp_path: Path) -> None:
     ("change", "expected"),
     [
         ({"pairs": {FIRST: {FIRST: "globl"}}}, "Did you mean 'global'"),
-        ({"pairs": {"default": "global"}}, "rules for any tasks"),
         ({"pairs": {}, "tasks": []}, "expected at least one task"),
         ({"levels": [4, 8]}, "pairs"),
         ({"surprise": 1}, "unknown key"),
