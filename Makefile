@@ -6,7 +6,7 @@ RUN    ?= runs/quickstart
 # Threads that wait by spinning slow a shared machine down many times.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: quickstart test test-slow mutants lint format clean
+.PHONY: quickstart test test-slow mutants fuzz lint format clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/atrcnas run quickstart --run $(RUN)
@@ -19,6 +19,10 @@ test-slow: $(VENV)/.installed-dev
 
 mutants: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(MUTANTS)
+
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.guided $(FUZZ)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -53,7 +53,7 @@ def read_variable(path: Path, name: str) -> Array:
     """
     try:
         found = _find(memoryview(read_regular(path, _MAX_BYTES)), name)
-    except (OSError, ValueError, TypeError, struct.error, zlib.error) as error:
+    except (OSError, ValueError, TypeError, IndexError, OverflowError, struct.error, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise DataError(
             f"{path}: expected a readable MATLAB file, got an error ({reason or error}). "

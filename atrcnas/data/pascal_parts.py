@@ -53,10 +53,10 @@ def read_parts(
     anno = read_variable(path, "anno")
     try:
         masks = [found for item in anno[0, 0]["objects"].ravel() for found in _parts_of_person(item)]
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path}: expected anno.objects with class_ind, mask and parts, got another structure "
-            f"({str(error).splitlines()[0]}). Replace the file with the published one."
+            f"({type(error).__name__}: {error!s:.200}). Replace the file with the published one."
         ) from error
     classes = np.zeros(shape, np.int64)
     for name, mask in masks:

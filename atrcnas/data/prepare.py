@@ -110,5 +110,5 @@ def _told(counts: Mapping[str, int]) -> str:
 def _read_journal(path: Path) -> object:
     try:
         return json.loads(read_regular(path, 10_000))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None

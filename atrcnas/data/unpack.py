@@ -31,6 +31,9 @@ MAX_RATIO = 100
 SMALL_BYTES = 10**9
 _MAX_HEADER = _MAX_TAIL = 1 << 20
 _BUFFER = 1 << 16
+# Types of headers whose content names the file of the next one, or says more about it; a path has at most 4096 bytes.
+_NAMES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_MAX_NAMES = 1 << 14
 # Damage shows as any of these, depending on which byte was hit.
 _DAMAGE = (
     tarfile.TarError,
@@ -176,7 +179,7 @@ def _zip_members(archive: Path, raw: IO[bytes]) -> Iterator[_Member]:
             if info.flag_bits & 1:
                 raise _refused(archive, f"{info.filename!r:.80}, which is encrypted")
             opened = partial(content.open, info)
-            yield _Member(info.filename, info.file_size, info.is_dir(), opened, number / len(infos))
+            yield _Member(info.filename, info.file_size, info.filename.endswith("/"), opened, number / len(infos))
 
 
 def _tar_members(archive: Path, raw: IO[bytes], magic: bytes, total: int) -> Iterator[_Member]:
@@ -197,6 +200,14 @@ def _tar_members(archive: Path, raw: IO[bytes], magic: bytes, total: int) -> Ite
 
 class _TarInfo(tarfile.TarInfo):
     """A header; tarfile would take a damaged one, and none at all, for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:
+        """A header; in one that holds names, tarfile searches in time that grows with the square of its size."""
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _NAMES and info.size > _MAX_NAMES:
+            raise ValueError(f"a header or an end of more than {_MAX_NAMES} bytes")
+        return info
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> Self:

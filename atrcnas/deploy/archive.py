@@ -29,9 +29,11 @@ _ROOT, _PROGRAM, _INPUTS = "model", "models/model.json", "data/sample_inputs/mod
 _FUNCTION = re.compile(
     r"torch\.ops\.aten\.\w+\.\w+|torch\.sym_\w+|_operator\.(add|sub|mul|floordiv|mod|eq|ne|ge|gt|le|lt|getitem|neg)"
 )
+# At most 1000 characters; of powers only those of a symbol, since that of two numbers can have any number of digits; and
+# nothing can be matched in two ways, which would take time that doubles with each character.
 _EXPRESSION = re.compile(
-    r"(Symbol\('[su]\d+'|(positive|integer|nonnegative)=True"
-    r"|(Integer|Add|Mul|Pow|Max|Min|Mod|FloorDiv|PythonMod)\(|-?\d+|[(), ])+"
+    r"(?!.{1001})(Symbol\('[su]\d+'|(positive|integer|nonnegative)=True|Pow\((?=Symbol\([^()]*\), Integer\(-?\d\)\))"
+    r"|(Integer|Add|Mul|Max|Min|Mod|FloorDiv|PythonMod)\(|-?\d|[(), ])+"
 )
 
 
@@ -65,11 +67,13 @@ def _read(path: Path, archive: zipfile.ZipFile, num_bytes: int) -> dict[str, byt
     infos = archive.infolist()
     root = infos[0].filename.partition("/")[0]
     found: dict[str, bytes] = {}
+    names: set[str] = set()
     for info in infos:
         above, _, name = info.filename.partition("/")
         # Torch looks names up in any case.
-        if above != root or not _ENTRY.fullmatch(name) or name.lower() in map(str.lower, found):
+        if above != root or not _ENTRY.fullmatch(name) or name.lower() in names:
             raise _refusal(path, f"an unexpected entry {info.filename!r:.80}")
+        names.add(name.lower())
         num_bytes -= info.file_size
         if info.compress_type != zipfile.ZIP_STORED or num_bytes < 0:
             raise _refusal(path, f"the compressed entry {info.filename!r:.80}")
@@ -111,11 +115,11 @@ def _check_program(path: Path, program: dict[str, Any]) -> None:
         if key == "guards_code" and value:
             raise _refusal(path, "Python code of guards")
         if key == "range_constraints" and not all(re.fullmatch(r"[su]\d+", name) for name in value):
-            raise _refusal(path, f"the names {list(value)} of sizes")
+            raise _refusal(path, f"the names {list(value)!s:.80} of sizes")
         if key == "expr_str" and not _EXPRESSION.fullmatch(str(value)):
-            raise _refusal(path, f"the expression '{value}'")
+            raise _refusal(path, f"the expression '{value!s:.80}'")
         if key == "target" and isinstance(value, str) and not _FUNCTION.fullmatch(value):
-            raise _refusal(path, f"a call of '{value}'")
+            raise _refusal(path, f"a call of '{value:.80}'")
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any]]:

@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 from atrcnas.deploy.archive import checked_copy
 from atrcnas.deploy.loading import ExportedNet, RawOutputs, damaged
 from atrcnas.deploy.metadata import KEY, Metadata
+from atrcnas.ground.errors import ExportError
 
 
 def write(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
@@ -28,7 +29,9 @@ def load(path: Path, trusted: bool) -> ExportedNet:
     try:
         with path.open("rb") if trusted else checked_copy(path) as stream:
             module = torch.export.load(stream, extra_files=extra).module()
-    except (RuntimeError, ValueError, KeyError, TypeError, AssertionError, OSError) as error:
+    except ExportError:
+        raise
+    except Exception as error:  # its errors share no base class
         raise damaged(path, error) from error
     metadata = Metadata.from_json(extra[KEY], path)
 

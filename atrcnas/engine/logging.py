@@ -12,11 +12,14 @@ from atrcnas.engine.listener import Listener
 from atrcnas.engine.training import Report, Training
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_json
+from atrcnas.ground.opening import read_regular
 from atrcnas.ground.registry import resolve
 from atrcnas.loggers.client import Client, Place
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.loggers import LOGGERS
+
+_MAX_BYTES = 100_000
 
 
 class Loggers(Listener):
@@ -73,7 +76,7 @@ def open_clients(experiment: Experiment, folder: RunFolder, part: str, step: int
         RunError: a package is missing, or a logger cannot be opened.
     """
     kept = folder.root / "loggers.json"
-    ids = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    ids = known_ids(kept)
     clients: dict[str, Client] = {}
     for name, options in experiment.logger_options().items():
         needed = LOGGERS[name].needs
@@ -87,6 +90,23 @@ def open_clients(experiment: Experiment, folder: RunFolder, part: str, step: int
     if clients:
         write_json(kept, {name: client.id for name, client in clients.items()})
     return clients
+
+
+def known_ids(path: Path) -> dict[str, str | None]:
+    """What the loggers call this run, by logger; empty if no file says.
+
+    Raises:
+        RunError: it says something else.
+    """
+    try:
+        ids = json.loads(read_regular(path, _MAX_BYTES))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError):
+        ids = None
+    if not isinstance(ids, dict) or not all(isinstance(known, str | None) for known in ids.values()):
+        raise RunError(f"{path}: expected an id for each logger, got something else. Remove it; they begin anew.")
+    return ids
 
 
 def log_figures(experiment: Experiment, folder: RunFolder, figures: Iterable[Path]) -> None:

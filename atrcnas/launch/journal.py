@@ -87,7 +87,7 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     """The entry, None if the line is not a whole one."""
     try:
         entry = json.loads(line) if line.endswith(b"\n") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
 

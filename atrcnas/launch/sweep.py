@@ -57,14 +57,24 @@ def sweep(
                 f"{folder.root}: cannot resume, an experiment, context config or preset of this sweep has changed since it "
                 "started. Restore it, or choose another --run."
             )
-        finished = {entry["name"] for entry in journal.entries}
+        finished = _finished(journal)
         with open_pool(spec.launch) as pool:
             failed = _run_all([point for point in points if point.name not in finished], folder.root, pool, journal)
-    done = {entry["name"] for entry in journal.entries}
+    done = _finished(journal)
     if done:
         yield from text(compare([Path(run) / "trials" / point.name for point in points if point.name in done]))
     if failed:
         raise RunError("\n".join([*failed, f"{len(failed)} of {len(points)} trials failed. Continue with --resume."]))
+
+
+def _finished(journal: Journal) -> set[str]:
+    """Names of the trials that are in the journal."""
+    try:
+        return {entry["name"] for entry in journal.entries}
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{journal.path}: expected the trials of a sweep, got something else. Restore the file, or choose another --run."
+        ) from error
 
 
 def _digest(points: Sequence[SweepTrial]) -> str:

@@ -116,13 +116,13 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
         text = read_regular(path, _MAX_BYTES).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: expected a csv file, got none to read ({error}). Check the run folder.") from error
-    rows = csv.reader(text[: text.rfind("\n") + 1].splitlines())
-    header = next(rows, [])
+    header, found = _rows(path, text[: text.rfind("\n") + 1])
     missing = [name for name in columns if name not in header]
     if missing:
         got = f"{', '.join(header)} (without {', '.join(missing)})" if header else "an empty file"
         raise RunError(f"{path}: expected columns {', '.join(columns)}, got {got}. {_HINT}")
-    found = {line: row for line, row in enumerate(rows, start=2) if row}
+    if len(set(header)) < len(header):
+        raise RunError(f"{path}: expected each column once, got {', '.join(header):.200}. {_HINT}")
     for line, row in found.items():
         if len(row) != len(header):
             raise RunError(f"{path}: line {line}: expected {len(header)} fields, got {len(row)}. {_HINT}")
@@ -133,12 +133,22 @@ def read_table(path: Path, columns: Columns) -> pd.DataFrame:
     return table
 
 
+def _rows(path: Path, text: str) -> tuple[list[str], dict[int, list[str]]]:
+    """The first row, and the others that hold something by their line."""
+    rows = csv.reader(text.splitlines())
+    try:
+        header = next(rows, [])
+        return header, {line: row for line, row in enumerate(rows, start=2) if row}
+    except csv.Error as error:
+        raise RunError(f"{path}: line {rows.line_num}: expected csv, got something else ({error}). {_HINT}") from error
+
+
 def _numbers(path: Path, texts: pd.Series[str], whole: bool) -> pd.Series[Any]:
     """Numbers from texts; ``nan`` and ``inf`` are numbers, but not whole ones."""
     numbers = pd.to_numeric(texts, errors="coerce").astype(float)
     for bad, expected in (
         (numbers.isna() & (texts.str.lower() != "nan"), "a number"),
-        (whole & (numbers % 1 != 0), "a whole number"),
+        (whole & ((numbers % 1 != 0) | (numbers.abs() >= 2.0**63)), "a whole number of at most 64 bits"),
     ):
         if bad.any():
             line, got = next(zip(texts.index[bad], texts[bad], strict=True))

@@ -56,6 +56,10 @@ def validate(model: type[SpecT], value: Any, where: str, key: str = "") -> SpecT
         raise ConfigError("\n".join(lines)) from error
     except RecursionError as error:
         raise ConfigError(f"{_place(where, key)}: nested too deeply. Flatten the document.") from error
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{_place(where, key)}: expected text, got half of a character ({show(error.object[error.start])}). Remove it."
+        ) from error
 
 
 # Pydantic's types of errors in the words of someone who writes YAML.

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from atrcnas.ground.errors import ConfigError, RunError
-from atrcnas.launch.sweep import sweep
+from atrcnas.launch.journal import Journal
+from atrcnas.launch.sweep import _digest, sweep
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
 from atrcnas.spec.sweep import SweepSpec
@@ -183,6 +184,14 @@ def test_a_trial_runs_on_one_device_and_its_settings_are_plain_values(tmp_path: 
         list(sweep(spec(), tmp_path / "run", resume=True))
     names = [trial.name for trial in spec(over={"backbone.weights": ["d/foo", "e/foo", "foo.1.pth"]}).trials()]
     assert len(set(names)) == 3
+
+
+def test_a_journal_of_something_else_is_refused(tmp_path: Path) -> None:
+    points = spec(over={"contexts": ["baseline"]}).trials()
+    header = {"points": len(points), "made_of": _digest(points)}
+    Journal(RunFolder(tmp_path).sweep_journal, header).append({"score": 1})
+    with pytest.raises(RunError, match=r"trials\.jsonl: expected the trials of a sweep, got something else"):
+        list(sweep(spec(over={"contexts": ["baseline"]}), tmp_path, resume=True))
 
 
 def test_one_failing_trial_does_not_stop_the_others(tmp_path: Path) -> None:

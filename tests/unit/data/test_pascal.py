@@ -257,6 +257,7 @@ def test_faults_of_a_label_map_name_the_file(
             r"masks of the image's size, 6 x 8, got \[6, 9\]",
         ),
         (lambda path: savemat(path, {"anno": np.ones((2, 2))}), "expected anno.objects"),
+        (lambda path: save_parts(path, [(np.inf, [])]), "expected anno.objects"),
         (lambda path: savemat(path, {"anno": {"objects": {"class_ind": 15}}}), "expected anno.objects"),
     ],
 )

@@ -171,6 +171,14 @@ def test_a_truncated_archive_is_refused_with_a_way_out(
     assert not [path for path in (tmp_path / "root").rglob("*.part")]
 
 
+def test_a_journal_nested_without_end_is_that_of_another_archive(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/.prepare-nyud.json").write_bytes(b"[" * 9_000)
+    (tmp_path / "a.tgz").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="expected an intact"):
+        prepare("nyud", tmp_path / "a.tgz", tmp_path / "root")
+
+
 def test_a_tar_cut_between_two_files_is_refused(trees: dict[str, Path], tmp_path: Path) -> None:
     archive = pack(trees["nyud"], tmp_path / "a.tar")
     with tarfile.open(archive) as content:

@@ -70,6 +70,15 @@ def test_a_later_stage_continues_the_same_run(experiment: Any, tmp_path: Path) -
     assert all((place.run, place.name) == (tmp_path, "mine") for place in Fake.opened)
 
 
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b'{"fake": 1}', b"\xff", b"[" * 90_000, b'{"a": "' + b"x" * 200_000 + b'"}']
+)
+def test_ids_that_are_something_else_are_refused(experiment: Any, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "loggers.json").write_bytes(content)
+    with pytest.raises(RunError, match=r"loggers\.json: expected an id for each logger, got something else"):
+        open_clients(experiment("fake"), RunFolder(tmp_path), "search")
+
+
 def test_figures_of_a_finished_run_are_passed_on(experiment: Any, tmp_path: Path, monkeypatch: Any) -> None:
     told: list[tuple[Any, ...]] = []
     monkeypatch.setattr(Fake, "figure", lambda self, *arguments: told.append(arguments))
