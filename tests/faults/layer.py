@@ -16,6 +16,8 @@ from unittest.mock import patch
 
 _CHUNK = 1 << 20  # how much Python gathers before it writes: few writes, so few points to try
 _HANDLES = Path("/proc/self/fd")
+# What may go wrong with a disk: it gets full, one operation fails, or the kernel lets nobody write to it any more.
+FAULTS = {"full": errno.ENOSPC, "error": errno.EIO, "read-only": errno.EROFS}
 _NEEDS_NO_SPACE = ("unlink", "rmdir", "rename")
 
 
@@ -43,16 +45,16 @@ class Layer:
 
     Args:
         root: of what is watched.
-        fails_at: number of the operation that fails; None for none.
-        full: the disk is full from then on; otherwise that one operation fails with an I/O error.
+        fails_at: number of the operation that meets a fault; None for none.
+        fault: one of ``FAULTS``.
 
     Attributes:
         count: operations tried.
         done: those that succeeded.
     """
 
-    def __init__(self, root: Path, fails_at: int | None = None, full: bool = False) -> None:
-        self.root, self.fails_at, self.full, self._filled = os.path.realpath(root), fails_at, full, False
+    def __init__(self, root: Path, fails_at: int | None = None, fault: str = "error") -> None:
+        self.root, self.fails_at, self.fault, self._filled = os.path.realpath(root), fails_at, fault, False
         self.count, self.done = 0, list[Operation]()
 
     def __enter__(self) -> Layer:
@@ -79,22 +81,20 @@ class Layer:
     def perform(self, operation: Operation, do: Callable[[], Any]) -> Any:
         """Count an operation, and let it happen or fail."""
         number, self.count = self.count, self.count + 1
-        if self.fails_at is not None:
-            if (
-                self.full
-                and number >= self.fails_at
-                and (number == self.fails_at or operation.name not in _NEEDS_NO_SPACE)
-            ):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), operation.path)
-            if number == self.fails_at:
-                raise OSError(errno.EIO, os.strerror(errno.EIO), operation.path)
+        if self._meets_fault(number, operation.name):
+            raise OSError(FAULTS[self.fault], os.strerror(FAULTS[self.fault]), operation.path)
         found = do()
         self.done.append(operation)
         return found
 
+    def _meets_fault(self, number: int, name: str) -> bool:
+        if self.fails_at is None or number <= self.fails_at:
+            return number == self.fails_at
+        return self.fault == "read-only" or (self.fault == "full" and name not in _NEEDS_NO_SPACE)
+
     def fills_up(self) -> bool:
         """Whether the disk gets full in the next write: its first half still finds room, and what comes then fails."""
-        if not self.full or self._filled or self.fails_at != self.count:
+        if self.fault != "full" or self._filled or self.fails_at != self.count:
             return False
         self._filled, self.fails_at = True, self.count + 1
         return True

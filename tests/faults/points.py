@@ -75,10 +75,10 @@ class Points:
         disk = Disk(self.layer.done[: number + 1])
         return disk.synced() if seed == 0 else disk.kept() if seed == 1 else disk.crashed(hash((number, seed)))
 
-    def fault(self, number: int, full: bool) -> Fault:
-        """Run the job until an operation fails."""
+    def fault(self, number: int, fault: str) -> Fault:
+        """Run the job until an operation meets a fault."""
         message = wrong = ""
-        with self._place() as place, Layer(place, number, full):
+        with self._place() as place, Layer(place, number, fault):
             try:
                 self._run(place, resume=False)
             except AtrcnasError as error:
@@ -141,11 +141,13 @@ def _spare(name: str, result: State) -> bool:
 
 
 def _same(name: str, state: State, other: State) -> bool:
-    """Equal bytes; of checkpoints, whose pickles may share equal texts or not, equal values."""
+    """Equal bytes; of a journal equal lines in any order, of checkpoints equal values, since pickles may differ in form."""
     first, second = state.get(name, b"missing"), other.get(name, b"missing")
-    if first == second or not name.endswith(".ckpt") or not (first and second):
+    if first == second or first is None or second is None:
         return first == second
-    return bool(_values(first) == _values(second))
+    if name.endswith(".jsonl"):
+        return sorted(first.splitlines()) == sorted(second.splitlines())
+    return name.endswith(".ckpt") and bool(_values(first) == _values(second))
 
 
 def _values(content: bytes) -> Any:

@@ -22,23 +22,24 @@ from tests.faults.layer import Layer
 from tests.faults.points import Points, differing
 from tests.results import record
 
+FAULTS = ("full", "error")
 SEEDS = 3  # of the states tried per power loss; the first two are the extremes
 SAMPLED = {"search, retrain, evaluate": (6, 4), "search by trials": (2, 2), "sweep": (2, 2)}
 
 
 def try_points(
-    points: Points, losses: Iterable[tuple[int, int]], faults: Iterable[tuple[int, bool]]
+    points: Points, losses: Iterable[tuple[int, int]], faults: Iterable[tuple[int, str]]
 ) -> tuple[list[str], int]:
     """Everything that went wrong, and how many faults ended by a message."""
     wrong, told = [], 0
     for number, seed in losses:
         if outcome := points.resume(points.power_loss(number, seed)):
             wrong.append(f"power loss in {points.layer.done[number]}, seed {seed}: {outcome}")
-    for number, full in faults:
-        fault = points.fault(number, full)
+    for number, name in faults:
+        fault = points.fault(number, name)
         told += bool(fault.message)
         problems = (fault.wrong, points.resume(fault.state))
-        wrong += [f"fault at {number}, {full=}: {problem}" for problem in problems if problem]
+        wrong += [f"{name} at {number}: {problem}" for problem in problems if problem]
     return [f"{points.job.name}: {each}" for each in wrong], told
 
 
@@ -50,7 +51,7 @@ def test_a_sample_of_points(name: str, tmp_path: Path) -> None:
     assert not lost, "though the job has ended"
     num_losses, num_faults = SAMPLED[name]
     losses = [(chance.randrange(len(points.layer.done)), chance.randrange(2, 10**6)) for _ in range(num_losses)]
-    faults = [(chance.randrange(points.layer.count), number % 2 == 0) for number in range(num_faults)]
+    faults = [(chance.randrange(points.layer.count), FAULTS[number % 2]) for number in range(num_faults)]
     assert try_points(points, losses, faults)[0] == []
 
 
@@ -59,7 +60,7 @@ def test_a_sample_of_points(name: str, tmp_path: Path) -> None:
 def test_every_point(name: str, tmp_path: Path) -> None:
     points, began = Points(JOBS[name], tmp_path), time.monotonic()
     losses = [(number, seed) for number in range(len(points.layer.done)) for seed in range(SEEDS)]
-    faults = [(number, full) for number in range(points.layer.count) for full in (True, False)]
+    faults = [(number, fault) for number in range(points.layer.count) for fault in FAULTS]
     wrong, told = try_points(points, losses, faults)
     assert wrong == []
     record(

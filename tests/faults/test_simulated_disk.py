@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import errno
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import pytest
 
 from atrcnas.ground.files import write_text
 from tests.faults.disk import Disk, State, read_state
-from tests.faults.layer import Layer
+from tests.faults.layer import FAULTS, Layer
 
 OLD, NEW = b"old" * 500, b"new" * 700
 
@@ -114,12 +114,16 @@ def test_every_way_to_change_a_folder_is_seen(tmp_path: Path) -> None:
     assert layer.count >= len(layer.done) > 20
 
 
-@pytest.mark.parametrize(("full", "number"), [(True, errno.ENOSPC), (False, errno.EIO)])
-def test_an_operation_fails_on_request(tmp_path: Path, full: bool, number: int) -> None:
-    with Layer(tmp_path, 1, full), (tmp_path / "file").open("wb", buffering=0) as stream:
-        if full:
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_operation_meets_a_fault_on_request(tmp_path: Path, fault: str) -> None:
+    with Layer(tmp_path, 1, fault), (tmp_path / "file").open("wb", buffering=0) as stream:
+        if fault == "full":
             assert stream.write(b"12345678") == 4, "a disk that fills up takes a part"
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(OSError, match="file") as caught:
             stream.write(b"5678")
-    assert caught.value.errno == number
-    assert (tmp_path / "file").read_bytes() == (b"1234" if full else b"")
+        assert caught.value.errno == FAULTS[fault]
+        if fault == "error":
+            stream.write(b"whole")
+        with contextlib.suppress(OSError):
+            (tmp_path / "file").unlink()
+    assert (tmp_path / "file").exists() == (fault == "read-only")
