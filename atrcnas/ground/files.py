@@ -160,9 +160,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         ) from error
     finally:
         if temporary is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # on a disk that fails; what stays is removed when the folder is next locked
+            with contextlib.suppress(OSError):  # the next run that locks the folder removes what stays
                 temporary.unlink(missing_ok=True)
 
 

@@ -30,6 +30,8 @@ BASE = {
     "search": {"steps": 2, "batch_size": 2, "validate_every": 1, "log_every": 1, "logits_learning_rate": 0.1},
     "retrain": {"steps": 2, "batch_size": 2, "validate_every": 1, "log_every": 1, "keep": "best"},
 }
+# Many trainings in one job: one task and one step each.
+SMALL = {**BASE, "tasks": ["depth"], "retrain": {**BASE["retrain"], "steps": 1}}  # type: ignore[dict-item]
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,12 @@ def _whole(folder: Path, resume: bool, *settings: str) -> None:
 
 def _by_trials(folder: Path, resume: bool, strategy: str) -> None:
     trials = ["search.trials.number=2", "search.trials.steps=1", "search.trials.population=2"]
-    search(Experiment.load(BASE, [f"search.strategy={strategy}", *trials]), folder, resume)
+    search(Experiment.load(SMALL, [f"search.strategy={strategy}", *trials]), folder, resume)
 
 
 def _sweep(folder: Path, resume: bool) -> None:
     over = {"contexts": ["baseline", "uniform-global"]}
-    experiment = {**BASE, "retrain": {**BASE["retrain"], "steps": 1}}  # type: ignore[dict-item]
-    for _ in sweep(SweepSpec.load({"schema": 1, "experiment": experiment, "over": over}), folder, resume):
+    for _ in sweep(SweepSpec.load({"schema": 1, "experiment": SMALL, "over": over}), folder, resume):
         pass
 
 

@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
+from lightning_fabric.utilities import registry
 
 from atrcnas.data.rooms.dataset import Rooms
 from atrcnas.engine import devices, evaluate
 from atrcnas.ground import files
 from atrcnas.ground.errors import AtrcnasError
+from atrcnas.spec import tasks
 from tests.faults.disk import Disk, State, read_state, write_state
 from tests.faults.jobs import Job
 from tests.faults.layer import Layer
@@ -116,15 +118,10 @@ class Points:
 
     def _run(self, place: Path, resume: bool) -> None:
         """Run the job, with a clock that stands still, so that files hold no times; what costs time is measured once."""
-        with (
-            patch.object(time, "monotonic", lambda: 0.0),
-            patch.object(time, "perf_counter", lambda: 0.0),
-            patch.object(evaluate, "measure_costs", _COSTS),
-            patch.object(Rooms, "__getitem__", lambda rooms, index: copy.deepcopy(_PICTURE(rooms, index))),
-            patch.object(devices, "environment", _ENVIRONMENT),
-            patch.object(files, "parse_yaml", lambda text, where: copy.deepcopy(_YAML(text, where))),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
+        with contextlib.ExitStack() as patches:
+            for module, name, replacement in _PATCHES:
+                patches.enter_context(patch.object(module, name, replacement))
+            patches.enter_context(contextlib.redirect_stderr(io.StringIO()))
             self.job.run(place / "run", resume)
 
 
@@ -162,24 +159,39 @@ def _plain(value: Any) -> Any:
     return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
-def _once(function: Callable[..., Any], key: Callable[..., Hashable]) -> Callable[..., Any]:
-    """A function that is called once for each key, for what takes time and does not depend on the disk."""
+def _once(function: Callable[..., Any], key: Callable[..., Hashable], own: bool = False) -> Callable[..., Any]:
+    """A function that is called once for each key, for what takes time and does not depend on the disk.
+
+    With ``own``, each caller gets a copy.
+    """
     found: dict[Hashable, Any] = {}
 
-    def call(*arguments: Any) -> Any:
-        if (about := key(*arguments)) not in found:
-            found[about] = function(*arguments)
-        return found[about]
+    def call(*arguments: Any, **options: Any) -> Any:
+        if (about := key(*arguments, **options)) not in found:
+            found[about] = function(*arguments, **options)
+        return copy.deepcopy(found[about]) if own else found[about]
 
     return call
 
 
-_COSTS = _once(evaluate.measure_costs, lambda net, size: (sum(part.numel() for part in net.parameters()), size))
 _PICTURE = _once(
-    Rooms.__getitem__, lambda rooms, index: (rooms.split, rooms.options.model_dump_json(), rooms.tasks, index)
+    Rooms.__getitem__, lambda rooms, index: (rooms.split, rooms.options.model_dump_json(), rooms.tasks, index), own=True
 )
-_ENVIRONMENT = _once(devices.environment, lambda *about: about)
-_YAML = _once(files.parse_yaml, lambda text, where: text)
+_PATCHES: tuple[tuple[Any, str, Any], ...] = (
+    (time, "monotonic", lambda: 0.0),
+    (time, "perf_counter", lambda: 0.0),
+    (
+        evaluate,
+        "measure_costs",
+        _once(evaluate.measure_costs, lambda net, size: (sum(p.numel() for p in net.parameters()), size)),
+    ),
+    (Rooms, "__getitem__", lambda rooms, index: _PICTURE(rooms, index)),
+    (devices, "environment", _once(devices.environment, lambda *about: about)),
+    (files, "parse_yaml", _once(files.parse_yaml, lambda text, where: text, own=True)),
+    (files, "dump_yaml", _once(files.dump_yaml, repr)),
+    (tasks, "create_model", _once(tasks.create_model, lambda name, __base__: (name, __base__))),
+    (registry, "entry_points", _once(registry.entry_points, lambda **group: tuple(group.items()))),
+)
 
 
 def _key(state: State) -> str:
