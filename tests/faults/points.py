@@ -20,7 +20,7 @@ import torch
 from lightning_fabric.utilities import registry
 
 from atrcnas.data.rooms.dataset import Rooms
-from atrcnas.engine import devices, evaluate
+from atrcnas.engine import devices, evaluate, networks
 from atrcnas.ground import files
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.spec import tasks
@@ -187,6 +187,7 @@ _PATCHES: tuple[tuple[Any, str, Any], ...] = (
     ),
     (Rooms, "__getitem__", lambda rooms, index: _PICTURE(rooms, index)),
     (devices, "environment", _once(devices.environment, lambda *about: about)),
+    (networks, "commit", _once(networks.commit, lambda: ())),
     (files, "parse_yaml", _once(files.parse_yaml, lambda text, where: text, own=True)),
     (files, "dump_yaml", _once(files.dump_yaml, repr)),
     (tasks, "create_model", _once(tasks.create_model, lambda name, __base__: (name, __base__))),
