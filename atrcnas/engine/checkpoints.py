@@ -17,11 +17,11 @@ from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from atrcnas.ground.errors import CheckpointError
-from atrcnas.ground.files import write_atomically
+from atrcnas.ground.files import sync_file, write_atomically
 from atrcnas.ground.opening import open_regular, require_regular
 
 _SUM = "crc32"
@@ -59,7 +59,7 @@ class Checkpoints:
     def save(self, state: Mapping[str, Any], best: nn.Module | None = None) -> None:
         """Write a state, and the network if it is the best so far.
 
-        A whole checkpoint is there at whatever moment the process is killed.
+        A whole checkpoint is there at whatever moment the process is killed or the power fails.
 
         Raises:
             AtrcnasError: the disk is full or read-only; the previous files are unchanged.
@@ -71,9 +71,11 @@ class Checkpoints:
 
         def write(temporary: Path) -> None:
             try:
-                torch.save(dict(state), temporary)
-            except RuntimeError as error:  # torch's writer does not raise OSError
-                raise OSError(errno.EIO, "torch could not write it whole") from error
+                with temporary.open("wb") as stream:
+                    torch.save(dict(state), stream)
+            except RuntimeError as error:  # torch's own, in place of the stream's
+                raise OSError(errno.EIO, f"torch could not write it whole: {error.__context__}") from error
+            sync_file(temporary)
             if self.last.is_file():  # only now: a failed write leaves both as they were
                 self.last.replace(self.previous)
 
@@ -100,14 +102,8 @@ class Checkpoints:
 def save_weights(net: nn.Module, path: Path) -> None:
     """Write a state dict as safetensors."""
     state: dict[str, Tensor] = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
-
-    def write(temporary: Path) -> None:
-        try:
-            save_file(state, temporary, metadata={_SUM: _sum_of(state)})
-        except SafetensorError as error:
-            raise OSError(errno.EIO, str(error)) from error
-
-    write_atomically(path, write)
+    # Not save_file, which renames a file of its own over the temporary one, readable by its owner alone.
+    write_atomically(path, lambda temporary: temporary.write_bytes(save(state, {_SUM: _sum_of(state)})))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

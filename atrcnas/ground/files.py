@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from atrcnas.ground.errors import AtrcnasError, ConfigError
+from atrcnas.ground.errors import AtrcnasError, ConfigError, RunError
 from atrcnas.ground.opening import read_regular
 
 # Ten times the largest file anyone has needed; PyYAML takes a second to read that much.
 MAX_YAML_BYTES = 128_000
 PARTIAL = ".partial-"  # for files that are being written; one that stays was left by a process that was killed
+# What a file system answers that cannot sync a folder, or a folder that may be written to but not listed.
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 _MAX_DIGITS = 100
 _MAX_BRACKETS = 100
 
@@ -130,30 +134,78 @@ def read_yaml(path: Path, noun: str = "file") -> Any:
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then rename it over ``path``.
 
-    A reader sees the old file or the new one, never a part; a failed write leaves the old file as it was.
+    A reader sees the old file or the new one, never a part; a failed write leaves the old file as it was. The new one
+    survives a power failure once this returns.
 
     Raises:
         AtrcnasError: the folder is read-only or the disk is full.
     """
     temporary: Path | None = None
+    left = "The previous file, if any, is unchanged."
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         name = path.with_name(f"{PARTIAL}{path.name}.{secrets.token_hex(8)}{path.suffix}")
         # Not tempfile, which makes files only their owner may read: here the umask decides.
         os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         temporary = name
         write(temporary)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        sync_file(temporary)
         temporary.replace(path)
+        temporary, left = None, "The new file is there, but a power failure may still undo it."
+        sync_folder(path.parent)
     except OSError as error:
         raise AtrcnasError(
-            f"{path}: cannot write ({error.strerror or error}{_room(path.parent)}). The previous file, if any, is unchanged. "
+            f"{path}: cannot write ({error.strerror or error}{_room(path.parent)}). {left} "
             "Free some space, or write elsewhere."
         ) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the next run that locks the folder removes what stays
+                temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, so that their names survive a power failure.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync_folder(folder.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the content of a file is on the disk; its name is there once its folder is synced."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the file system can do that."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+
+
+@contextlib.contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Where a file of a run is added to or cut.
+
+    Raises:
+        RunError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot write ({error.strerror}). Free some space, then --resume.") from error
 
 
 def _room(folder: Path) -> str:

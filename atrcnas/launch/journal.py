@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from atrcnas.ground.errors import RunError
-from atrcnas.ground.files import nan_to_null
+from atrcnas.ground.files import make_folder, nan_to_null, sync_folder, writing_to
 from atrcnas.ground.opening import read_regular
 
 _MAX_BYTES = 10**9
@@ -31,7 +31,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
-        self.path = path
+        self.path, self._whole = path, 0
         self.header, self.entries = self._read(dict(header))
 
     def append(self, entry: Mapping[str, Any]) -> None:
@@ -44,18 +44,15 @@ class Journal:
         self.entries.append(dict(entry))
 
     def _read(self, header: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        whole, found = 0, list[dict[str, Any]]()
-        content = self._content()
-        lines = content.splitlines(keepends=True)
+        found = list[dict[str, Any]]()
+        lines = self._content().splitlines(keepends=True)
         for number, line in enumerate(lines, start=1):
             entry = _parsed(line)
             if entry is None and number < len(lines):
                 raise RunError(f"{self.path}: line {number} is damaged. Restore the file, or choose another --run.")
             if entry is not None:
                 found.append(entry)
-                whole += len(line)
-        if whole < len(content):
-            os.truncate(self.path, whole)
+                self._whole += len(line)
         if not found:
             self._write(header)
             return header, []
@@ -70,17 +67,17 @@ class Journal:
             raise RunError(f"{self.path}: cannot read ({error.strerror}). Choose another --run.") from error
 
     def _write(self, entry: Mapping[str, Any]) -> None:
-        created = not self.path.exists()
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps(nan_to_null(entry), allow_nan=False).encode() + b"\n"
+        with writing_to(self.path):
+            make_folder(self.path.parent)
             with self.path.open("ab") as stream:
-                stream.write(json.dumps(nan_to_null(entry), allow_nan=False).encode() + b"\n")
+                stream.truncate(self._whole)  # a line that a kill or a full disk tore
+                stream.write(line)
                 stream.flush()
                 os.fsync(stream.fileno())
-            if created:
-                _sync_folder(self.path.parent)
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot write ({error.strerror}). Free some space, then --resume.") from error
+            if not self._whole:
+                sync_folder(self.path.parent)
+        self._whole += len(line)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
@@ -90,12 +87,3 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None
-
-
-def _sync_folder(folder: Path) -> None:
-    """Let the name of a new file survive a power failure too."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

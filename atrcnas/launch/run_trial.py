@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 
 from atrcnas.engine.networks import context_config
 from atrcnas.engine.retrain import retrain
+from atrcnas.ground.files import make_folder, writing_to
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
 from atrcnas.spec.context_config import ContextConfig, Provenance
@@ -61,7 +63,23 @@ def train_once(
 
 @contextlib.contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Let the progress of a trial go to a file; among that of other trials it would be unreadable."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as stream, contextlib.redirect_stderr(stream):
+    """Let the progress of a trial go to a file; among that of other trials it would be unreadable.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    with writing_to(path):
+        make_folder(path.parent)
+    with contextlib.redirect_stderr(_Log(path)):
         yield
+
+
+class _Log(io.TextIOBase):
+    """A text stream that adds to a file; it is opened for each piece, so that no error waits for its end."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, text: str) -> int:
+        with writing_to(self._path), self._path.open("a", encoding="utf-8") as stream:
+            return stream.write(text)

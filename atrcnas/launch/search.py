@@ -81,6 +81,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
                 seed = experiment.seed if options.seed is None else options.seed
                 explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
                 trials.finish()
+            best.budget.table.sync()
         finally:
             tell(best.loggers, lambda logger: logger.close())
         return best.contexts()

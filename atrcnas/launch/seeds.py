@@ -54,6 +54,7 @@ def search_seeds(experiment: Experiment, run: str | Path, resume: bool = False) 
             last = spent(own.budget)
             steps, seconds = steps + last.step, seconds + last.seconds
             budget.add(number + 1, steps, last.score, seconds)
+        budget.table.sync()
         contexts = consensus(experiment, found, steps)
         contexts.save(folder.contexts)
         return contexts

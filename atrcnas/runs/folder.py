@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atrcnas.ground.errors import RunError
-from atrcnas.ground.files import PARTIAL, read_yaml, write_json, write_yaml
+from atrcnas.ground.files import PARTIAL, make_folder, read_yaml, write_json, write_yaml
 from atrcnas.ground.locking import LockHeldError, locked
 from atrcnas.ground.opening import read_regular
 from atrcnas.ground.paths import below, require_plain_tree
@@ -190,7 +190,7 @@ class RunFolder:
             return
         with ExitStack() as held:
             try:
-                self.root.mkdir(parents=True, exist_ok=True)
+                make_folder(self.root)
                 require_plain_tree(self.root)
                 held.enter_context(locked(self.root / ".lock"))
                 for left in self.root.rglob(f"{PARTIAL}*"):

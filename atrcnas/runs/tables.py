@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from atrcnas.ground.errors import RunError
-from atrcnas.ground.files import write_text
+from atrcnas.ground.files import sync_file, write_text, writing_to
 from atrcnas.ground.opening import read_regular
 
 # Column -> type, in the order of the file; ``step`` counts completed steps.
@@ -62,25 +62,34 @@ class Table:
         """
         if not self.writes:
             return
-        try:
-            with self.path.open("a", newline="", encoding="utf-8") as stream:
-                csv.writer(stream, lineterminator="\n").writerows(map(_written, row) for row in rows)
-        except OSError as error:
-            raise RunError(f"{self.path}: cannot write ({error.strerror}). Free some space, then --resume.") from error
+        with writing_to(self.path), self.path.open("a", newline="", encoding="utf-8") as stream:
+            csv.writer(stream, lineterminator="\n").writerows(map(_written, row) for row in rows)
 
     def size(self) -> int:
-        """Bytes written so far, and now safely on the disk."""
+        """Bytes written so far, and now safely on the disk.
+
+        Raises:
+            RunError: they cannot be written.
+        """
         if not self.writes:
             return 0
-        with self.path.open("rb") as stream:
-            os.fsync(stream.fileno())
-            return os.fstat(stream.fileno()).st_size
+        self.sync()
+        return self.path.stat().st_size
+
+    def sync(self) -> None:
+        """Wait until what was written is on the disk.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        with writing_to(self.path):
+            sync_file(self.path)
 
     def cut(self, size: int) -> None:
         """Drop what was written after a checkpoint, since the resumed run writes it again.
 
         Raises:
-            RunError: the file is shorter than it was then.
+            RunError: the file is shorter than it was then, or cannot be written.
         """
         if not self.writes:
             return
@@ -90,7 +99,8 @@ class Table:
                 f"{self.path}: expected at least {size} bytes, as at the checkpoint, got {found}. "
                 "Restore the file, or start over."
             )
-        os.truncate(self.path, size)
+        with writing_to(self.path):
+            os.truncate(self.path, size)
 
 
 def metric_rows(step: int, stage: str, task: str, values: Mapping[str, float]) -> list[tuple[object, ...]]:
