@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 
 from atrcnas.data.loading import training_loader
 from atrcnas.engine.choice import Choice
+from atrcnas.engine.cost_table import cost_pressure
 from atrcnas.engine.devices import connect, place
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.listener import Listener
@@ -49,13 +50,13 @@ def search(
     folder = RunFolder(Path(run))
     with folder.locked(fabric.is_global_zero):
         splits = open_splits(experiment, experiment.search.held_out)
-        training, sampler = _training(experiment, splits, fabric)
+        training, choice = _training(experiment, splits, fabric)
 
         def contexts() -> ContextConfig:
-            return _contexts(experiment, sampler, training.step)
+            return _contexts(experiment, choice, training.step)
 
         budget = Budget(folder.budget, experiment.search.strategy, fabric.is_global_zero)
-        recorder = ChoiceRecorder(sampler, folder.logits, budget, lambda: contexts().save(folder.contexts))
+        recorder = ChoiceRecorder(choice.sampler, folder.logits, budget, lambda: contexts().save(folder.contexts))
         stage = begin(experiment, folder, resume, training, [recorder])
         batches = _batches(experiment, splits, stage.share)
         run_stage(stage, batches, splits, watching if fabric.is_global_zero else ())
@@ -65,7 +66,7 @@ def search(
         return contexts()
 
 
-def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Sampler]:
+def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Choice]:
     net, recipe = supernet(experiment), experiment.search
     sampler = Sampler(
         net.candidates,
@@ -78,6 +79,7 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
     objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
     for module in (net, sampler, objective):
         place(fabric, module, experiment.precision)
+    choice = Choice(sampler, recipe, cost_pressure(experiment, sampler, splits))
     training = Training(
         fabric,
         "search",
@@ -86,16 +88,17 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
         experiment.predicted_tasks(),
         recipe,
         experiment.seed,
-        Choice(sampler, recipe),
+        choice,
         experiment.sync_batchnorm,
     )
-    return training, sampler
+    return training, choice
 
 
-def _contexts(experiment: Experiment, sampler: Sampler, step: int) -> ContextConfig:
+def _contexts(experiment: Experiment, choice: Choice, step: int) -> ContextConfig:
     """The current choice with its probabilities."""
+    sampler = choice.sampler
     return searched_config(
-        experiment, sampler.chosen(), step, sampler.probability_table(), undecided=sampler.undecided()
+        experiment, choice.chosen(), step, sampler.probability_table(), undecided=sampler.undecided()
     )
 
 
