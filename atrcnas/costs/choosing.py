@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from atrcnas.costs.table import CostTable
+from atrcnas.costs.table import CostTable, Pools
+from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.pairs import Pair
 
-Limits = Mapping[str, float]
 
+@dataclass(frozen=True)
+class Limits:
+    """What a chosen network may cost.
 
-def excess(table: CostTable, limits: Limits, kinds: Mapping[Pair, str]) -> float:
-    """By how much a config is over its budget: the sum over measures of what is over, as a share of the limit."""
-    return sum(max(table.predict(kinds, measure) / limit - 1, 0.0) for measure, limit in limits.items())
+    Attributes:
+        table: of the search space.
+        largest: measure -> limit, > 0.
+    """
+
+    table: CostTable
+    largest: Mapping[str, float]
+
+    def excess(self, kinds: Mapping[Pair, str]) -> float:
+        """By how much a config is over: the sum over measures of what is over, as a share of the limit."""
+        return sum(max(share - 1, 0.0) for share in self.shares(kinds).values())
+
+    def shares(self, kinds: Mapping[Pair, str]) -> dict[str, float]:
+        """Measure -> cost of a config, as a share of its limit."""
+        return {measure: self.table.predict(kinds, measure) / limit for measure, limit in self.largest.items()}
+
+    def nearest(self, kinds: Mapping[Pair, str], pools: Pools) -> dict[Pair, str]:
+        """The config itself, or one within the limits that differs from it in few pairs."""
+        liking = {pair: {kind: float(kind == kinds[pair]) for kind in pool} for pair, pool in pools.items()}
+        return affordable(liking, self.excess)
+
+    def check(self, pools: Pools) -> None:
+        """Refuse limits that no config keeps to.
+
+        Raises:
+            ConfigError: naming the measure and its least cost.
+        """
+        even = {pair: dict.fromkeys(pool, 0.0) for pair, pool in pools.items()}
+        cheapest = affordable(even, lambda kinds: sum(self.shares(kinds).values()))
+        for measure, limit in self.largest.items():
+            least = self.table.predict(cheapest, measure)
+            if least > limit:
+                raise ConfigError(
+                    f"search.budget.{measure}: expected at least {least:.4g}, which the network costs with the cheapest "
+                    f"contexts, got {limit:g}. Raise it, or make the network smaller."
+                )
 
 
 def affordable(

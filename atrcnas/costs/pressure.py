@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atrcnas.costs.choosing import affordable, excess
-from atrcnas.costs.table import BASE, CostTable, terms
-from atrcnas.ground.errors import ConfigError
+from atrcnas.costs.choosing import Limits, affordable
+from atrcnas.costs.table import BASE, terms
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.pairs import Pair
 
-# How far the multiplier can rise in a whole search while a config of twice the budget is expected.
-TRAVEL = 100.0
+# How far the multiplier rises in a whole search whose expected cost stays at twice the budget.
+TRAVEL = 1000.0
 
 
 class Pressure(nn.Module):
@@ -25,29 +22,25 @@ class Pressure(nn.Module):
     uses any of them.
 
     Args:
-        table: of the search space.
-        limits: measure -> largest cost, > 0.
+        limits: of the search space.
         sampler: whose probabilities are meant.
         steps: of the search.
 
     Attributes:
         multiplier: [M], one per measure, >= 0; part of the state.
 
-    Raises:
-        ConfigError: even the cheapest config is over the budget.
-
     Source: dual ascent on the constraint, as in Bertsekas, Constrained Optimization and Lagrange Multiplier Methods,
     1982, section 2.6.
     """
 
-    def __init__(self, table: CostTable, limits: Mapping[str, float], sampler: Sampler, steps: int) -> None:
+    def __init__(self, limits: Limits, sampler: Sampler, steps: int) -> None:
         super().__init__()
-        self.table, self.limits, self.rate = table, dict(limits), TRAVEL / steps
+        self.limits, self.rate = limits, TRAVEL / steps
         self._sampler = (sampler,)  # in a tuple: not a submodule
-        self._refuse_too_little()
+        table, largest = limits.table, limits.largest
         pairs, kinds = len(sampler.pairs), len(sampler.kinds)
-        alone, shared, each = torch.zeros(len(limits), pairs, kinds), [], []
-        scaled = [{name: cost / limits[measure] for name, cost in table.costs[measure].items()} for measure in limits]
+        alone, shared, each = torch.zeros(len(largest), pairs, kinds), [], []
+        scaled = [{name: cost / largest[measure] for name, cost in table.costs[measure].items()} for measure in largest]
         for term, sites in terms(sampler.pools).items():
             places = [(sampler.pairs.index(pair), sampler.kinds.index(kind)) for pair, kind in sites]
             costs = torch.tensor([column[term.name] for column in scaled])
@@ -60,9 +53,11 @@ class Pressure(nn.Module):
                 each.append(costs)
         self.register_buffer("base", torch.tensor([column[BASE] for column in scaled]), persistent=False)
         self.register_buffer("alone", alone, persistent=False)
-        self.register_buffer("shared", torch.stack(shared) if shared else torch.zeros(0, pairs, kinds), persistent=False)
-        self.register_buffer("each", torch.stack(each, 1) if each else torch.zeros(len(limits), 0), persistent=False)
-        self.register_buffer("multiplier", torch.zeros(len(limits)))
+        self.register_buffer(
+            "shared", torch.stack(shared) if shared else torch.zeros(0, pairs, kinds), persistent=False
+        )
+        self.register_buffer("each", torch.stack(each, 1) if each else torch.zeros(len(largest), 0), persistent=False)
+        self.register_buffer("multiplier", torch.zeros(len(largest)))
         self.base: Tensor
         self.alone: Tensor
         self.shared: Tensor
@@ -91,8 +86,11 @@ class Pressure(nn.Module):
         expected, multiplier = self.expected().tolist(), self.multiplier.tolist()
         return {
             name: value
-            for place, (measure, limit) in enumerate(self.limits.items())
-            for name, value in ((f"expected_{measure}", expected[place] * limit), (f"pressure_{measure}", multiplier[place]))
+            for place, (measure, limit) in enumerate(self.limits.largest.items())
+            for name, value in (
+                (f"expected_{measure}", expected[place] * limit),
+                (f"pressure_{measure}", multiplier[place]),
+            )
         }
 
     @torch.no_grad()
@@ -111,15 +109,4 @@ class Pressure(nn.Module):
         }
         for pair, kind in best.items():  # what the pair has committed to, or two kinds together
             liking[pair][kind] = max(0.0, *liking[pair].values())
-        return affordable(liking, lambda kinds: excess(self.table, self.limits, kinds))
-
-    def _refuse_too_little(self) -> None:
-        even = {pair: dict.fromkeys(pool, 0.0) for pair, pool in self.sampler.pools.items()}
-        cheapest = affordable(even, lambda kinds: sum(self.table.predict(kinds, m) / b for m, b in self.limits.items()))
-        for measure, limit in self.limits.items():
-            least = self.table.predict(cheapest, measure)
-            if least > limit:
-                raise ConfigError(
-                    f"search.budget.{measure}: expected at least {least:.4g}, which the network costs with the cheapest "
-                    f"contexts, got {limit:g}. Raise it, or make the network smaller."
-                )
+        return affordable(liking, self.limits.excess)

@@ -61,8 +61,8 @@ def _terms_of(pair: Pair, kind: str) -> Iterable[Term]:
     labels = tuple(task for task, is_needed in needed if is_needed)
     at = f"at level {pair.level}"
     yield Term(f"{pair}: {kind}", f"{kind} {at}", labels)
-    yield Term(f"{kind} {at}", f"any {kind} {at}")
-    yield Term(f"contexts of {pair.target} {at}", f"contexts {at}")
+    yield Term(f"{kind} {at}", f"{kind} {at}, once for all")
+    yield Term(f"contexts of {pair.target} {at}", f"fusing {at}")
     for task in labels:
         yield Term(f"labels of {task} {at}", f"labels {at}", (task,))
 

@@ -99,7 +99,7 @@ def timed(
         against.append(base)
     milliseconds = [latency[place] * float(np.median(against)) for place in range(len(configs))]
     nets = [without_values(experiment, config) for config in fitted]
-    values = {
+    values: dict[str, list[float]] = {
         "latency_ms": milliseconds[: len(fitted)],
         "multiply_adds": [multiply_adds(net, size) for net in nets],
         "parameters": [parameters(net) for net in nets],

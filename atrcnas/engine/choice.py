@@ -1,4 +1,4 @@
-"""The choice of a search: the sampler, the optimiser of its logits, the entropy term, the pressure of cost and the commit rule."""
+"""The choice of a search: the sampler, the optimiser of its logits, what is added to their loss, the commit rule."""
 
 from __future__ import annotations
 

@@ -6,35 +6,41 @@ from pathlib import Path
 
 import torch
 
+from atrcnas.costs.choosing import Limits
 from atrcnas.costs.fitting import Config, design, fit
-from atrcnas.costs.pressure import Pressure
 from atrcnas.costs.table import CostTable
-from atrcnas.engine.costs import multiply_adds, parameters
 from atrcnas.data.loading import validation_loader
+from atrcnas.engine.costs import multiply_adds, parameters
 from atrcnas.engine.networks import fixed_network
 from atrcnas.engine.splits import Splits
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
 
 
-def cost_pressure(experiment: Experiment, sampler: Sampler, splits: Splits) -> Pressure | None:
-    """What keeps a search within ``search.budget``; None without one.
+def limits_of(experiment: Experiment, splits: Splits) -> Limits | None:
+    """What ``search.budget`` allows; None without one. Costs are read from ``search.costs``, or counted.
 
     Raises:
         ConfigError: no config is within it.
         RunError: ``search.costs`` cannot be read, or is of another search space.
     """
-    recipe = experiment.search
-    if not recipe.budget:
+    if not experiment.search.budget:
         return None
-    return Pressure(cost_table(experiment, splits), recipe.budget, sampler, recipe.steps)
+    limits = Limits(
+        table_of(experiment, splits), {str(name): limit for name, limit in experiment.search.budget.items()}
+    )
+    limits.check(pools_of(experiment))
+    return limits
 
 
-def cost_table(experiment: Experiment, splits: Splits) -> CostTable:
-    """The table that ``search.costs`` names; without one, multiply-adds and parameters are counted."""
+def table_of(experiment: Experiment, splits: Splits) -> CostTable:
+    """The table that ``search.costs`` names; without one, multiply-adds and parameters are counted.
+
+    Raises:
+        RunError: ``search.costs`` cannot be read, or is of another search space.
+    """
     if experiment.search.costs is not None:
         return CostTable.load(Path(experiment.search.costs), pools_of(experiment))
     return counted(experiment, image_size(experiment, splits))

@@ -8,9 +8,10 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
+from atrcnas.costs.pressure import Pressure
 from atrcnas.data.loading import training_loader
 from atrcnas.engine.choice import Choice
-from atrcnas.engine.cost_table import cost_pressure
+from atrcnas.engine.cost_table import limits_of
 from atrcnas.engine.devices import connect, place
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.listener import Listener
@@ -79,7 +80,8 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
     objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
     for module in (net, sampler, objective):
         place(fabric, module, experiment.precision)
-    choice = Choice(sampler, recipe, cost_pressure(experiment, sampler, splits))
+    limits = limits_of(experiment, splits)
+    choice = Choice(sampler, recipe, None if limits is None else Pressure(limits, sampler, recipe.steps))
     training = Training(
         fabric,
         "search",

@@ -14,6 +14,7 @@ from atrcnas.plots.contexts import draw_heatmap
 from atrcnas.plots.curves import draw_losses, draw_scores
 from atrcnas.plots.gallery import draw_gallery
 from atrcnas.plots.palette import palette
+from atrcnas.plots.pareto import draw_pareto
 from atrcnas.plots.probabilities import draw_probabilities
 from atrcnas.plots.registry import PLOTS, NothingToDraw, Plot
 from atrcnas.runs.folder import STAGES, RunFolder
@@ -84,3 +85,6 @@ PLOTS.register(Plot("probabilities", _draw_probabilities, "search/logits.csv"))
 PLOTS.register(Plot("losses", lambda run_dir: draw_losses(_metrics(run_dir)), "[rs]e*/metrics.csv"))
 PLOTS.register(Plot("scores", lambda run_dir: draw_scores(_metrics(run_dir)), "[rs]e*/metrics.csv"))
 PLOTS.register(Plot("gallery", lambda run_dir: draw_gallery(RunFolder(run_dir).samples), "samples/*.npz"))
+PLOTS.register(
+    Plot("pareto", lambda run: draw_pareto(run / "pareto/front.csv", run / "pareto/chosen.csv"), "pareto/front.csv")
+)

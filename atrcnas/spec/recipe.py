@@ -143,7 +143,8 @@ class SearchSpec(TrainSpec):
         default={}, description="largest costs of the chosen network for one validation image; empty: no limit"
     )
     costs: str | None = Field(
-        default=None, description="table that `atrcnas costs` wrote; latency_ms needs one, the others are counted without"
+        default=None,
+        description="table that `atrcnas costs` wrote; latency_ms needs one, the others are counted without",
     )
 
     @model_validator(mode="before")
