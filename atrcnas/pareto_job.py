@@ -47,7 +47,8 @@ def pareto_lines(experiment: Experiment, run: Path, budgets: str | None, train: 
     points = _front(RunFolder(run), lambda kinds: table.predict(kinds, measure))
     folder = run / "pareto"
     folder.mkdir(exist_ok=True)
-    chosen = [_best(points, limit, measure) for limit in largest] if largest else _spread(points)
+    found = [_best(points, limit, measure) for limit in largest] if largest else _spread(points)
+    chosen = list({tuple(point.kinds.items()): point for point in found}.values())
     _write(folder / "front.csv", [{measure: point.cost, "score": point.score} for point in points])
     rows: list[dict[str, object]] = []
     for number, point in enumerate(chosen):

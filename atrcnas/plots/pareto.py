@@ -32,6 +32,7 @@ def draw_pareto(front: Path, chosen: Path) -> Figure:
     points, marked = (read_table(path, {measure: float, "score": float}) for path in (front, chosen))
     axes.step(points[measure], points["score"], where="post", label="front")
     axes.plot(marked[measure], marked["score"], "o", label="chosen")
+    axes.ticklabel_format(axis="y", useOffset=False)
     axes.set_xlabel(LABELS[measure])
     if measure != "latency_ms":
         axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
