@@ -286,6 +286,46 @@ def deploy(
         typer.echo(line)
 
 
+@app.command()
+def costs(
+    experiment: ExperimentArg,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Table to write, for search.costs.")] = Path("costs.csv"),
+    runtime: Annotated[
+        str, typer.Option(help="eager, compiled, or that of a deploy format: onnxruntime, ...")
+    ] = "eager",
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width. [default: the data set's]")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Networks that costs are fitted to, at least.")] = 40,
+    checks: Annotated[int, typer.Option(min=0, help="Further networks to compare the fit with.")] = 10,
+) -> None:
+    """Measure what each kind of each pair costs on this machine, for a search within a budget."""
+    from atrcnas.costs_job import cost_lines
+    from atrcnas.spec.experiment import Experiment
+
+    spec = Experiment.load(experiment, overrides or [])
+    for line in cost_lines(spec, out, runtime, device, size, samples, checks):
+        typer.echo(line)
+
+
+@app.command()
+def pareto(
+    experiment: ExperimentArg,
+    overrides: Overrides = None,
+    run: RunOption = None,
+    budgets: Annotated[
+        str | None, typer.Option(help="Limits, such as latency_ms=8,10,12. [default: points over the whole front]")
+    ] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Also train the chosen networks.")] = False,
+) -> None:
+    """Find the best config at every cost from one search by rows; writes RUN/pareto."""
+    from atrcnas.pareto_job import pareto_lines
+
+    spec, folder = _load(experiment, overrides, run)
+    for line in pareto_lines(spec, folder, budgets, retrain):
+        typer.echo(line)
+
+
 @app.command(name="list")
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], plugin: Plugins = None) -> None:
     """List what can be named in an experiment."""

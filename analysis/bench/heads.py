@@ -8,10 +8,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from analysis.bench.reference import reference_of
-from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.model import BackboneSpec, ModelSpec
@@ -97,20 +95,6 @@ def network(setup: Setup, candidates: Candidates) -> MultiTaskNet:
             if fuse.project is not None:
                 fuse.project.norm.weight.uniform_(0.5, 1.5)
     return net.to(setup.device, setup.dtype, memory_format=torch.channels_last)
-
-
-def with_statistics(net: MultiTaskNet, image: Tensor) -> MultiTaskNet:
-    """Give every BatchNorm the statistics of a batch, as training does.
-
-    With those that a network starts with, the published starting values let activations shrink to denormal numbers,
-    with which a CPU computes many times slower; no trained network has any.
-    """
-    for module in net.modules():
-        if isinstance(module, PairConvBN | _BatchNorm):
-            module.momentum = 1.0
-    with torch.no_grad():
-        net.train()(image)
-    return net
 
 
 def in_reference_structure(net: MultiTaskNet) -> GivenFeatures:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from analysis.bench.equality import check_refiners, require
-from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network, with_statistics
+from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network
 from analysis.bench.measure import Step, interleaved, peak_mib, ratios
 from analysis.bench.reference import unfolded_attention
+from atrcnas.engine.recalibrate import give_statistics
 from atrcnas.nn.contexts.local import window_attention
 from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.nn.net import MultiTaskNet
@@ -132,7 +133,7 @@ def inference_network(setup: Setup, repeats: int) -> dict[str, Any]:
 def deployed(setup: Setup, image: Tensor) -> list[MultiTaskNet]:
     """The published config and the baseline, BatchNorm with statistics and then folded."""
     nets = [network(setup, preset(setup, name)) for name in (PRESET, "baseline")]
-    return [fold_batch_norm(with_statistics(net, image)) for net in nets]
+    return [fold_batch_norm(give_statistics(net, image)) for net in nets]
 
 
 def local_alone(setup: Setup, repeats: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The choice of a search: the sampler, the optimiser of its logits, the entropy term and the commit rule."""
+"""The choice of a search: the sampler, the optimiser of its logits, what is added to their loss, the commit rule."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atrcnas.costs.pressure import Pressure
 from atrcnas.engine.losses import Losses
 from atrcnas.ground.registry import resolve
 from atrcnas.nn.mixture import Mixture
 from atrcnas.sampling.estimators import Estimator
 from atrcnas.sampling.sampler import Sampler
+from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import SearchSpec
 from atrcnas.spec.strategies import ESTIMATORS
 
@@ -31,14 +33,16 @@ class Choice:
     Args:
         sampler: the logits, on their device.
         recipe: schedules, rates and the estimator.
+        pressure: of the expected cost; None without a budget.
 
     Attributes:
         parameters: the logits.
         optimizer: of the logits; Adam without decay.
     """
 
-    def __init__(self, sampler: Sampler, recipe: SearchSpec) -> None:
+    def __init__(self, sampler: Sampler, recipe: SearchSpec, pressure: Pressure | None = None) -> None:
         self.sampler, self.recipe = sampler, recipe
+        self.pressure = None if pressure is None else pressure.to(sampler.logits.device)
         self.parameters = [sampler.logits]
         self.optimizer = torch.optim.Adam(self.parameters, recipe.logits_rate)
         self.estimator: Estimator = resolve(ESTIMATORS[recipe.estimator].module)(sampler, recipe)
@@ -61,25 +65,34 @@ class Choice:
         return self.estimator.draw(step, self.tau(step))
 
     def objective(self, step: int, mixtures: Sequence[Mixture], losses: Losses) -> Tensor:
-        """What the logits descend: the loss, the estimator's own term and the weighted entropy."""
-        entropy = self.entropy_weight(step) * self.sampler.entropy()
+        """What the logits descend: the loss, the estimator's own term, the weighted entropy and the pressure of cost."""
+        objective = losses.total + self.entropy_weight(step) * self.sampler.entropy()
         own = self.estimator.term(step, mixtures, losses.parts)
-        return losses.total + entropy if own is None else losses.total + entropy + own
+        if own is not None:
+            objective = objective + own
+        return objective if self.pressure is None else objective + self.pressure.term()
+
+    def chosen(self) -> dict[Pair, str]:
+        """The kind of each pair as things stand: the most likely ones, within the budget if there is one."""
+        return self.sampler.chosen() if self.pressure is None else self.pressure.chosen()
 
     def after_step(self, step: int) -> None:
         """Commit the pairs that have decided; now and then let the host see which."""
         self.estimator.after_step(step)
+        if self.pressure is not None and not self.rests(step):
+            self.pressure.after_step()
         if step % REFRESH_EVERY == 0:
             self.sampler.refresh()
 
     def schedule_values(self, step: int) -> dict[str, float]:
         """Schedules of a step, mean entropy (nats) and share of committed pairs; reads from the device."""
-        return {
+        values = {
             "tau": self.tau(step),
             "entropy_weight": self.entropy_weight(step),
             "entropy": float(self.sampler.entropy().detach()),
             "committed_share": float(self.sampler.committed.float().mean()),
         }
+        return values if self.pressure is None else values | self.pressure.values()
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values for a checkpoint."""
@@ -87,6 +100,7 @@ class Choice:
             "sampler": self.sampler.state_dict(),
             "logits_optimizer": self.optimizer.state_dict(),
             "estimator": self.estimator.state_dict(),
+            **({} if self.pressure is None else {"pressure": self.pressure.state_dict()}),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -94,3 +108,5 @@ class Choice:
         self.sampler.load_state_dict(state["sampler"])
         self.optimizer.load_state_dict(state["logits_optimizer"])
         self.estimator.load_state_dict(state["estimator"])
+        if self.pressure is not None:
+            self.pressure.load_state_dict(state["pressure"])

@@ -59,14 +59,21 @@ def measure_costs(net: MultiTaskNet, size: tuple[int, int], device: str = "cpu",
     """
     if repeats < 1:
         raise ExportError(f"repeats: expected at least 1, got {repeats}.")
-    bare = inference_copy(net)
-    parameters = sum(parameter.numel() for parameter in bare.parameters())
-    timed = fold_batch_norm(bare.to(device, torch.float32), size)
+    timed = fold_batch_norm(inference_copy(net).to(device, torch.float32), size)
     return Costs(
-        parameters=parameters,
+        parameters=parameters(net),
         multiply_adds=multiply_adds(net, size),
         latency_ms=measure_latency(timed, torch.rand(1, 3, *size, device=device), repeats),
     )
+
+
+def parameters(net: MultiTaskNet) -> int:
+    """Number of parameters, without those that only training needs.
+
+    Raises:
+        ExportError: the network is still searching.
+    """
+    return sum(parameter.numel() for parameter in inference_copy(net).parameters())
 
 
 def multiply_adds(net: MultiTaskNet, size: tuple[int, int]) -> int:

@@ -8,9 +8,11 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
+from atrcnas.costs.pressure import Pressure
 from atrcnas.data.loading import training_loader
 from atrcnas.engine.choice import Choice
 from atrcnas.engine.class_weights import weighted_tasks
+from atrcnas.engine.cost_table import limits_of
 from atrcnas.engine.devices import connect, place
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.labels_check import require_labels
@@ -52,13 +54,13 @@ def search(
     with folder.locked(fabric.is_global_zero):
         splits = open_splits(experiment, experiment.search.held_out)
         require_labels(experiment, splits)
-        training, sampler = _training(experiment, splits, fabric)
+        training, choice = _training(experiment, splits, fabric)
 
         def contexts() -> ContextConfig:
-            return _contexts(experiment, sampler, training.step)
+            return _contexts(experiment, choice, training.step)
 
         budget = Budget(folder.budget, experiment.search.strategy, fabric.is_global_zero)
-        recorder = ChoiceRecorder(sampler, folder.logits, budget, lambda: contexts().save(folder.contexts))
+        recorder = ChoiceRecorder(choice.sampler, folder.logits, budget, lambda: contexts().save(folder.contexts))
         stage = begin(experiment, folder, resume, training, [recorder])
         batches = _batches(experiment, splits, stage.share)
         run_stage(stage, batches, splits, watching if fabric.is_global_zero else ())
@@ -68,7 +70,7 @@ def search(
         return contexts()
 
 
-def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Sampler]:
+def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Choice]:
     net, recipe = supernet(experiment), experiment.search
     sampler = Sampler(
         net.candidates,
@@ -82,6 +84,8 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
     objective = Objective(tasks, label_states(experiment, splits.train, splits.weights))
     for module in (net, sampler, objective):
         place(fabric, module, experiment.precision)
+    limits = limits_of(experiment, splits)
+    choice = Choice(sampler, recipe, None if limits is None else Pressure(limits, sampler, recipe.steps))
     training = Training(
         fabric,
         "search",
@@ -90,16 +94,17 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
         experiment.predicted_tasks(),
         recipe,
         experiment.seed,
-        Choice(sampler, recipe),
+        choice,
         experiment.sync_batchnorm,
     )
-    return training, sampler
+    return training, choice
 
 
-def _contexts(experiment: Experiment, sampler: Sampler, step: int) -> ContextConfig:
+def _contexts(experiment: Experiment, choice: Choice, step: int) -> ContextConfig:
     """The current choice with its probabilities."""
+    sampler = choice.sampler
     return searched_config(
-        experiment, sampler.chosen(), step, sampler.probability_table(), undecided=sampler.undecided()
+        experiment, choice.chosen(), step, sampler.probability_table(), undecided=sampler.undecided()
     )
 
 

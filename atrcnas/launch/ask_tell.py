@@ -18,8 +18,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+from atrcnas.costs.choosing import Limits
+from atrcnas.costs.table import Pools as PairPools
 from atrcnas.ground.errors import RunError
 from atrcnas.launch.journal import Journal
+from atrcnas.spec.pairs import Pair
 
 Sample = Mapping[str, str]
 Pools = Mapping[str, tuple[str, ...]]
@@ -58,6 +61,8 @@ class Trials:
         make: starts the trial of a number and a sample; the answer holds the fields of a :class:`Trial` without number.
         number: of trials in all.
         report: called with every trial, in the order asked.
+        limits: of the cost; a sample above them is replaced by the nearest one within; None: all are taken.
+        pools: of the search space, where there are limits.
     """
 
     def __init__(
@@ -66,8 +71,11 @@ class Trials:
         make: Callable[[int, Sample], Future[dict[str, Any]]],
         number: int,
         report: Callable[[Trial], None] = lambda trial: None,
+        limits: Limits | None = None,
+        pools: PairPools | None = None,
     ) -> None:
         self._journal, self._make, self._number, self._report = journal, make, number, report
+        self.limits, self._pools = limits, pools or {}
         try:
             self._at_once = int(journal.header["at_once"])
             self._known = {_key(entry["sample"]): entry for entry in journal.entries}
@@ -88,7 +96,7 @@ class Trials:
         return self._number - self._asked
 
     def submit(self, sample: Sample) -> list[Trial]:
-        """Ask for one trial.
+        """Ask for one trial, of the sample or, if it costs too much, of the nearest one within the limits.
 
         Returns:
             The trials answered now: the oldest, if as many as may run at once are waiting.
@@ -98,6 +106,7 @@ class Trials:
         """
         if self.left < 1:
             raise RunError(f"search.trials.number: {self._number} trials are done, the strategy asked for one more.")
+        sample = self._within_limits(sample)
         key = _key(sample)
         if key not in self._known and key not in self._running:
             self._running[key] = self._make(self._asked, sample)
@@ -108,6 +117,12 @@ class Trials:
     def finish(self) -> list[Trial]:
         """Wait for all that are still running."""
         return self._answer(0)
+
+    def _within_limits(self, sample: Sample) -> Sample:
+        if self.limits is None:
+            return sample
+        nearest = self.limits.nearest({Pair.parse(pair): kind for pair, kind in sample.items()}, self._pools)
+        return {str(pair): kind for pair, kind in nearest.items()}
 
     def _answer(self, keep: int) -> list[Trial]:
         answered = []

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from atrcnas.costs.choosing import Limits
+from atrcnas.costs.front import front
 from atrcnas.launch.ask_tell import Pools, Trial, Trials
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import TrialsSpec
@@ -30,7 +32,17 @@ def rows(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
     while trials.left > 1 and not all(target.done for target in targets):
         _hear(targets, trials.submit(_joined(target.proposal() for target in targets)))
     _hear(targets, trials.finish())
-    trials.submit(_joined(target.named(target.best) for target in targets))
+    trials.submit(_best(targets, trials.limits))
+
+
+def _best(targets: list[_Target], limits: Limits | None) -> dict[str, str]:
+    """The best row of each target, joined; with limits, of the joined rows within them."""
+    if limits is None:
+        return _joined(target.named(target.best) for target in targets)
+    points = front([target.scored() for target in targets], lambda kinds: sum(limits.shares(kinds).values()))
+    allowed = [point for point in points if limits.excess(point.kinds) == 0]
+    kinds = max(allowed, key=lambda point: point.score).kinds if allowed else {}
+    return {str(pair): kind for pair, kind in kinds.items()} or _joined(target.named(target.best) for target in targets)
 
 
 def _targets(pools: Pools, number: int, population: int, seed: int) -> list[_Target]:
@@ -76,6 +88,7 @@ class _Target:
         self.best_score = -math.inf
         self.alive: deque[tuple[float, Row]] = deque(maxlen=population)
         self.population, self.seen = population, set[Row]()
+        self.heard: dict[Row, float] = {}
 
     @property
     def done(self) -> bool:
@@ -97,10 +110,17 @@ class _Target:
         """Kind per pair."""
         return dict(zip(self.pools, row, strict=True))
 
+    def scored(self) -> list[tuple[dict[Pair, str], float]]:
+        """Every row that was tried, with its score."""
+        return [
+            ({Pair.parse(pair): kind for pair, kind in self.named(row).items()}, s) for row, s in self.heard.items()
+        ]
+
     def hear(self, trial: Trial) -> None:
         """Learn what this target's row of a trial scored."""
         row, score = tuple(trial.sample[pair] for pair in self.pools), trial.by_target[self.name]
         self.alive.append((score, row))
+        self.heard[row] = score
         if score > self.best_score:
             self.best, self.best_score = row, score
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from atrcnas.engine.cost_table import limits_of
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.gradient_search import search as search_by_gradient
 from atrcnas.engine.labels_check import require_labels
@@ -77,7 +78,9 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
         options = experiment.search.trials
         try:
             with open_pool(experiment.launch) as pool:
-                trials = Trials(journal, _maker(experiment, folder, pool, supernet), options.number, best.on_trial)
+                limits = limits_of(experiment, open_splits(experiment)) if experiment.search.budget else None
+                make = _maker(experiment, folder, pool, supernet)
+                trials = Trials(journal, make, options.number, best.on_trial, limits, pools)
                 seed = experiment.seed if options.seed is None else options.seed
                 explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
                 trials.finish()

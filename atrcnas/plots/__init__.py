@@ -15,6 +15,7 @@ from atrcnas.plots.contexts import draw_heatmap
 from atrcnas.plots.curves import draw_losses, draw_scores
 from atrcnas.plots.gallery import draw_gallery
 from atrcnas.plots.palette import palette
+from atrcnas.plots.pareto import draw_pareto
 from atrcnas.plots.probabilities import draw_probabilities
 from atrcnas.plots.registry import PLOTS, NothingToDraw, Plot
 from atrcnas.runs.folder import STAGES, RunFolder
@@ -109,3 +110,6 @@ PLOTS.register(Plot("losses", lambda run_dir: draw_losses(_metrics(run_dir)), "[
 PLOTS.register(Plot("scores", _draw_scores, "[rs]e*/metrics.csv"))
 PLOTS.register(Plot("confusion", _draw_confusion, "confusion.csv"))
 PLOTS.register(Plot("gallery", _draw_gallery, "samples/*.npz"))
+PLOTS.register(
+    Plot("pareto", lambda run: draw_pareto(run / "pareto/front.csv", run / "pareto/chosen.csv"), "pareto/front.csv")
+)

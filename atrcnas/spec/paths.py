@@ -39,6 +39,8 @@ def path_values(value: Mapping[str, Any], data_options: BaseModel) -> dict[str, 
         found["space"] = space
     if supernet is not None:
         found["search.trials.supernet"] = supernet
+    if value["search"]["costs"] is not None:
+        found["search.costs"] = value["search"]["costs"]
     return found
 
 

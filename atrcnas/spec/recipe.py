@@ -139,6 +139,13 @@ class SearchSpec(TrainSpec):
     held_out: Float = Field(
         default=0.0, ge=0, lt=1, description="share of training samples for the logits; 0: single-level"
     )
+    budget: dict[Literal["latency_ms", "multiply_adds", "parameters"], Annotated[Float, Field(gt=0)]] = Field(
+        default={}, description="largest costs of the chosen network for one validation image; empty: no limit"
+    )
+    costs: str | None = Field(
+        default=None,
+        description="table that `atrcnas costs` wrote; latency_ms needs one, the others are counted without",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -172,6 +179,11 @@ class SearchSpec(TrainSpec):
         if self.seeds > 1 and not STRATEGIES[self.strategy].by_gradient:
             raise ValueError(
                 f"seeds: strategy '{self.strategy}' has no probabilities to average. Set seeds: 1, or strategy: gumbel."
+            )
+        if "latency_ms" in self.budget and self.costs is None:
+            raise ValueError(
+                "budget.latency_ms: expected costs, measured on the machine that will run the network, got none. "
+                "Run `atrcnas costs EXPERIMENT --out costs.csv` there, and set costs: costs.csv."
             )
         if self.estimator not in ESTIMATORS:
             raise ValueError(f"estimator: {ESTIMATORS.miss(self.estimator)}")

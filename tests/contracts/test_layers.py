@@ -18,6 +18,7 @@ FLOORS = [
     {"runs"},
     {"nn", "data", "objectives", "plots", "loggers"},
     {"sampling", "contextbench"},
+    {"costs"},
     {"engine"},
     {"deploy", "launch"},
     {"the house itself"},  # cli, the public API, and what lies next to them

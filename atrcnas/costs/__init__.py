@@ -1,0 +1,1 @@
+"""What contexts cost, and choosing within a budget."""

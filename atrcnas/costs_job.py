@@ -1,0 +1,69 @@
+"""`atrcnas costs`: measure the kinds of a search space on this machine, and say how far the sum of them can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from rich.progress import track
+
+from atrcnas.costs.table import BASE, CostTable, terms
+from atrcnas.deploy.timed_costs import timed
+from atrcnas.engine.cost_table import image_size, pools_of
+from atrcnas.engine.splits import open_splits
+from atrcnas.ground.errors import ConfigError
+from atrcnas.spec.experiment import Experiment
+
+
+def cost_lines(
+    experiment: Experiment,
+    out: Path,
+    runtime: str,
+    device: str,
+    size: tuple[int, int] | None,
+    samples: int,
+    checks: int,
+) -> Iterator[str]:
+    """Measure, write the table, and say what it holds.
+
+    Raises:
+        ConfigError: unknown runtime or device.
+        ExportError: a network cannot be written in that form.
+    """
+    if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
+        raise ConfigError(f"--device: expected cpu, or cuda where there is a GPU, got '{device}'.")
+    size = size or image_size(experiment, open_splits(experiment))
+    table, accuracy = timed(
+        experiment,
+        size,
+        runtime,
+        device,
+        samples,
+        checks,
+        progress=lambda configs: track(configs, description="networks"),
+    )
+    table.save(out)
+    yield f"{runtime} on {device}, {size[0]} x {size[1]}, {torch.get_num_threads()} threads; without contexts:"
+    yield _line(table, BASE)
+    yield "each kind of a pair, a target's fusing and label branch, on average; what is not shown costs next to nothing:"
+    sorts: dict[str, list[str]] = {}
+    for term in terms(pools_of(experiment)):
+        sorts.setdefault(term.sort, []).append(term.name)
+    for sort, names in sorts.items():
+        means = {
+            measure: {sort: sum(map(column.__getitem__, names)) / len(names)} for measure, column in table.costs.items()
+        }
+        if any(means[measure][sort] > 1e-4 * table.costs[measure][BASE] for measure in means):
+            yield _line(CostTable(means), sort)
+    if accuracy.configs:
+        yield (
+            f"{accuracy.configs} other configs: predicted latency off by {accuracy.median_error:.1%} (median), "
+            f"Kendall tau {accuracy.tau:.2f}"
+        )
+    yield f"costs: {out}"
+
+
+def _line(table: CostTable, term: str) -> str:
+    ms, count, parameters = (table.costs[measure][term] for measure in ("latency_ms", "multiply_adds", "parameters"))
+    return f"  {term:32s} {ms:9.3f} ms {count / 1e6:10.2f} M multiply-adds {parameters / 1e3:9.1f} k parameters"

@@ -1,0 +1,147 @@
+"""The latency of every kind of every pair on this machine, in the form that will run."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import kendalltau
+from torch import Tensor
+
+from atrcnas.costs.fitting import Config, design, draw, fit
+from atrcnas.costs.table import CostTable
+from atrcnas.deploy.export import export
+from atrcnas.deploy.formats import DEPLOY_FORMATS
+from atrcnas.deploy.loading import load_exported
+from atrcnas.engine.cost_table import num_labels, pools_of, without_values
+from atrcnas.engine.costs import multiply_adds, parameters
+from atrcnas.engine.networks import fixed_network
+from atrcnas.engine.recalibrate import give_statistics
+from atrcnas.ground.errors import ConfigError
+from atrcnas.nn.fold import fold_batch_norm
+from atrcnas.nn.net import MultiTaskNet
+from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.experiment import Experiment
+
+Run = Callable[[Tensor], Any]
+WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How well the sum of terms predicts configs that it was not fitted to.
+
+    Attributes:
+        configs: number of them.
+        median_error: median of the relative errors.
+        tau: Kendall's rank correlation.
+    """
+
+    configs: int
+    median_error: float
+    tau: float
+
+
+def runtimes() -> tuple[str, ...]:
+    """Forms of a network whose latency can be measured."""
+    return ("eager", "compiled", *(form.runtime for form in DEPLOY_FORMATS))
+
+
+def timed(
+    experiment: Experiment,
+    size: tuple[int, int],
+    runtime: str = "eager",
+    device: str = "cpu",
+    samples: int = 40,
+    checks: int = 10,
+    repeats: int = 20,
+    progress: Callable[[Sequence[Config]], Iterable[Config]] = iter,
+) -> tuple[CostTable, Accuracy]:
+    """Measure networks of many configs and divide what they cost among the terms.
+
+    Each is timed in turns with the network without contexts, so that a change of the machine's pace meets both.
+
+    Args:
+        experiment: tasks, backbone, model and search space.
+        size: height and width of the image.
+        runtime: one of :func:`runtimes`.
+        device: "cpu" or "cuda"; where eager and compiled networks run.
+        samples: configs that terms are fitted to, at least.
+        checks: further configs to compare with.
+        repeats: timed passes per config.
+        progress: shows how far the loop over the configs is.
+
+    Raises:
+        ConfigError: unknown runtime.
+        ExportError: a network cannot be written in that form.
+    """
+    if runtime not in runtimes():
+        raise ConfigError(f"--runtime: expected one of {', '.join(runtimes())}, got '{runtime}'.")
+    pools, labels = pools_of(experiment), num_labels(experiment)
+    fitted = design(pools, labels, seed=0, at_least=samples)
+    others = draw(pools, checks, seed=1)
+    configs = fitted + others
+    order = list(range(len(configs)))
+    random.Random(0).shuffle(order)  # a machine that warms up meets all kinds alike
+    image = torch.rand(1, 3, *size, device=device, generator=torch.Generator(device).manual_seed(0))
+    bare = _runner(experiment, {pair: pool[0] for pair, pool in pools.items()}, image, runtime)
+    latency, against = dict[int, float](), []
+    for place, _ in zip(order, progress([configs[place] for place in order]), strict=True):
+        ours, base = _in_turns(_runner(experiment, configs[place], image, runtime), bare, image, repeats)
+        latency[place] = ours / base
+        against.append(base)
+    milliseconds = [latency[place] * float(np.median(against)) for place in range(len(configs))]
+    nets = [without_values(experiment, config) for config in fitted]
+    values: dict[str, list[float]] = {
+        "latency_ms": milliseconds[: len(fitted)],
+        "multiply_adds": [multiply_adds(net, size) for net in nets],
+        "parameters": [parameters(net) for net in nets],
+    }
+    table = fit(pools, labels, fitted, values)
+    return table, _accuracy(table, others, milliseconds[len(fitted) :])
+
+
+def _runner(experiment: Experiment, config: Config, image: Tensor, runtime: str) -> Run:
+    net = fixed_network(experiment.replace(backbone={"weights": "none"}), ContextConfig.from_kinds(config))
+    give_statistics(net, torch.rand(2, *image.shape[1:]))
+    size = (image.shape[2], image.shape[3])
+    if runtime not in ("eager", "compiled"):
+        return _deployed(net, size, next(form.name for form in DEPLOY_FORMATS if form.runtime == runtime))
+    folded = fold_batch_norm(net.to(image.device), size)
+    return torch.compile(folded) if runtime == "compiled" else folded
+
+
+def _deployed(net: MultiTaskNet, size: tuple[int, int], suffix: str) -> Run:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"network{suffix}"
+        export(net, size, path, tolerance=1e-2)  # what is timed need not be exact
+        return load_exported(path, trusted=True).run
+
+
+def _in_turns(ours: Run, base: Run, image: Tensor, repeats: int) -> tuple[float, float]:
+    """Median milliseconds of each."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    with torch.inference_mode():
+        for _ in range(WARM_UP + repeats):
+            for run, seconds in zip((ours, base), taken, strict=True):
+                begin = time.perf_counter()
+                run(image)
+                if image.is_cuda:
+                    torch.cuda.synchronize(image.device)
+                seconds.append(time.perf_counter() - begin)
+    first, second = (1e3 * float(np.median(seconds[WARM_UP:])) for seconds in taken)
+    return first, second
+
+
+def _accuracy(table: CostTable, configs: list[Config], measured: list[float]) -> Accuracy:
+    predicted = np.array([table.predict(config, "latency_ms") for config in configs])
+    errors = np.abs(predicted - measured) / measured
+    tau = kendalltau(predicted, measured).statistic if len(configs) > 1 else np.nan
+    return Accuracy(len(configs), float(np.median(errors)) if len(configs) else np.nan, float(tau))

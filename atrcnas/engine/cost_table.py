@@ -1,0 +1,82 @@
+"""The costs that a search keeps to: from a table that was measured, or counted here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from atrcnas.costs.choosing import Limits
+from atrcnas.costs.fitting import Config, design, fit
+from atrcnas.costs.table import CostTable
+from atrcnas.data.loading import validation_loader
+from atrcnas.engine.costs import multiply_adds, parameters
+from atrcnas.engine.networks import fixed_network
+from atrcnas.engine.splits import Splits
+from atrcnas.nn.net import MultiTaskNet
+from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.pairs import Pair
+
+
+def limits_of(experiment: Experiment, splits: Splits) -> Limits | None:
+    """What ``search.budget`` allows; None without one. Costs are read from ``search.costs``, or counted.
+
+    Raises:
+        ConfigError: no config is within it.
+        RunError: ``search.costs`` cannot be read, or is of another search space.
+    """
+    if not experiment.search.budget:
+        return None
+    limits = Limits(
+        table_of(experiment, splits), {str(name): limit for name, limit in experiment.search.budget.items()}
+    )
+    limits.check(pools_of(experiment))
+    return limits
+
+
+def table_of(experiment: Experiment, splits: Splits) -> CostTable:
+    """The table that ``search.costs`` names; without one, multiply-adds and parameters are counted.
+
+    Raises:
+        RunError: ``search.costs`` cannot be read, or is of another search space.
+    """
+    if experiment.search.costs is not None:
+        return CostTable.load(Path(experiment.search.costs), pools_of(experiment))
+    return counted(experiment, image_size(experiment, splits))
+
+
+def counted(experiment: Experiment, size: tuple[int, int]) -> CostTable:
+    """Multiply-adds at an image size and parameters of every term; no tensor has values."""
+    pools, labels = pools_of(experiment), num_labels(experiment)
+    configs = design(pools, labels, seed=0)
+    nets = [without_values(experiment, config) for config in configs]
+    values = {
+        "multiply_adds": [multiply_adds(net, size) for net in nets],
+        "parameters": [parameters(net) for net in nets],
+    }
+    return fit(pools, labels, configs, values)
+
+
+def without_values(experiment: Experiment, config: Config) -> MultiTaskNet:
+    """The fixed network of a config on the meta device."""
+    with torch.random.fork_rng(devices=()), torch.device("meta"):
+        contexts = ContextConfig.from_kinds(config)
+        return fixed_network(experiment.replace(backbone={"weights": "none"}), contexts)
+
+
+def pools_of(experiment: Experiment) -> dict[Pair, tuple[str, ...]]:
+    """The pools of an experiment's search space."""
+    return experiment.search_space().pools(experiment.tasks, experiment.all_tasks)
+
+
+def num_labels(experiment: Experiment) -> dict[str, int]:
+    """Channels of each task's label map."""
+    return {name: task.num_labels for name, task in experiment.resolved_tasks().items()}
+
+
+def image_size(experiment: Experiment, splits: Splits) -> tuple[int, int]:
+    """Height and width of the first validation image, as it goes into the network."""
+    batch = next(iter(validation_loader(experiment.replace(data={"workers": 0}), splits.val, 1, samples=[0])))
+    height, width = batch.sizes[0]
+    return height, width

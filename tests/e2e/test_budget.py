@@ -1,0 +1,97 @@
+"""Searches within a budget: by gradient, by trials and by rows; what they choose costs no more, counted anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from atrcnas import ContextConfig, Experiment
+from atrcnas.costs.table import CostTable
+from atrcnas.costs_job import cost_lines
+from atrcnas.engine.cost_table import pools_of, without_values
+from atrcnas.engine.costs import multiply_adds
+from atrcnas.ground.errors import ConfigError
+from atrcnas.launch.search import search
+from atrcnas.pareto_job import pareto_lines
+from atrcnas.runs.tables import METRICS, read_table
+from atrcnas.spec.pairs import Pair
+
+SIZE = (64, 96)
+BARE = 40_365_408  # multiply-adds without contexts
+
+
+def count(experiment: Experiment, contexts: ContextConfig) -> int:
+    return multiply_adds(without_values(experiment, dict(contexts.kinds(experiment.tasks))), SIZE)
+
+
+def tiny(path: Path, **search_keys: object) -> Experiment:
+    return Experiment.load(path).replace(data={"selection": 0.2}, search=search_keys)
+
+
+def test_the_count_starts_from_the_network_without_contexts(tiny_experiment: Path) -> None:
+    experiment = tiny(tiny_experiment)
+    bare = {pair: "none" for pair in pools_of(experiment)}
+    assert multiply_adds(without_values(experiment, bare), SIZE) == BARE
+
+
+@pytest.mark.parametrize("limit", [BARE + 300_000, BARE + 3_000_000])
+def test_a_search_by_gradient_ends_within_its_budget_and_resumes(
+    tiny_experiment: Path, tmp_path: Path, limit: float
+) -> None:
+    experiment = tiny(tiny_experiment, budget={"multiply_adds": float(limit)}, steps=8, validate_every=4)
+    contexts = search(experiment, tmp_path / "run")
+    assert count(experiment, contexts) <= limit
+    table = read_table(tmp_path / "run/search/metrics.csv", METRICS)
+    assert {"expected_multiply_adds", "pressure_multiply_adds"} <= set(table["name"])
+    pressure = table[table["name"] == "pressure_multiply_adds"]["value"]
+    assert pressure.iloc[-1] > 0  # even probabilities cost more than the budget
+
+
+@pytest.mark.parametrize("strategy", ["random", "rows"])
+def test_trials_are_of_configs_within_the_budget(tiny_experiment: Path, tmp_path: Path, strategy: str) -> None:
+    limit = BARE + 4_000_000.0
+    trials = {"number": 4, "steps": 2}
+    experiment = tiny(tiny_experiment, budget={"multiply_adds": limit}, strategy=strategy, trials=trials)
+    contexts = search(experiment, tmp_path / "run")
+    assert count(experiment, contexts) <= limit
+    _, *entries = map(json.loads, (tmp_path / "run/search/trials.jsonl").read_text().splitlines())
+    assert len(entries) > 1
+    for entry in entries:
+        kinds = {Pair.parse(pair): kind for pair, kind in entry["sample"].items()}
+        assert count(experiment, ContextConfig.from_kinds(kinds)) <= limit
+
+
+def test_costs_are_measured_and_give_a_search_within_milliseconds(tiny_experiment: Path, tmp_path: Path) -> None:
+    experiment = tiny(tiny_experiment)
+    lines = list(cost_lines(experiment, tmp_path / "costs.csv", "eager", "cpu", SIZE, samples=1, checks=2))
+    assert "Kendall tau" in lines[-2]
+    table = CostTable.load(tmp_path / "costs.csv", pools_of(experiment))
+    assert table.costs["multiply_adds"]["base"] == pytest.approx(BARE, rel=1e-4)
+    limit = 1.01 * table.costs["latency_ms"]["base"]
+    timed = tiny(tiny_experiment, budget={"latency_ms": limit}, costs=str(tmp_path / "costs.csv"))
+    contexts = search(timed, tmp_path / "run")
+    assert table.predict(contexts.kinds(timed.tasks), "latency_ms") <= limit
+    with pytest.raises(ConfigError, match="latency_ms: expected costs, measured on the machine"):
+        tiny(tiny_experiment, budget={"latency_ms": limit})
+
+
+def test_the_front_rises_and_its_points_are_trained(tiny_experiment: Path, tmp_path: Path) -> None:
+    experiment = tiny(tiny_experiment, trials={"number": 6})
+    list(pareto_lines(experiment, tmp_path / "run", None, train=False))
+    points = pd.read_csv(tmp_path / "run/pareto/front.csv")
+    assert points["multiply_adds"].is_monotonic_increasing
+    assert points["score"].is_monotonic_increasing
+    assert (tmp_path / "run/plots/pareto.png").is_file()
+    limit = points["multiply_adds"].iloc[-1]
+    list(pareto_lines(experiment, tmp_path / "run", f"multiply_adds={limit}", train=True))
+    chosen = pd.read_csv(tmp_path / "run/pareto/chosen.csv")
+    assert chosen["depth.rmse"].notna().all()
+    contexts = ContextConfig.load(tmp_path / "run/pareto/contexts-0.yaml")
+    assert count(experiment, contexts) == pytest.approx(limit, rel=1e-3)
+    with pytest.raises(ConfigError, match="the cheapest config that was scored"):
+        list(pareto_lines(experiment, tmp_path / "run", "multiply_adds=1", train=False))
+    with pytest.raises(ConfigError, match="expected one of latency_ms, multiply_adds, parameters with limits"):
+        list(pareto_lines(experiment, tmp_path / "run", "watts=1", train=False))

@@ -1,0 +1,145 @@
+"""Costs: terms that are shared are paid for once, a fit finds what was put in, a budget is kept."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atrcnas.costs.choosing import Limits, affordable
+from atrcnas.costs.fitting import design, draw, fit
+from atrcnas.costs.front import front
+from atrcnas.costs.table import BASE, CostTable, terms, used
+from atrcnas.ground.errors import ConfigError, RunError
+from atrcnas.spec.pairs import Pair, all_pairs
+
+LABELS = {"a": 5, "b": 7}
+POOLS = {
+    pair: ("none", "global", "local", "tlabel") + (() if pair.on_diagonal else ("slabel",))
+    for pair in all_pairs(["a", "b"], [4])
+}
+AA, AB, BA, BB = POOLS
+
+
+def planted(seed: int = 0) -> CostTable:
+    """Costs that are equal for terms of equal shapes."""
+    generator = np.random.default_rng(seed)
+    shapes = {(term.sort, *(LABELS[task] for task in term.labels)): generator.uniform(1, 3) for term in terms(POOLS)}
+    costs = {term.name: shapes[(term.sort, *(LABELS[task] for task in term.labels))] for term in terms(POOLS)}
+    return CostTable({measure: {BASE: 20.0, **costs} for measure in ("latency_ms", "multiply_adds", "parameters")})
+
+
+def every_config() -> list[dict[Pair, str]]:
+    return [dict(zip(POOLS, kinds, strict=True)) for kinds in itertools.product(*POOLS.values())]
+
+
+def test_a_label_branch_that_two_kinds_share_is_paid_for_once() -> None:
+    alone = {AA: "tlabel", AB: "none", BA: "none", BB: "none"}
+    names = {term.name for term in used(alone)}
+    assert names == {"a<-a: tlabel", "tlabel at level 4", "contexts of a at level 4", "labels of a at level 4"}
+    both = {term.name for term in used({**alone, BA: "slabel"})} - names
+    assert both == {"b<-a: slabel", "slabel at level 4", "contexts of b at level 4"}  # its label map is that of a
+
+
+def test_two_kinds_of_a_pair_are_both_paid_for() -> None:
+    table = planted()
+    one, two = ({AA: kind, AB: "none", BA: "none", BB: "none"} for kind in ("local", "global+local"))
+    column = table.costs["latency_ms"]
+    more = column["a<-a: global"] + column["global at level 4"]
+    assert table.predict(two, "latency_ms") - table.predict(one, "latency_ms") == pytest.approx(more)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fit_predicts_every_config_of_costs_that_are_sums(seed: int) -> None:
+    truth = planted(seed)
+    configs = design(POOLS, LABELS, seed)
+    found = fit(POOLS, LABELS, configs, {"latency_ms": [truth.predict(config, "latency_ms") for config in configs]})
+    for config in every_config():
+        assert found.predict(config, "latency_ms") == pytest.approx(truth.predict(config, "latency_ms"), rel=1e-3)
+
+
+def test_a_fit_of_noisy_times_is_closer_than_the_noise() -> None:
+    truth, generator = planted(), np.random.default_rng(0)
+    configs = design(POOLS, LABELS, 0, at_least=200)
+    noisy = [truth.predict(config, "latency_ms") * generator.normal(1, 0.05) for config in configs]
+    found = fit(POOLS, LABELS, configs, {"latency_ms": noisy})
+    errors = [
+        abs(found.predict(config, "latency_ms") / truth.predict(config, "latency_ms") - 1)
+        for config in draw(POOLS, 100, 5)
+    ]
+    assert np.median(errors) < 0.02
+    assert min(found.costs["latency_ms"].values()) > 0
+
+
+def test_the_table_is_read_back_and_one_of_another_space_is_refused(tmp_path: Path) -> None:
+    table = planted()
+    table.save(tmp_path / "costs.csv")
+    read = CostTable.load(tmp_path / "costs.csv", POOLS)
+    for config in every_config()[::50]:
+        assert read.predict(config, "latency_ms") == pytest.approx(table.predict(config, "latency_ms"), rel=1e-5)
+    with pytest.raises(RunError, match=r"costs.csv: expected a cost for 'a<-a: mti', got none. Run `atrcnas costs"):
+        CostTable.load(tmp_path / "costs.csv", {AA: ("none", "mti")})
+    text = (tmp_path / "costs.csv").read_text().replace("20", "-20", 1)
+    (tmp_path / "costs.csv").write_text(text)
+    with pytest.raises(RunError, match="expected costs of at least 0 for 'base'"):
+        CostTable.load(tmp_path / "costs.csv", POOLS)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_affordable_keeps_to_the_budget_and_is_nearly_the_best_there_is(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    limits = Limits(planted(seed), {"latency_ms": generator.uniform(21, 50)})
+    liking = {
+        pair: dict(zip(pool, np.log(generator.dirichlet(np.ones(len(pool)))), strict=True))
+        for pair, pool in POOLS.items()
+    }
+
+    def total(kinds: dict[Pair, str]) -> float:
+        return float(sum(liking[pair][kind] for pair, kind in kinds.items()))
+
+    found = affordable(liking, limits.excess)
+    allowed = [config for config in every_config() if limits.excess(config) == 0]
+    ranked = sorted(map(total, allowed), reverse=True)
+    assert limits.excess(found) == 0
+    assert ranked.index(pytest.approx(total(found))) <= 0.1 * len(every_config())
+    assert max(map(total, allowed)) - total(found) < 4
+
+
+def test_without_need_nothing_is_changed() -> None:
+    limits = Limits(planted(), {"latency_ms": 1000.0})
+    for config in every_config()[::37]:
+        assert limits.nearest(config, POOLS) == config
+
+
+def test_a_budget_below_the_cheapest_network_is_refused() -> None:
+    Limits(planted(), {"latency_ms": 20.0}).check(POOLS)
+    with pytest.raises(ConfigError, match=r"search.budget.latency_ms: expected at least 20, .* got 19.9"):
+        Limits(planted(), {"latency_ms": 19.9}).check(POOLS)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_front_is_that_of_all_configs_where_costs_are_sums_over_targets(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    pools = {pair: tuple(kind for kind in pool if kind in ("none", "global", "local")) for pair, pool in POOLS.items()}
+    cost = {(pair, kind): generator.uniform(0, 3) * (kind != "none") for pair, pool in pools.items() for kind in pool}
+    rows = [
+        [
+            (dict(zip(own, kinds, strict=True)), float(generator.normal()))
+            for kinds in itertools.product(*(pools[pair] for pair in own))
+        ]
+        for own in ((AA, AB), (BA, BB))
+    ]
+
+    def price(kinds: dict[Pair, str]) -> float:
+        return float(sum(cost[pair, kind] for pair, kind in kinds.items()))
+
+    found = {(round(point.cost, 9), round(point.score, 9)) for point in front(rows, price)}
+    every = [(price({**one, **two}), first + second) for (one, first), (two, second) in itertools.product(*rows)]
+    best = {
+        (round(price_, 9), round(score, 9))
+        for price_, score in every
+        if not any((p <= price_ and s > score) or (p < price_ and s >= score) for p, s in every)
+    }
+    assert found == best
