@@ -13,6 +13,7 @@ from atrcnas.ground.registry import resolve
 from atrcnas.nn.mixture import Mixture
 from atrcnas.sampling.estimators import Estimator
 from atrcnas.sampling.sampler import Sampler
+from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import SearchSpec
 from atrcnas.spec.strategies import ESTIMATORS
 
@@ -23,6 +24,18 @@ REFRESH_EVERY = 10
 def linear(ends: tuple[float, float], step: int, steps: int) -> float:
     """From ``ends[0]`` at step 0 linearly towards ``ends[1]``, which step ``steps`` (the first not taken) would have."""
     return ends[0] + (ends[1] - ends[0]) * (step / steps)
+
+
+def build_sampler(pools: Mapping[Pair, tuple[str, ...]], recipe: SearchSpec, seed: int, num_kinds: int = 1) -> Sampler:
+    """The logits of a search by ``recipe``; ``num_kinds`` is how many a pair may end with, see ``choose`` of a space."""
+    return Sampler(
+        pools,
+        seed=seed,
+        commit_gap=recipe.commit_gap,
+        estimator="sampled" if recipe.estimator == "sampled" else "soft",
+        noise=recipe.noise,
+        choose=num_kinds,
+    )
 
 
 class Choice:

@@ -9,7 +9,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from atrcnas.data.loading import training_loader
-from atrcnas.engine.choice import Choice
+from atrcnas.engine.choice import Choice, build_sampler
 from atrcnas.engine.devices import connect, place
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.listener import Listener
@@ -67,14 +67,7 @@ def search(
 
 def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Sampler]:
     net, recipe = supernet(experiment), experiment.search
-    sampler = Sampler(
-        net.candidates,
-        seed=experiment.seed,
-        commit_gap=recipe.commit_gap,
-        estimator="sampled" if recipe.estimator == "sampled" else "soft",
-        noise=recipe.noise,
-        choose=experiment.search_space().choose,
-    )
+    sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
     objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
     for module in (net, sampler, objective):
         place(fabric, module, experiment.precision)
