@@ -49,9 +49,9 @@ class Sampler(nn.Module):
         choose: int = 1,
     ) -> None:
         super().__init__()
-        for pair, pool in pools.items():
-            if isinstance(pool, str) or not pool:
-                raise ConfigError(f"'{pair}': expected a tuple of kinds, got {pool!r}. Write e.g. ('none', 'local').")
+        for pair, kinds in pools.items():
+            if isinstance(kinds, str) or not kinds:
+                raise ConfigError(f"'{pair}': expected a tuple of kinds, got {kinds!r}. Write e.g. ('none', 'local').")
         if not pools:
             raise ConfigError("pools: expected at least one pair, got none. SearchSpace.pools(tasks) makes them.")
         self.pools = dict(pools)
