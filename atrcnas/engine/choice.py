@@ -76,7 +76,8 @@ class Choice:
     def objective(self, step: int, mixtures: Sequence[Mixture], losses: Losses) -> Tensor:
         """What the logits descend: the loss, the estimator's own term and the weighted entropy."""
         entropy = self.entropy_weight(step) * self.sampler.entropy()
-        own = self.estimator.term(step, mixtures, losses.parts)
+        parts = [{task: loss.detach() for task, loss in part.items()} for part in losses.parts]
+        own = self.estimator.term(step, mixtures, parts)
         return losses.total + entropy if own is None else losses.total + entropy + own
 
     def after_step(self, step: int) -> None:

@@ -103,8 +103,7 @@ class ContextSearch:
                     f"losses: expected those of {sorted(targets)}, got those of {sorted(one)}. Add the others."
                 )
         total = torch.stack([torch.stack(list(one.values())).sum() for one in losses]).mean()
-        parts = [{task: loss.detach() for task, loss in one.items()} for one in losses]
-        return self._choice.objective(self.steps_done, self._drawn, Losses(total, parts))
+        return self._choice.objective(self.steps_done, self._drawn, Losses(total, losses))
 
     def step(self) -> None:
         """Move the logits by their gradient, which is then cleared, and commit the pairs that have decided."""

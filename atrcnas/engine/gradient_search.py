@@ -17,7 +17,7 @@ from atrcnas.engine.networks import searched_config, supernet
 from atrcnas.engine.recording import ChoiceRecorder
 from atrcnas.engine.splits import Splits, open_splits
 from atrcnas.engine.stage import begin, run_stage
-from atrcnas.engine.training import Training
+from atrcnas.engine.training import Training, build_weighting
 from atrcnas.engine.weights import Weights
 from atrcnas.objectives.objective import Objective
 from atrcnas.runs.budget import Budget
@@ -69,7 +69,8 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
     net, recipe = supernet(experiment), experiment.search
     sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
     objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
-    for module in (net, sampler, objective):
+    weighting = build_weighting(objective.tasks, recipe)
+    for module in (net, sampler, objective, weighting):
         place(fabric, module, experiment.precision)
     training = Training(
         fabric,
@@ -81,6 +82,7 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
         experiment.seed,
         Choice(sampler, recipe),
         experiment.sync_batchnorm,
+        weighting,
     )
     return training, sampler
 

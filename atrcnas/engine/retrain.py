@@ -18,7 +18,7 @@ from atrcnas.engine.label_states import label_states
 from atrcnas.engine.networks import fixed_network, supernet, with_model_of
 from atrcnas.engine.splits import open_splits
 from atrcnas.engine.stage import begin, run_stage
-from atrcnas.engine.training import Training
+from atrcnas.engine.training import Training, build_weighting
 from atrcnas.engine.weights import Weights
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.ground.files import write_atomically
@@ -109,7 +109,8 @@ def fixed_training(net: MultiTaskNet, states: dict[str, Tensor], experiment: Exp
         fabric: devices and precision.
     """
     objective = Objective(experiment.resolved_tasks(), states)
-    for module in (net, objective):
+    weighting = build_weighting(objective.tasks, experiment.retrain)
+    for module in (net, objective, weighting):
         place(fabric, module, experiment.precision)
     return Training(
         fabric,
@@ -120,6 +121,7 @@ def fixed_training(net: MultiTaskNet, states: dict[str, Tensor], experiment: Exp
         experiment.retrain,
         experiment.seed,
         sync_batchnorm=experiment.sync_batchnorm,
+        weighting=weighting,
     )
 
 
