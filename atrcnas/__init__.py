@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from atrcnas._version import __version__
 
 if TYPE_CHECKING:
+    from atrcnas.engine.context_search import ContextSearch
     from atrcnas.engine.evaluate import evaluate
     from atrcnas.engine.retrain import retrain
     from atrcnas.ground.errors import AtrcnasError
@@ -30,6 +31,7 @@ _HOMES = {
     "AtrcnasError": "atrcnas.ground.errors",
     "ContextConfig": "atrcnas.spec.context_config",
     "ContextRefiner": "atrcnas.nn.relations",
+    "ContextSearch": "atrcnas.engine.context_search",
     "Experiment": "atrcnas.spec.experiment",
     "KINDS": "atrcnas.spec.kinds",
     "Kind": "atrcnas.spec.kinds",
@@ -51,6 +53,7 @@ __all__ = [
     "AtrcnasError",
     "ContextConfig",
     "ContextRefiner",
+    "ContextSearch",
     "Experiment",
     "Kind",
     "Mixture",

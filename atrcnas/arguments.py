@@ -53,4 +53,5 @@ class Listing(StrEnum):
     estimators = "estimators"
     optimizers = "optimizers"
     schedules = "schedules"
+    loss_weightings = "loss-weightings"
     loggers = "loggers"

@@ -14,6 +14,7 @@ from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.keys import Key, named
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.loggers import LOGGERS
+from atrcnas.spec.loss_weighting import LOSS_WEIGHTINGS
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
 from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 from atrcnas.spec.tasks import TASKS
@@ -28,6 +29,7 @@ _TABLES: dict[str, Iterable[Any]] = {
     "estimators": ESTIMATORS,
     "optimizers": OPTIMIZERS,
     "schedules": SCHEDULES,
+    "loss-weightings": LOSS_WEIGHTINGS,
     "loggers": LOGGERS,
 }
 

@@ -202,7 +202,7 @@ class _TarInfo(tarfile.TarInfo):
     """A header; tarfile would take a damaged one, and none at all, for the end of the archive."""
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> Self:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         """A header; in one that holds names, tarfile searches in time that grows with the square of its size."""
         info = super().frombuf(buf, encoding, errors)
         if info.type in _NAMES and info.size > _MAX_NAMES:

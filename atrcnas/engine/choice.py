@@ -27,6 +27,18 @@ def linear(ends: tuple[float, float], step: int, steps: int) -> float:
     return ends[0] + (ends[1] - ends[0]) * (step / steps)
 
 
+def build_sampler(pools: Mapping[Pair, tuple[str, ...]], recipe: SearchSpec, seed: int, num_kinds: int = 1) -> Sampler:
+    """The logits of a search by ``recipe``; ``num_kinds`` is how many a pair may end with, see ``choose`` of a space."""
+    return Sampler(
+        pools,
+        seed=seed,
+        commit_gap=recipe.commit_gap,
+        estimator="sampled" if recipe.estimator == "sampled" else "soft",
+        noise=recipe.noise,
+        choose=num_kinds,
+    )
+
+
 class Choice:
     """What a search decides with.
 
@@ -67,7 +79,8 @@ class Choice:
     def objective(self, step: int, mixtures: Sequence[Mixture], losses: Losses) -> Tensor:
         """What the logits descend: the loss, the estimator's own term, the weighted entropy and the pressure of cost."""
         objective = losses.total + self.entropy_weight(step) * self.sampler.entropy()
-        own = self.estimator.term(step, mixtures, losses.parts)
+        parts = [{task: loss.detach() for task, loss in part.items()} for part in losses.parts]
+        own = self.estimator.term(step, mixtures, parts)
         if own is not None:
             objective = objective + own
         return objective if self.pressure is None else objective + self.pressure.term()

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 
 from atrcnas.costs.pressure import Pressure
 from atrcnas.data.loading import training_loader
-from atrcnas.engine.choice import Choice
+from atrcnas.engine.choice import Choice, build_sampler
 from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.cost_table import limits_of
 from atrcnas.engine.devices import connect, place
@@ -21,12 +21,11 @@ from atrcnas.engine.networks import searched_config, supernet
 from atrcnas.engine.recording import ChoiceRecorder
 from atrcnas.engine.splits import Splits, open_splits
 from atrcnas.engine.stage import begin, run_stage
-from atrcnas.engine.training import Training
+from atrcnas.engine.training import Training, build_weighting
 from atrcnas.engine.weights import Weights
 from atrcnas.objectives.objective import Objective
 from atrcnas.runs.budget import Budget
 from atrcnas.runs.folder import RunFolder
-from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
@@ -72,17 +71,11 @@ def search(
 
 def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Choice]:
     net, recipe = supernet(experiment), experiment.search
-    sampler = Sampler(
-        net.candidates,
-        seed=experiment.seed,
-        commit_gap=recipe.commit_gap,
-        estimator="sampled" if recipe.estimator == "sampled" else "soft",
-        noise=recipe.noise,
-        choose=experiment.search_space().choose,
-    )
+    sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
     tasks = weighted_tasks(experiment, splits.train, splits.weights)
     objective = Objective(tasks, label_states(experiment, splits.train, splits.weights))
-    for module in (net, sampler, objective):
+    weighting = build_weighting(objective.tasks, recipe)
+    for module in (net, sampler, objective, weighting):
         place(fabric, module, experiment.precision)
     limits = limits_of(experiment, splits)
     choice = Choice(sampler, recipe, None if limits is None else Pressure(limits, sampler, recipe.steps))
@@ -96,6 +89,7 @@ def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[T
         experiment.seed,
         choice,
         experiment.sync_batchnorm,
+        weighting,
     )
     return training, choice
 

@@ -45,6 +45,7 @@ class Loggers(Listener):
     def logged(self, training: Training, report: Report) -> None:
         """Losses and schedules."""
         values = dict(report.totals) | {f"{task}/loss": loss for task, loss in report.tasks.items()}
+        values |= {f"{task}/factor": factor for task, factor in report.factors.items()}
         self._scalars(f"{training.stage}/train", values, report.step)
 
     def validated(self, training: Training) -> None:

@@ -52,7 +52,8 @@ class MetricsRecorder(Recorder):
         """Losses and schedules."""
         rows = metric_rows(report.step, "train", "", report.totals)
         for task, loss in report.tasks.items():
-            rows += metric_rows(report.step, "train", task, {"loss": loss})
+            factor = {"factor": report.factors[task]} if task in report.factors else {}
+            rows += metric_rows(report.step, "train", task, {"loss": loss, **factor})
         self.table.append(rows)
 
     def validated(self, training: Training) -> None:

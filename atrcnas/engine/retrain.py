@@ -20,7 +20,7 @@ from atrcnas.engine.labels_check import require_labels
 from atrcnas.engine.networks import fixed_network, supernet, with_model_of
 from atrcnas.engine.splits import open_splits
 from atrcnas.engine.stage import begin, run_stage
-from atrcnas.engine.training import Training
+from atrcnas.engine.training import Training, build_weighting
 from atrcnas.engine.weights import Weights
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.ground.files import write_atomically
@@ -112,7 +112,8 @@ def fixed_training(net: MultiTaskNet, objective: Objective, experiment: Experime
         experiment: its ``retrain`` section is the recipe.
         fabric: devices and precision.
     """
-    for module in (net, objective):
+    weighting = build_weighting(objective.tasks, experiment.retrain)
+    for module in (net, objective, weighting):
         place(fabric, module, experiment.precision)
     return Training(
         fabric,
@@ -123,6 +124,7 @@ def fixed_training(net: MultiTaskNet, objective: Objective, experiment: Experime
         experiment.retrain,
         experiment.seed,
         sync_batchnorm=experiment.sync_batchnorm,
+        weighting=weighting,
     )
 
 

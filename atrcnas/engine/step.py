@@ -8,6 +8,8 @@ search, bi-level      the same on samples held out for it                 moves 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ from atrcnas.engine.choice import Choice
 from atrcnas.engine.losses import Losses
 from atrcnas.engine.training import Training
 from atrcnas.engine.weights import Weights
+from atrcnas.nn.mixture import Mixture
 from atrcnas.objectives.averaging import average
 
 
@@ -32,21 +35,22 @@ def take_step(training: Training, batch: Batch | tuple[Batch, Batch]) -> Losses:
     Raises:
         RunError: too many steps in a row were refused.
     """
-    weights, choice, clip = training.weights, training.choice, training.recipe.clip
+    weights, choice = training.weights, training.choice
     training.begin_step()
     held_out, batch = batch if isinstance(batch, tuple) else (None, batch)
     if choice is None:
         losses = training.losses(batch, [None])
         accepted = training.accepts(losses, batch)
         if accepted:
-            _move((weights,), losses.total, clip)
+            _move_by(training, (weights,), losses.total, losses, batch, [None])
     elif held_out is None:
         mixtures = choice.draw(training.step)
         losses = training.losses(batch, mixtures)
         accepted = training.accepts(losses, batch)
         if accepted:  # one gradient for both, clipped once, as published
             moved = (weights,) if choice.rests(training.step) else (weights, choice)
-            _move(moved, choice.objective(training.step, mixtures, losses), clip)
+            objective = choice.objective(training.step, mixtures, losses)
+            _move_by(training, moved, objective, losses, batch, mixtures)
     else:
         mixtures = choice.draw(training.step)
         losses = training.losses(held_out, mixtures)
@@ -54,10 +58,11 @@ def take_step(training: Training, batch: Batch | tuple[Batch, Batch]) -> Losses:
         if accepted:
             if not choice.rests(training.step):
                 _move((choice,), choice.objective(training.step, mixtures, losses), None)
-            losses = training.losses(batch, choice.draw(training.step))
+            mixtures = choice.draw(training.step)
+            losses = training.losses(batch, mixtures)
             accepted = training.accepts(losses, batch)
             if accepted:
-                _move((weights,), losses.total, clip)
+                _move_by(training, (weights,), losses.total, losses, batch, mixtures)
     if accepted:
         training.finite.taken()
         weights.after_step()
@@ -65,6 +70,21 @@ def take_step(training: Training, batch: Batch | tuple[Batch, Batch]) -> Losses:
         choice.after_step(training.step)
     training.step += 1
     return losses
+
+
+def _move_by(
+    training: Training,
+    moved: tuple[Weights | Choice, ...],
+    objective: Tensor,
+    losses: Losses,
+    batch: Batch,
+    mixtures: Sequence[Mixture | None],
+) -> None:
+    """Move the weights, and let the loss weighting see what that did."""
+    weighting = training.weighting
+    weighting.before_step(losses.live(), losses.maps)
+    _move(moved, objective, training.recipe.clip)
+    weighting.after_step(training.step, losses.by_task(), lambda: training.losses_again(batch, mixtures).by_task())
 
 
 def _move(moved: tuple[Weights | Choice, ...], loss: Tensor, clip: float | None) -> None:

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.contexts.base import Context
+from atrcnas.nn.fuse import ConcatFuse
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.nn.relations import ConcatFuse, ContextRefiner
+from atrcnas.nn.relations import ContextRefiner
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import BASE_LEVEL
 

@@ -76,6 +76,15 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 
+def crop(x: Tensor, height: int, width: int) -> Tensor:
+    """The first ``height`` rows and ``width`` columns of [B, C, H, W], which has at least as many."""
+    if not isinstance(height, torch.SymInt) and not isinstance(width, torch.SymInt):
+        return x[..., :height, :width]
+    # Where export leaves a size free, a slice would have it prove that there are as many, which it cannot.
+    rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+    return x.index_select(2, rows).index_select(3, columns)
+
+
 def valid_mean(x: Tensor, valid: Tensor | None) -> Tensor:
     """Mean of [B, C, H, W] over the pixels that are ``valid`` [B, 1, H, W]: [B, C, 1, 1]; 0 where there are none."""
     if valid is None:
@@ -192,12 +201,14 @@ class PairConvBN(PairConv, Foldable):
             return y
         scale = None if self.scale is None else self._pick(self.scale, rows)
         shift = None if self.shift is None else self._pick(self.shift, rows)
+        if not self.training:
+            mean, var = self._pick(self.mean, rows), self._pick(self.var, rows)
+            return F.batch_norm(y, mean, var, scale, shift, False, self.momentum, self.eps)
         # `.data`: autograd must not take the update of some pairs' statistics for a change of what others saved.
         mean, var = self._pick(self.mean.data, rows), self._pick(self.var.data, rows)
-        y = F.batch_norm(y, mean, var, scale, shift, self.training, self.momentum, self.eps)
-        if self.training:
-            self._put(self.mean.data, mean, rows)
-            self._put(self.var.data, var, rows)
+        y = F.batch_norm(y, mean, var, scale, shift, True, self.momentum, self.eps)
+        self._put(self.mean.data, mean, rows)
+        self._put(self.var.data, var, rows)
         return y
 
     def fold(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,58 +16,65 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from atrcnas.ground.errors import ExportError
-from atrcnas.nn.blocks import Foldable
+from atrcnas.nn.blocks import ConvBN, Foldable
 from atrcnas.nn.named import Named
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.nn.relations import ContextRefiner
+
+NetT = TypeVar("NetT", bound=nn.Module)
 
 # Their forward is F.batch_norm and nothing else; another subclass might do more.
 _PLAIN = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
-def inference_copy(net: MultiTaskNet) -> MultiTaskNet:
-    """Copy a fixed network in evaluation mode, without gradients and without the initial predictions only training needs.
+def inference_copy(net: NetT) -> NetT:
+    """Copy a network with fixed contexts in evaluation mode, without gradients.
+
+    A :class:`MultiTaskNet` also loses the initial predictions that only training needs.
 
     Raises:
         ExportError: the network is still searching.
     """
-    if net.searching:
+    if any(part.searching for part in net.modules() if isinstance(part, ContextRefiner)):
         raise ExportError(
             "expected a fixed network, got a supernet with several kinds per pair. "
-            "Retrain its context config first: `atrcnas retrain EXPERIMENT --contexts FILE`."
+            "Retrain its context config first (`atrcnas retrain EXPERIMENT --contexts FILE`), or put a ContextRefiner "
+            "with one kind per pair in its place."
         )
     inference = copy.deepcopy(net).eval().requires_grad_(False)
-    inference.initial = Named()
+    if isinstance(inference, MultiTaskNet):
+        inference.initial = Named()
     return inference
 
 
-def fold_batch_norm(net: MultiTaskNet, size: tuple[int, int] = (64, 64)) -> MultiTaskNet:
-    """Copy a fixed network for inference with every BatchNorm folded that directly follows a convolution.
+def fold_batch_norm(net: NetT, size: tuple[int, int] = (64, 64), *, inputs: Sequence[Any] | None = None) -> NetT:
+    """Copy a network for inference with every BatchNorm folded that directly follows a convolution.
 
     Whatever else is :class:`Foldable` takes its simpler form too.
 
-    One forward pass shows which BatchNorm reads which convolution, so that any timm backbone will do. A
-    convolution that something else reads too, or that runs several times, is left as it is.
+    One forward pass shows which BatchNorm reads which convolution, so that any timm backbone and any network of your
+    own will do. A convolution that something else reads too, or that runs several times, is left as it is.
 
     Args:
-        net: any device and mode; unchanged.
-        size: (height, width) of the image of that pass, for backbones that take one size only.
+        net: any device and mode; unchanged. A :class:`MultiTaskNet`, or a module that holds fixed refiners.
+        size: (height, width) of the image of that pass in a :class:`MultiTaskNet`, for backbones that take one size only.
+        inputs: what the forward pass of another module takes, on its device. If None there is no pass, and only what
+            belongs to its refiners is folded.
 
     Returns:
-        The :func:`inference_copy`, whose predictions are those of ``net`` in evaluation mode up to rounding.
+        The :func:`inference_copy`, whose output is that of ``net`` in evaluation mode up to rounding.
 
     Raises:
         ExportError: the network is still searching.
     """
     folded = inference_copy(net)
     fold_contexts(folded)
-    weight = next(folded.parameters())
-    with torch.no_grad(), _Watch() as watch:
-        folded(torch.zeros(1, 3, *size, dtype=weight.dtype, device=weight.device))
-    convs = {id(module.weight): module for module in folded.modules() if isinstance(module, nn.Conv2d)}
-    norms = {id(module.running_mean): name for name, module in folded.named_modules() if _replaceable(module)}
-    for conv, mean in watch.foldable():
-        if conv in convs and mean in norms:
-            _fold_one(folded, convs[conv], norms[mean])
+    if inputs is None and isinstance(folded, MultiTaskNet):
+        weight = next(folded.parameters())
+        inputs = (torch.zeros(1, 3, *size, dtype=weight.dtype, device=weight.device),)
+    pairs = _own_blocks(folded) if inputs is None else _watched(folded, inputs)
+    for conv, norm in list(pairs):
+        _fold_one(folded, conv, norm)
     return folded
 
 
@@ -78,6 +85,25 @@ def fold_contexts(net: nn.Module) -> None:
         if isinstance(part, Foldable):
             part.fold()
     net.requires_grad_(False)
+
+
+def _own_blocks(net: nn.Module) -> Iterable[tuple[nn.Conv2d, str]]:
+    """Convolution and name of the BatchNorm of each block of the refiners."""
+    for name, refiner in net.named_modules():
+        for inner, block in refiner.named_modules() if isinstance(refiner, ContextRefiner) else ():
+            if isinstance(block, ConvBN) and _replaceable(block[1]):
+                yield block.conv, ".".join(filter(None, (name, inner, "1")))
+
+
+def _watched(net: nn.Module, inputs: Sequence[Any]) -> Iterable[tuple[nn.Conv2d, str]]:
+    """Convolution and name of the only BatchNorm that reads it, in a forward pass."""
+    with torch.no_grad(), _Watch() as watch:
+        net(*inputs)
+    convs = {id(module.weight): module for module in net.modules() if isinstance(module, nn.Conv2d)}
+    norms = {id(module.running_mean): name for name, module in net.named_modules() if _replaceable(module)}
+    for conv, mean in watch.foldable():
+        if conv in convs and mean in norms:
+            yield convs[conv], norms[mean]
 
 
 def _replaceable(norm: nn.Module) -> bool:

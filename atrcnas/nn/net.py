@@ -54,6 +54,7 @@ class Encoded:
         features: level, coarse to fine -> task -> [B, C, h, w].
         labels: as in :class:`Outputs`.
         initial: as in :class:`Outputs`.
+        shared: maps of the backbone, which all tasks read.
     """
 
     size: tuple[int, ...]
@@ -61,6 +62,7 @@ class Encoded:
     features: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     labels: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     initial: dict[tuple[str, int], Tensor] = field(default_factory=dict)
+    shared: tuple[Tensor, ...] = ()
 
     def mask(self, level: int) -> Tensor | None:
         """``valid`` at the size of a level's maps."""
@@ -173,8 +175,9 @@ class MultiTaskNet(nn.Module):
     def encode(self, image: Tensor, valid: Tensor | None = None) -> Encoded:
         """The part of :meth:`forward` that does not depend on the mixture, up to task features and label logits."""
         self._check_statistics(image)
-        features = self._neck(self.backbone(self._prepare(image, valid)))
-        encoded = Encoded(tuple(image.shape[-2:]), valid)
+        maps = self.backbone(self._prepare(image, valid))
+        features = self._neck(maps)
+        encoded = Encoded(tuple(image.shape[-2:]), valid, shared=tuple(maps.values()))
         carried: dict[str, Tensor] | None = None
         for level in reversed(self.levels):
             own = encoded.features[level] = self._task_features(level, features[level], carried)

@@ -12,13 +12,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.errors import CheckpointError, ConfigError
 from atrcnas.ground.registry import resolve
-from atrcnas.nn.blocks import ConvBN
 from atrcnas.nn.contexts.base import Context, ContextInputs
 from atrcnas.nn.contexts.recompute import recomputed
+from atrcnas.nn.fuse import ConcatFuse, SumFuse
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.named import Named
+from atrcnas.nn.refiner_checks import check_candidates, check_maps, check_mixture
 from atrcnas.spec.kinds import KINDS, NONE, parts
 from atrcnas.spec.pairs import Pair
 
@@ -49,10 +50,13 @@ class ContextRefiner(nn.Module):
         dropout: of the refined features, in the fixed network only.
 
     Attributes:
+        form: what two refiners must have in common for one to :meth:`inherit` from the other.
         recompute: compute the kinds again in the backward pass instead of keeping what they need for it.
+        tasks: every target and source.
 
     Raises:
-        ConfigError: pairs of several levels, an unknown kind, or a kind that does not fit the diagonal.
+        ConfigError: pairs of several levels, an unknown kind, a kind that does not fit the diagonal, or another argument
+            that is not as above.
     """
 
     def __init__(
@@ -66,15 +70,19 @@ class ContextRefiner(nn.Module):
         dropout: float = 0.05,
     ) -> None:
         super().__init__()
-        _check(candidates)
+        check_candidates(candidates)
         if fuse not in ("concat", "sum") or (hidden is not None and hidden < 1):
             raise ConfigError(f"expected fuse 'concat' or 'sum' and hidden of at least 1, got {fuse!r} and {hidden}.")
+        if width < 1 or not 0 <= dropout < 1:
+            raise ConfigError(f"expected width of at least 1 and dropout in [0, 1), got {width} and {dropout}.")
         self.candidates = {pair: tuple(kinds) for pair, kinds in candidates.items()}
         self.searching = any(len(kinds) > 1 for kinds in self.candidates.values())
         self.width = width
         self.hidden = width if fuse == "sum" else hidden or max(width // 2, 1)
+        self.form = {"width": width, "hidden": self.hidden, "fuse": fuse, "refine": refine}
         self.recompute = False
         self.targets = tuple(dict.fromkeys(pair.target for pair in self.candidates))
+        self.tasks = tuple(dict.fromkeys((*self.targets, *(pair.source for pair in self.candidates))))
         self.contexts: Named[Context] = Named()
         used = {pair: [part for kind in kinds for part in parts(kind)] for pair, kinds in self.candidates.items()}
         for kind in dict.fromkeys(kind for kinds in used.values() for kind in kinds if kind != NONE):
@@ -117,17 +125,19 @@ class ContextRefiner(nn.Module):
             target -> [B, C, H, W].
 
         Raises:
-            ConfigError: label logits are missing, or the network is searching and got no mixture.
+            ConfigError: a map is missing or has another shape, or the network is searching and got no mixture, or one
+                of other pairs.
         """
         if self.searching and mixture is None:
             raise ConfigError(
                 "this network still has several kinds per pair. Pass mixture=..., or fix one kind per pair."
             )
-        missing = [task for task in self._labels_used(mixture) if task not in (labels or {})]
-        if missing:
-            raise ConfigError(f"labels: the chosen kinds pool by the label maps of {missing}. Pass their logits.")
+        if mixture is not None:
+            check_mixture(mixture, self.candidates)
+        by_label = self._labels_used(mixture)
+        check_maps(self.tasks, self.width, features, by_label, labels or {}, valid)
         inputs = ContextInputs(dict(features), dict(labels or {}), valid)
-        for task in self._labels_used(mixture):
+        for task in by_label:
             inputs.label_probabilities(task)  # shared by kinds, hence before any of them
         maps = self._pool(inputs, mixture)
         return {target: self.fuse[target](features[target], maps) for target in self.targets}
@@ -149,6 +159,36 @@ class ContextRefiner(nn.Module):
                 maps[pair] = maps[pair] + pooled if pair in maps else pooled
         return maps
 
+    @torch.no_grad()
+    def inherit(self, supernet: ContextRefiner) -> None:
+        """Take over the weights of the supernet that this fixed refiner was chosen in.
+
+        What the two share is copied: the rows of the chosen pairs, the fuse's columns of them, and the rest of the fuse.
+
+        Args:
+            supernet: searched, with the same width, hidden, fuse and refine; unchanged.
+
+        Raises:
+            CheckpointError: a chosen kind is not one of its candidates, or it was built with other arguments.
+        """
+        for pair, kinds in self.candidates.items():
+            known = supernet.candidates.get(pair, ())
+            foreign = {part for kind in kinds for part in parts(kind)} - set(known)
+            if foreign:
+                raise CheckpointError(
+                    f"'{pair}' is '{foreign.pop()}', which the supernet does not hold (it has "
+                    f"{', '.join(known) or 'no such pair'}). Choose from its search space, or start from scratch "
+                    "(retrain.inherit: false)."
+                )
+        if self.form != supernet.form:
+            raise CheckpointError(
+                f"expected a supernet with {self.form}, got one with {supernet.form}. Build both with the same arguments."
+            )
+        for name, context in self.contexts.items():
+            context.inherit(supernet.contexts[name])
+        for target, fuse in self.fuse.items():
+            fuse.inherit(supernet.fuse[target])
+
     def _labels_used(self, mixture: Mixture | None) -> tuple[str, ...]:
         if mixture is None:
             return self.label_tasks
@@ -158,68 +198,3 @@ class ContextRefiner(nn.Module):
 def _plainly(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
     maps: list[Tensor] = context(inputs, rows)
     return maps
-
-
-def _check(candidates: Mapping[Pair, Sequence[str]]) -> None:
-    if len({pair.level for pair in candidates}) > 1:
-        raise ConfigError("a ContextRefiner works at one level. Build one per level.")
-    searching = any(len(kinds) > 1 for kinds in candidates.values())
-    for pair, kinds in candidates.items():
-        if not kinds:
-            raise ConfigError(f"'{pair}': expected at least one kind, got none. Use ('none',).")
-        for kind in kinds:
-            if pair.on_diagonal and not KINDS[kind].on_diagonal:
-                raise ConfigError(f"'{pair}': '{kind}' needs two different tasks. Remove it.")
-            if len(parts(kind)) > 1 and searching:
-                raise ConfigError(
-                    f"'{pair}': '{kind}' is an answer of a search, not a candidate. List both kinds separately."
-                )
-
-
-class ConcatFuse(nn.Module):
-    """Concatenated maps -> 1x1 convolution, BatchNorm (starting at zero) -> joined with the target's own features.
-
-    Source: Bruggemann et al. 2021, figure 3.
-    """
-
-    def __init__(self, pairs: list[Pair], width: int, hidden: int, refine: bool, dropout: float) -> None:
-        super().__init__()
-        self.pairs, self.hidden = pairs, hidden
-        self.project = ConvBN(len(pairs) * hidden, width, activate=False) if pairs else None
-        if self.project is not None:
-            nn.init.zeros_(self.project.norm.weight)
-        self.refine = _refine(2 * width if pairs else width, width, dropout) if refine else None
-
-    def forward(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
-        """Fuse own features [B, C, H, W] with the maps [B, d, H, W] of those pairs that have one."""
-        if self.project is None:
-            return own if self.refine is None else self.refine(own)
-        context = self.project(self._joined(own, maps))
-        if self.refine is None:
-            return own + context
-        return self.refine(torch.cat([own, context], dim=1))
-
-    def _joined(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
-        zero = own.new_zeros(()).expand(own.shape[0], self.hidden, *own.shape[2:])
-        # Joined in channels-last order, which the maps have and the convolution wants.
-        parts = [maps.get(pair, zero).permute(0, 2, 3, 1) for pair in self.pairs]
-        return torch.cat(parts, dim=3).permute(0, 3, 1, 2)
-
-
-class SumFuse(nn.Module):
-    """Own features plus all maps (PAD-Net, MTI-Net)."""
-
-    def __init__(self, pairs: list[Pair], width: int, hidden: int, refine: bool, dropout: float) -> None:
-        super().__init__()
-        self.pairs = pairs
-        self.refine = _refine(width, width, dropout) if refine else None
-
-    def forward(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
-        """Fuse own features [B, C, H, W] with the maps [B, C, H, W] of those pairs that have one."""
-        fused = sum((maps[pair] for pair in self.pairs if pair in maps), own)
-        return fused if self.refine is None else self.refine(fused)
-
-
-def _refine(in_width: int, out_width: int, dropout: float) -> nn.Sequential:
-    block = ConvBN(in_width, out_width)
-    return nn.Sequential(block, nn.Dropout2d(dropout)) if dropout else nn.Sequential(block)

@@ -50,7 +50,7 @@ class Objective(nn.Module):
             valid: task -> [B, H, W] bool.
 
         Returns:
-            The total, and each task's weighted part (detached).
+            The total, and each task's weighted part.
         """
         parts: dict[str, Tensor] = {}
         for name, task in self.tasks.items():
@@ -69,7 +69,7 @@ class Objective(nn.Module):
             if losses:
                 parts[name] = task.weight * torch.stack(losses).sum()
         total = torch.stack(list(parts.values())).sum()
-        return total, {name: part.detach() for name, part in parts.items()}
+        return total, parts
 
     def _final(self, task: Task, raw: Tensor, target: Tensor, valid: Tensor) -> Tensor:
         return _apply(task.loss, task, raw, target, valid)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.mixture import Mixture
 from atrcnas.spec.kinds import NONE, joined
 from atrcnas.spec.pairs import Pair
@@ -29,6 +30,9 @@ class Sampler(nn.Module):
         noise: Gumbel noise; without it the mixture is the plain softmax of DARTS.
         choose: kinds of a pair in :meth:`chosen`, 1 or 2; the search itself is the same.
 
+    Raises:
+        ConfigError: no pools, or one that is empty or text.
+
     Source: Bruggemann et al. 2021, section 3.3 (Gumbel-softmax of Jang et al., ICLR 2017); "sampled": Dong and Yang,
     CVPR 2019 (GDAS). Differs: the pairs of a kind share tensors, so that in a sampled step weight decay and momentum
     also move the rows of pairs that did not draw a kind which another pair drew.
@@ -45,6 +49,11 @@ class Sampler(nn.Module):
         choose: int = 1,
     ) -> None:
         super().__init__()
+        for pair, kinds in pools.items():
+            if isinstance(kinds, str) or not kinds:
+                raise ConfigError(f"'{pair}': expected a tuple of kinds, got {kinds!r}. Write e.g. ('none', 'local').")
+        if not pools:
+            raise ConfigError("pools: expected at least one pair, got none. SearchSpace.pools(tasks) makes them.")
         self.pools = dict(pools)
         self.pairs = tuple(pools)
         self.kinds = tuple(dict.fromkeys(kind for pool in pools.values() for kind in pool))

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from atrcnas.ground.errors import ConfigError
+from atrcnas.spec.loss_weighting import LOSS_WEIGHTINGS
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
 from atrcnas.spec.schema import Bool, Float, Int, Spec, validate
 from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
@@ -35,6 +36,10 @@ class TrainSpec(Spec):
     schedule_options: dict[str, Any] = Field(default={}, description="of that schedule")
     poly_power: Float = Field(default=0.9, ge=0, le=10, description="of poly")
     warm_up: Int = Field(default=0, ge=0, description="steps over which the learning rate rises linearly first")
+    loss_weighting: str = Field(
+        default="fixed", description="of the tasks against each other; `atrcnas list loss-weightings` shows them"
+    )
+    loss_weighting_options: dict[str, Any] = Field(default={}, description="of that loss weighting")
     ema: Float | None = Field(
         default=None, gt=0, lt=1, description="decay of the weights' moving average, which is then scored and kept"
     )
@@ -51,12 +56,14 @@ class TrainSpec(Spec):
 
     @model_validator(mode="after")
     def _parts_known(self) -> TrainSpec:
-        for name, registry in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        tables = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss_weighting": LOSS_WEIGHTINGS}
+        for name, registry in tables.items():
             if getattr(self, name) not in registry:
                 raise ValueError(f"{name}: {registry.miss(getattr(self, name))}")
         try:
             self.checked_optimizer_options()
             self.checked_schedule_options()
+            self.checked_loss_weighting_options()
         except ConfigError as error:
             raise ValueError(str(error)) from error
         if self.warm_up >= self.steps:
@@ -78,6 +85,15 @@ class TrainSpec(Spec):
             ConfigError: unknown key, wrong type or out of range.
         """
         return validate(SCHEDULES[self.schedule].options, self.schedule_options, "", "schedule_options")
+
+    def checked_loss_weighting_options(self) -> Spec:
+        """``loss_weighting_options`` by the weighting's own model.
+
+        Raises:
+            ConfigError: unknown key, wrong type or out of range.
+        """
+        options = LOSS_WEIGHTINGS[self.loss_weighting].options
+        return validate(options, self.loss_weighting_options, "", "loss_weighting_options")
 
 
 class TrialsSpec(Spec):

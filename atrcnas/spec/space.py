@@ -55,8 +55,12 @@ class SearchSpace(Spec):
 
         Raises:
             ConfigError: a rule names a foreign task, a pair has no rule, or a diagonal pair is offered a kind that
-                needs two different tasks.
+                needs two different tasks; or text in place of a list of tasks.
         """
+        if isinstance(targets, str) or isinstance(sources, str):
+            raise ConfigError(
+                f"expected a list of tasks, got the text '{targets if isinstance(targets, str) else sources}'."
+            )
         check_rule_keys(list(self.pairs), [*targets, *(sources or ())], self.levels)
         pools = apply_rules(self.pairs, targets, self.levels, sources)
         for pair, pool in pools.items():

@@ -18,6 +18,7 @@ from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.labels import LABEL_ENCODERS
 from atrcnas.spec.loggers import LOGGERS
+from atrcnas.spec.loss_weighting import LOSS_WEIGHTINGS
 from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
@@ -26,7 +27,7 @@ from tests.docs.pages import blocks
 
 REGISTRIES: tuple[Registry[Any], ...] = (
     *(KINDS, TASKS, LOSSES, METRICS, LABEL_ENCODERS, DECODERS, DATASETS, OPTIMIZERS, SCHEDULES),
-    *(STRATEGIES, ESTIMATORS, LOGGERS, PLOTS, DEPLOY_FORMATS),
+    *(LOSS_WEIGHTINGS, STRATEGIES, ESTIMATORS, LOGGERS, PLOTS, DEPLOY_FORMATS),
 )
 
 

@@ -70,8 +70,10 @@ def equal_to_one_process(folder: Path, *options: str) -> None:
         [],
         pytest.param(["search.estimator=sampled", "search.held_out=0.5"], marks=pytest.mark.slow),
         pytest.param(["search.activation_checkpointing=true"], marks=pytest.mark.slow),
+        pytest.param(["search.loss_weighting=gradnorm"], marks=pytest.mark.slow),
+        pytest.param(["search.loss_weighting=famo"], marks=pytest.mark.slow),
     ],
-    ids=["soft", "sampled, bi-level", "computed again"],
+    ids=["soft", "sampled, bi-level", "computed again", "gradnorm", "famo"],
 )
 def test_two_devices_search_as_one_with_the_same_batch(tmp_path: Path, options: list[str]) -> None:
     search_in(tmp_path, [environment()], "devices=2", *options)

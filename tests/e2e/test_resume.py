@@ -8,6 +8,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -88,6 +89,25 @@ def test_a_search_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Monkey
     states = [read_checkpoint(tmp_path / name / "search/checkpoints/last.ckpt") for name in ("whole", "cut")]
     same_states(*states)
     same_files(tmp_path / "whole", tmp_path / "cut", ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("uncertainty", "dwa", "gradnorm")]
+
+
+@pytest.mark.parametrize("name", ["famo", *SLOW])
+def test_adapted_loss_weights_resume_bit_for_bit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = ["search.loss_weighting_options={every: 1}"] if name == "dwa" else []
+    experiment = Experiment.load(TINY, [f"search.loss_weighting={name}", "search.estimator=paired", *every])
+    whole = search(experiment, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        dies_at(patch, 4)
+        with pytest.raises(Died):
+            search(experiment, tmp_path / "cut")
+    assert search(experiment, tmp_path / "cut", resume=True) == whole
+    same_states(*[read_checkpoint(tmp_path / run / "search/checkpoints/last.ckpt") for run in ("whole", "cut")])
+    same_files(tmp_path / "whole", tmp_path / "cut", ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
+    factors = pd.read_csv(tmp_path / "whole/search/metrics.csv").query("name == 'factor' and task == 'depth'")["value"]
+    assert len(factors) == 4 and factors.nunique() > 1
 
 
 def test_a_retraining_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

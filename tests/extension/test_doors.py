@@ -28,6 +28,7 @@ from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.labels import LABEL_ENCODERS
 from atrcnas.spec.loggers import LOGGERS
+from atrcnas.spec.loss_weighting import LOSS_WEIGHTINGS
 from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.metrics import METRICS
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
@@ -47,6 +48,7 @@ DOORS: dict[str, Registry[Any]] = {
     "even": ESTIMATORS,
     "sign": OPTIMIZERS,
     "stair": SCHEDULES,
+    "share": LOSS_WEIGHTINGS,
     "notes": LOGGERS,
     ".toy": DEPLOY_FORMATS,
     "rates": PLOTS,
@@ -73,6 +75,8 @@ TOYS: dict[str, Any] = {
         "optimizer_options": {"shrink": 0.01},
         "schedule": "stair",
         "schedule_options": {"stairs": 4},
+        "loss_weighting": "share",
+        "loss_weighting_options": {"first": 0.25},
         **{"steps": 4, "batch_size": 2, "validate_every": 2, "log_every": 1, "learning_rate": 0.001},
     },
 }
@@ -142,6 +146,9 @@ def test_the_whole_job_runs_with_everything_a_plugin_adds(folder: Path) -> None:
     assert (predicted > 0).all()  # as the decoder has it
     rates = pd.read_csv(folder / "run/retrain/metrics.csv").query("name == 'learning_rate'")["value"]
     assert rates.tolist() == [0.001, 0.00075, 0.0005, 0.00025]
+    logged = pd.read_csv(folder / "run/retrain/metrics.csv").query("step == 1 and name == 'loss'")
+    loss = logged.fillna({"task": "total"}).set_index("task")["value"]
+    assert loss["total"] == pytest.approx(0.25 * loss["semseg"] + 0.75 * loss["disparity"], rel=1e-4)
 
 
 def test_a_search_by_gradient_draws_as_the_plugin_says_and_is_shown_in_its_logger(folder: Path) -> None:
@@ -184,6 +191,11 @@ def test_a_backbone_that_no_plugin_adds_is_named(monkeypatch: pytest.MonkeyPatch
         ("semseg", {"beta": 0.1}, "task_options.semseg.beta: unknown key"),
         ("optimizer", {"shrink": 1}, "retrain: optimizer_options.shrink: expected less than 1, got 1"),
         ("schedule", {"stiars": 2}, "retrain: schedule_options.stiars: unknown key. Did you mean 'stairs'?"),
+        (
+            "loss_weighting",
+            {"first": 2},
+            "retrain: loss_weighting_options.first: expected less than or equal to 1, got 2",
+        ),
         ("loggers", {"fiel": "x"}, "loggers.notes.fiel: unknown key. Did you mean 'file'?"),
         ("data", {"num_samples": "4"}, "data.options.num_samples: expected an integer, got '4'"),
         ("data", {"num_smaples": 4}, "data.options.num_smaples: unknown key. Did you mean 'num_samples'?"),
@@ -194,6 +206,7 @@ def test_options_that_a_plugin_declares_are_checked(section: str, options: dict[
         "data": {"data": {**TOYS["data"], "options": options}},
         "loggers": {"loggers": {"notes": options}},
         "optimizer": {"retrain": {**TOYS["retrain"], "optimizer_options": options}},
+        "loss_weighting": {"retrain": {**TOYS["retrain"], "loss_weighting_options": options}},
         "schedule": {"retrain": {**TOYS["retrain"], "schedule_options": options}},
     }
     with pytest.raises(ConfigError) as caught:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atrcnas.ground.errors import CheckpointError
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.spec.pairs import Pair
 
@@ -77,6 +78,30 @@ class Context(nn.Module):
     def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
         """Pool one map for each of ``rows`` (indices into ``pairs``): each [B, d, H, W]."""
         raise NotImplementedError
+
+    def inherit(self, supernet: Context) -> None:
+        """Copy the rows of these pairs from the supernet's module of this kind, which serves at least them.
+
+        Every tensor has to be stacked over pairs along its first dimension, as those of :class:`PairConv` are; a kind
+        that keeps its tensors otherwise needs its own ``inherit``. What the supernet does not have stays as it is: the
+        scale of the value's BatchNorm.
+
+        Raises:
+            CheckpointError: a tensor is not stacked so.
+        """
+        rows = [supernet.pairs.index(pair) for pair in self.pairs]
+        given = supernet.state_dict()
+        for key, value in self.state_dict().items():
+            if key not in given:
+                continue
+            per_pair = len(given[key]) // len(supernet.pairs)
+            picked = torch.cat([given[key][row * per_pair : (row + 1) * per_pair] for row in rows])
+            if picked.shape != value.shape:
+                raise CheckpointError(
+                    f"{type(self).__name__}.{key}: expected {list(value.shape)} of {len(rows)} pairs stacked, got "
+                    f"{list(picked.shape)}. Give this kind an `inherit` of its own, or start from scratch."
+                )
+            value.copy_(picked)
 
     def rows_by(self, rows: tuple[int, ...], role: str) -> dict[str, tuple[int, ...]]:
         """Group rows by the task in ``role`` ("target" or "source")."""

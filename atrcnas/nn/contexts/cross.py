@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atrcnas.nn.blocks import PairConv, PairConvBN, resize
+from atrcnas.nn.blocks import PairConv, PairConvBN, crop, resize
 from atrcnas.nn.contexts.base import Context, ContextInputs, Projection, to_maps, to_tokens
 from atrcnas.spec.pairs import Pair
 
@@ -47,7 +47,7 @@ class Cross(Context):
         query, key, value = (to_tokens(x, len(rows)) for x in (coarse, key, value))
         pooled = F.scaled_dot_product_attention(query, key, value, attn_mask=_bias(some, query.dtype))
         maps = torch.cat(to_maps(pooled, *coarse.shape[-2:]), dim=1)
-        return list(_upsampled(maps, inputs.valid)[..., :height, :width].split(self.out_width, dim=1))
+        return list(crop(_upsampled(maps, inputs.valid), height, width).split(self.out_width, dim=1))
 
     def _queries(self, inputs: ContextInputs, rows: tuple[int, ...]) -> Tensor:
         targets = {self.pairs[row].target for row in rows}

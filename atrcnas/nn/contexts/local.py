@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from atrcnas.nn.blocks import crop
 from atrcnas.nn.contexts.base import Context, ContextInputs, Projection
 from atrcnas.spec.pairs import Pair
 
@@ -54,7 +55,8 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, kern
     """
     height, width = query.shape[-2:]
     tile, reach = kernel - 1, kernel // 2
-    right, bottom = -width % tile, -height % tile
+    # Written so that export, where sizes are left free, sees that the padded ones are multiples of the tile.
+    right, bottom = ((side + tile - 1) // tile * tile - side for side in (width, height))
     q = _tiles(F.pad(query, (0, right, 0, bottom)), heads, tile)
     halo = (reach, right + reach, reach, bottom + reach)
     k = _windows(_tiles(F.pad(key, halo), heads, tile))
@@ -63,16 +65,22 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, kern
     batch, rows, columns = q.shape[:3]
     q, k, v = (x.flatten(0, 2).flatten(2, 3) for x in (q, k, v))
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    out = out.reshape(batch, rows, columns, heads, tile, tile, -1).permute(0, 1, 4, 2, 5, 3, 6)
-    out = out.reshape(batch, rows * tile, columns * tile, -1).permute(0, 3, 1, 2)
-    return out[..., :height, :width]
+    out = out.unflatten(0, (batch, rows, columns)).unflatten(4, (tile, tile)).permute(0, 1, 4, 2, 5, 3, 6)
+    out = out.flatten(1, 2).flatten(2, 3).flatten(3).permute(0, 3, 1, 2)
+    return crop(out, height, width)
 
 
 def _tiles(x: Tensor, heads: int, tile: int) -> Tensor:
     """[B, heads*d, Y*tile, X*tile] to [B, Y, X, heads, tile, tile, d]; a view when ``x`` is channels-last."""
-    batch, channels, height, width = x.shape
-    y = x.permute(0, 2, 3, 1).reshape(batch, height // tile, tile, width // tile, tile, heads, channels // heads)
+    y = _cut(_cut(x.permute(0, 2, 3, 1).unflatten(3, (heads, -1)), 2, tile), 1, tile)
     return y.permute(0, 1, 3, 5, 2, 4, 6)
+
+
+def _cut(x: Tensor, dim: int, tile: int) -> Tensor:
+    """A dimension of n*tile as two, n and tile; a view."""
+    if isinstance(x.shape[dim], torch.SymInt):  # of a size that export leaves free, it cannot show that tile divides it
+        return x.unfold(dim, tile, tile).movedim(-1, dim + 1)
+    return x.unflatten(dim, (-1, tile))
 
 
 def _windows(tiles: Tensor) -> Tensor:

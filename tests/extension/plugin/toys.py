@@ -20,6 +20,7 @@ from atrcnas.deploy.formats import DEPLOY_FORMATS, DeployFormat
 from atrcnas.deploy.loading import ExportedNet
 from atrcnas.deploy.metadata import Metadata
 from atrcnas.nn.contexts.base import Context
+from atrcnas.objectives.weighting.base import Weighting
 from atrcnas.plots import PLOTS, Plot
 from atrcnas.sampling.estimators import Estimator
 from atrcnas.spec.datasets import DATASETS, DataSet
@@ -27,6 +28,7 @@ from atrcnas.spec.decoders import DECODERS, Decoder
 from atrcnas.spec.kinds import KINDS, Kind
 from atrcnas.spec.labels import LABEL_ENCODERS, LabelEncoder
 from atrcnas.spec.loggers import LOGGERS, Logger
+from atrcnas.spec.loss_weighting import LOSS_WEIGHTINGS, LossWeighting
 from atrcnas.spec.losses import LOSSES, Loss
 from atrcnas.spec.metrics import METRICS, MetricEntry
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES, Optimizer, Schedule
@@ -231,6 +233,21 @@ def stair(share, recipe, options):
 
 
 SCHEDULES.register(Schedule("stair", "falls in equal stairs", stair, StairOptions))
+
+
+class ShareOptions(Spec):
+    first: Float = Field(default=0.5, ge=0, le=1, description="share of the first task")
+
+
+class Share(Weighting):
+    """The first task gets its share, the others what is left."""
+
+    def total(self, losses, plain):
+        first, *others = losses.values()
+        return self.options.first * first + (1 - self.options.first) * sum(others)
+
+
+LOSS_WEIGHTINGS.register(LossWeighting("share", "a share for the first task", Share, ShareOptions))
 
 
 class NotesOptions(Spec):

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_networks import BACKBONE, far_network, mixed_network, plain_network, pyramid_network, records
+from tiny_networks import BACKBONE, far_network, mixed_network, plain_network, pyramid_network, randomised, records
 from torch import nn
 
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.nn.relations import ContextRefiner
 from atrcnas.spec.model import BackboneSpec
 from atrcnas.spec.pairs import Pair
 
@@ -80,6 +81,43 @@ def test_a_searching_network_is_refused_with_the_way_out() -> None:
     searching = MultiTaskNet(records("depth"), candidates, BackboneSpec(name=BACKBONE))
     with pytest.raises(ExportError, match="Retrain"):
         fold_batch_norm(searching)
+
+
+class _Foreign(nn.Module):
+    """Somebody's network with two refiners in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+        pairs = {Pair("a", "b"): ("wide",), Pair("b", "a"): ("local+aspp",)}
+        self.refiners = nn.ModuleList(ContextRefiner(pairs, 8) for _ in range(2))
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        features = dict.fromkeys("ab", self.encoder(image))
+        for refiner in self.refiners:
+            features = refiner(features)
+        return features
+
+
+@pytest.mark.parametrize("traced", [True, False])
+def test_any_network_that_holds_refiners_can_be_folded(traced: bool) -> None:
+    net = randomised(_Foreign().double())
+    image = torch.rand(2, 3, 20, 30, dtype=torch.float64)
+    folded = fold_batch_norm(net, inputs=(image,)) if traced else fold_batch_norm(net)
+    with torch.no_grad():
+        for task, expected in net(image).items():
+            torch.testing.assert_close(folded(image)[task], expected, rtol=0.0, atol=1e-9)
+    assert _unfolded(folded) == ([] if traced else ["encoder.1"])
+    assert not any(parameter.requires_grad for parameter in folded.parameters())
+    again = fold_batch_norm(folded)
+    with torch.no_grad():
+        assert torch.equal(again(image)["a"], folded(image)["a"])
+
+
+def test_a_refiner_alone_can_be_folded_unless_it_searches() -> None:
+    assert _unfolded(fold_batch_norm(ContextRefiner({Pair("a", "b"): ("local",)}, 8))) == []
+    with pytest.raises(ExportError, match="put a ContextRefiner with one kind per pair in its place"):
+        fold_batch_norm(ContextRefiner({Pair("a", "b"): ("local", "none")}, 8))
 
 
 class _ReadTwice(nn.Module):

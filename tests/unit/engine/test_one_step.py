@@ -23,6 +23,7 @@ class Trained:
     def __init__(self, searching: bool, clip: float | None = None, rests: bool = False, refused: int = -1) -> None:
         self.events: list[Any] = []
         self.refused, self.step, self.recipe = refused, 0, SimpleNamespace(clip=clip)
+        self.weighting = SimpleNamespace(before_step=lambda *given: None, after_step=lambda *given: None)
         self.finite = SimpleNamespace(taken=lambda: self.events.append("taken"))
         self.w = torch.tensor([3.0, 4.0], requires_grad=True)
         self.l = torch.tensor([0.0], requires_grad=True)
@@ -45,7 +46,7 @@ class Trained:
 
     def losses(self, batch: float, mixtures: list[float | None]) -> Losses:
         self.events.append(batch)
-        return Losses(batch * self.w.square().sum() / 2 + batch * (mixtures[0] or 0) * self.l.sum(), [])
+        return Losses(batch * self.w.square().sum() / 2 + batch * (mixtures[0] or 0) * self.l.sum(), [{}])
 
     def accepts(self, losses: Losses, batch: float) -> bool:
         assert losses.total.requires_grad

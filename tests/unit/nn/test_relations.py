@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from atrcnas.ground.errors import CheckpointError, ConfigError
 from atrcnas.nn.atrc_weights import load_refiner
-from atrcnas.nn.contexts.base import ContextInputs
+from atrcnas.nn.contexts.base import Context, ContextInputs
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.relations import ContextRefiner, label_tasks
 from atrcnas.sampling.sampler import Sampler
@@ -106,6 +106,74 @@ def copy_chosen(fixed: ContextRefiner, supernet: ContextRefiner) -> None:
 def test_two_kinds_together_are_not_a_candidate() -> None:
     with pytest.raises(ConfigError, match=r"a<-b.*'local\+mti' is an answer of a search"):
         ContextRefiner({Pair("a", "b"): ("local+mti", NONE)}, WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "message"),
+    [
+        ({Pair("a", "b"): "local"}, r"'a<-b': expected a tuple of kinds, got the text 'local'. Write \('local',\)."),
+        ({"a<-b": ("local",)}, r"expected a Pair for each pool, got 'a<-b'. Use Pair.parse"),
+    ],
+)
+def test_candidates_of_another_form_are_refused(candidates: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ContextRefiner(candidates, WIDTH)
+
+
+@pytest.mark.parametrize("wrong", [{"width": 0}, {"width": WIDTH, "dropout": 1.0}, {"width": WIDTH, "dropout": -0.1}])
+def test_a_width_or_dropout_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"expected width of at least 1 and dropout in \[0, 1\)"):
+        ContextRefiner({Pair("a", "b"): ("local",)}, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (torch.zeros(2, 8, 9, 10), "features: expected a mapping from task to map, got Tensor"),
+        ({"a": torch.zeros(2, 8, 9, 10)}, r"features: expected maps of \['b'\] too, got \['a'\]"),
+        ({"a": torch.zeros(2, 6, 9, 10)}, r"features of 'a': expected \[B, 8, H, W\] float, got \[2, 6, 9, 10\]"),
+        ({"a": torch.zeros(2, 8, 9)}, r"features of 'a': expected \[B, 8, H, W\] float, got \[2, 8, 9\]"),
+        ({"a": torch.zeros(2, 8, 9, 10).long()}, r"float, got \[2, 8, 9, 10\] of torch.int64"),
+        ({"b": torch.zeros(2, 8, 9, 11)}, r"features of 'b': expected \[2, 8, 9, 10\] float, got \[2, 8, 9, 11\]"),
+        ({"b": torch.zeros(1, 8, 9, 10)}, r"features of 'b': expected \[2, 8, 9, 10\] float, got \[1, 8, 9, 10\]"),
+        ({"b": "map"}, "features of 'b': expected .* got str"),
+    ],
+)
+def test_features_of_another_form_are_named(features: Any, message: str) -> None:
+    refiner = ContextRefiner({Pair("a", "b"): ("local",)}, WIDTH)
+    right = {task: torch.zeros(2, 8, 9, 10) for task in "ab"}
+    refiner(right)
+    if isinstance(features, dict) and "too" not in message:
+        features = {**right, **features}
+    with pytest.raises(ConfigError, match=message):
+        refiner(features)
+
+
+@pytest.mark.parametrize(
+    ("labels", "valid", "message"),
+    [
+        (torch.zeros(2, 3, 9, 11), None, r"labels of 'a': expected \[2, K, 9, 10\] float, got \[2, 3, 9, 11\]"),
+        (
+            torch.zeros(2, 3, 9, 10),
+            torch.ones(2, 1, 9, 10),
+            r"valid: expected \[2, 1, 9, 10\] torch.bool, got .* of torch.float32",
+        ),
+        (torch.zeros(2, 3, 9, 10), torch.ones(2, 1, 4, 10).bool(), r"valid: expected \[2, 1, 9, 10\] torch.bool, got"),
+    ],
+)
+def test_labels_and_masks_of_another_form_are_named(labels: Tensor, valid: Tensor | None, message: str) -> None:
+    refiner = ContextRefiner({Pair("a", "b"): ("tlabel",)}, WIDTH)
+    with pytest.raises(ConfigError, match=message):
+        refiner({task: torch.zeros(2, 8, 9, 10) for task in "ab"}, {"a": labels}, valid)
+
+
+def test_a_mixture_of_other_pools_is_refused() -> None:
+    refiner = ContextRefiner({Pair("a", "b"): ("local", "global")}, WIDTH)
+    features = {task: torch.zeros(2, 8, 9, 10) for task in "ab"}
+    with pytest.raises(ConfigError, match="mixture: expected weights for 'a<-b', got none"):
+        refiner(features, mixture=Mixture.one_hot({Pair("b", "a"): "local"}))
+    with pytest.raises(ConfigError, match=r"mixture: 'a<-b' is given 'mti', .* \(it has local, global\)"):
+        refiner(features, mixture=Mixture.one_hot({Pair("a", "b"): "mti"}))
 
 
 def test_supernet_without_a_mixture_is_refused() -> None:
@@ -322,6 +390,55 @@ def test_one_hot_mixture_equals_the_fixed_network(seed: int, fuse: str) -> None:
     for target in TASKS:
         if any(chosen[p] != NONE for p in pools if p.target == target) or fuse == "sum":
             torch.testing.assert_close(out[target], expected[target], **EXACT)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("fuse", ["concat", "sum"])
+def test_a_fixed_refiner_inherits_the_supernets_weights(seed: int, fuse: str) -> None:
+    rng = random.Random(seed)
+    pools = random_pools(rng)
+    chosen = random_choice(pools, rng)
+    supernet, fixed, expected = (
+        ContextRefiner(kinds, WIDTH, fuse=fuse).double()
+        for kinds in (pools, *[{p: (k,) for p, k in chosen.items()}] * 2)
+    )
+    randomise(supernet, seed)
+    expected.load_state_dict(fixed.state_dict())
+    whole = {target for target in TASKS if fuse == "sum" or any(chosen[p] != NONE for p in pools if p.target == target)}
+    for target in set(TASKS) - whole:  # nothing but its own features is left
+        del expected.fuse[target], fixed.fuse[target]
+    copy_chosen(expected, supernet)
+    fixed.inherit(supernet)
+    assert fixed.state_dict().keys() == expected.state_dict().keys()
+    for key, value in fixed.state_dict().items():
+        assert torch.equal(value, expected.state_dict()[key]), key
+
+
+def test_only_a_supernet_of_the_same_form_with_the_chosen_kinds_is_inherited_from() -> None:
+    pools = {Pair("a", "b"): ("local", "global")}
+    fixed = ContextRefiner({Pair("a", "b"): ("mti",)}, WIDTH)
+    with pytest.raises(
+        CheckpointError, match=r"'a<-b' is 'mti', which the supernet does not hold \(it has local, global\)"
+    ):
+        fixed.inherit(ContextRefiner(pools, WIDTH))
+    fixed = ContextRefiner({Pair("a", "b"): ("local",)}, WIDTH)
+    for other in ({"width": 9}, {"width": WIDTH, "fuse": "sum"}, {"width": WIDTH, "refine": False}):
+        with pytest.raises(CheckpointError, match=r"expected a supernet with .*Build both with the same arguments"):
+            fixed.inherit(ContextRefiner(pools, **other))
+
+
+def test_a_kind_that_does_not_stack_its_tensors_has_to_say_how_it_inherits() -> None:
+    class Apart(Context):
+        def __init__(self, pairs: Any, *others: Any) -> None:
+            super().__init__(pairs, *others)
+            self.project = nn.ModuleList(nn.Conv2d(WIDTH, 4, 1) for _ in pairs)
+
+    pairs = [Pair("a", "b"), Pair("b", "a"), Pair("a", "a")]
+    supernet, fixed = (Apart(which, WIDTH, 4, False) for which in (pairs, pairs[1:2]))
+    with pytest.raises(
+        CheckpointError, match=r"Apart.project.0.weight: expected \[4, 8, 1, 1\] of 1 pairs stacked, got"
+    ):
+        fixed.inherit(supernet)
 
 
 @pytest.mark.parametrize("seed", range(4))

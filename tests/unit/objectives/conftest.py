@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -14,6 +18,7 @@ from atrcnas.ground.registry import resolve
 from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.tasks import TASKS, Task
 
+InTwo = Callable[[Callable[[int], Any]], list[Any]]
 NUM_CLASSES = 5
 SIZE = (18, 22)
 
@@ -78,3 +83,27 @@ def example(task: Task) -> Example:
 def another() -> Callable[..., Example]:
     """To make further examples of a task."""
     return make_example
+
+
+def _take_part(rank: int, store: Path, function: Callable[[int], Any]) -> None:
+    dist.init_process_group("gloo", init_method=store.as_uri(), rank=rank, world_size=2)
+    torch.save(function(rank), f"{store}.{rank}")
+    dist.destroy_process_group()
+
+
+@pytest.fixture
+def in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InTwo:
+    """What a function of the rank returns in each of two connected processes."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    fork, store = multiprocessing.get_context("fork"), tmp_path / "store"
+
+    def both(function: Callable[[int], Any]) -> list[Any]:
+        ranks = [fork.Process(target=_take_part, args=(rank, store, function)) for rank in (0, 1)]
+        for process in ranks:
+            process.start()
+        for process in ranks:
+            process.join(60)
+            assert process.exitcode == 0
+        return [torch.load(f"{store}.{rank}") for rank in (0, 1)]
+
+    return both

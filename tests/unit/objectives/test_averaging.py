@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,33 +13,7 @@ from atrcnas.objectives.averaging import average, mean_over_processes, num_proce
 from atrcnas.spec.labels import LABEL_ENCODERS
 from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.tasks import TASKS
-from tests.unit.objectives.conftest import make_example
-
-InTwo = Callable[[Callable[[int], Any]], list[Any]]
-
-
-def _take_part(rank: int, store: Path, function: Callable[[int], Any]) -> None:
-    dist.init_process_group("gloo", init_method=store.as_uri(), rank=rank, world_size=2)
-    torch.save(function(rank), f"{store}.{rank}")
-    dist.destroy_process_group()
-
-
-@pytest.fixture
-def in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InTwo:
-    """What a function of the rank returns in each of two connected processes."""
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    fork, store = multiprocessing.get_context("fork"), tmp_path / "store"
-
-    def both(function: Callable[[int], Any]) -> list[Any]:
-        ranks = [fork.Process(target=_take_part, args=(rank, store, function)) for rank in (0, 1)]
-        for process in ranks:
-            process.start()
-        for process in ranks:
-            process.join(60)
-            assert process.exitcode == 0
-        return [torch.load(f"{store}.{rank}") for rank in (0, 1)]
-
-    return both
+from tests.unit.objectives.conftest import InTwo, make_example
 
 
 def test_one_process_averages_nothing() -> None:

@@ -75,7 +75,7 @@ def test_the_objective_is_the_weighted_sum_of_final_label_and_initial_losses(
     assert parts.keys() == expected.keys()
     for name, part in parts.items():
         torch.testing.assert_close(part, expected[name].detach(), rtol=1e-10, atol=0)
-        assert not part.requires_grad
+        assert part.requires_grad == (name == "semseg")
     torch.testing.assert_close(total, sum(expected.values()), rtol=1e-10, atol=0)
     (gradient,) = torch.autograd.grad(total, logits)
     assert gradient.abs().sum() > 0

@@ -1,0 +1,79 @@
+"""What joins a target's own features with the maps that were pooled for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from atrcnas.nn.blocks import ConvBN
+from atrcnas.spec.pairs import Pair
+
+
+class Fuse(nn.Module):
+    """Base of both."""
+
+    def inherit(self, supernet: Fuse) -> None:
+        """Copy what has the same name and shape in the supernet's; the rest stays as it is."""
+        given = supernet.state_dict()
+        for key, value in self.state_dict().items():
+            if key in given and given[key].shape == value.shape:
+                value.copy_(given[key])
+
+
+class ConcatFuse(Fuse):
+    """Concatenated maps -> 1x1 convolution, BatchNorm (starting at zero) -> joined with the target's own features.
+
+    Source: Bruggemann et al. 2021, figure 3.
+    """
+
+    def __init__(self, pairs: list[Pair], width: int, hidden: int, refine: bool, dropout: float) -> None:
+        super().__init__()
+        self.pairs, self.hidden = pairs, hidden
+        self.project = ConvBN(len(pairs) * hidden, width, activate=False) if pairs else None
+        if self.project is not None:
+            nn.init.zeros_(self.project.norm.weight)
+        self.refine = _refine(2 * width if pairs else width, width, dropout) if refine else None
+
+    def forward(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
+        """Fuse own features [B, C, H, W] with the maps [B, d, H, W] of those pairs that have one."""
+        if self.project is None:
+            return own if self.refine is None else self.refine(own)
+        context = self.project(self._joined(own, maps))
+        if self.refine is None:
+            return own + context
+        return self.refine(torch.cat([own, context], dim=1))
+
+    def inherit(self, supernet: Fuse) -> None:
+        """Copy what is shared, and of the projection the columns of these pairs."""
+        super().inherit(supernet)
+        if self.project is not None and isinstance(supernet, ConcatFuse) and supernet.project is not None:
+            columns = supernet.project.conv.weight.split(self.hidden, dim=1)
+            own = [columns[supernet.pairs.index(pair)] for pair in self.pairs]
+            self.project.conv.weight.copy_(torch.cat(own, dim=1))
+
+    def _joined(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
+        zero = own.new_zeros(()).expand(own.shape[0], self.hidden, *own.shape[2:])
+        # Joined in channels-last order, which the maps have and the convolution wants.
+        parts = [maps.get(pair, zero).permute(0, 2, 3, 1) for pair in self.pairs]
+        return torch.cat(parts, dim=3).permute(0, 3, 1, 2)
+
+
+class SumFuse(Fuse):
+    """Own features plus all maps (PAD-Net, MTI-Net)."""
+
+    def __init__(self, pairs: list[Pair], width: int, hidden: int, refine: bool, dropout: float) -> None:
+        super().__init__()
+        self.pairs = pairs
+        self.refine = _refine(width, width, dropout) if refine else None
+
+    def forward(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
+        """Fuse own features [B, C, H, W] with the maps [B, C, H, W] of those pairs that have one."""
+        fused = sum((maps[pair] for pair in self.pairs if pair in maps), own)
+        return fused if self.refine is None else self.refine(fused)
+
+
+def _refine(in_width: int, out_width: int, dropout: float) -> nn.Sequential:
+    block = ConvBN(in_width, out_width)
+    return nn.Sequential(block, nn.Dropout2d(dropout)) if dropout else nn.Sequential(block)

@@ -1,0 +1,1 @@
+"""How the losses of the tasks are weighed against each other; registered in spec/loss_weighting.py."""
