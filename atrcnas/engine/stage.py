@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from atrcnas.engine.canvas import on_one_canvas
 from atrcnas.engine.checkpoints import Checkpoints
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.listener import Listener, Listeners
@@ -132,5 +133,6 @@ def run_stage(
     experiment, training = stage.experiment, stage.training
     place = {key: stage.share[key] for key in ("rank", "world")}
     validation = choosing_loader(experiment, splits, training.recipe.batch_size, **place)
+    batches = on_one_canvas(batches, experiment.data, training.fabric.device)
     train(training, batches, validation, stage.checkpoints, [*stage.listeners, Progress(), *watching])
     training.fabric.barrier()

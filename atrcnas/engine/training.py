@@ -17,7 +17,8 @@ from atrcnas.engine.finite import FiniteCheck
 from atrcnas.engine.losses import Losses
 from atrcnas.engine.weights import Weights
 from atrcnas.nn.mixture import Mixture
-from atrcnas.nn.sync_norm import SyncBatchNorm
+from atrcnas.nn.shared_draws import Share
+from atrcnas.nn.whole_batch import WholeBatch
 from atrcnas.objectives.averaging import average, mean_over_processes, num_processes
 from atrcnas.objectives.objective import Objective
 from atrcnas.spec.recipe import TrainSpec
@@ -49,7 +50,8 @@ class Training:
         objective: total loss, on its device.
         tasks: records of the predicted tasks, by name.
         recipe: of the stage.
-        seed: of everything drawn in a step (dropout); reseeded at each step, so that a resumed run draws the same.
+        seed: of everything drawn in a step (dropout); reseeded at each step, so that a resumed run draws the same, and
+            alike in every process, see :class:`WholeBatch`.
         choice: sampler, its optimiser, commit rule; None where nothing is searched.
         sync_batchnorm: normalise by the statistics of all processes' batches.
 
@@ -74,7 +76,7 @@ class Training:
     ) -> None:
         self.fabric, self.stage, self.weights, self.choice = fabric, stage, weights, choice
         self.objective, self.tasks, self.recipe, self.seed = objective, dict(tasks), recipe, seed
-        self.sync_batchnorm = sync_batchnorm and num_processes() > 1
+        self.sync_batchnorm = sync_batchnorm
         self.finite = FiniteCheck(recipe.on_nonfinite)
         self.step, self.validated, self.best = 0, 0, float("-inf")
         self.scores: dict[str, dict[str, float]] = {}
@@ -107,7 +109,7 @@ class Training:
 
     def begin_step(self) -> None:
         """Reseed, and set the learning rate of this step; remember what to restore if the step is refused."""
-        torch.manual_seed((self.seed * 1_000_003 + self.step) * self.fabric.world_size + self.fabric.global_rank)
+        torch.manual_seed(self.seed * 1_000_003 + self.step)
         self.weights.set_rates(self.step, self.finite.rate_factor)
         if self.finite.may_refuse:
             self._buffers = [buffer.clone() for buffer in self.weights.net.buffers()]
@@ -117,8 +119,7 @@ class Training:
         """The losses of a batch under each of ``mixtures``; None for a fixed network."""
         batch = batch.to(self.fabric.device)
         net, truth = self.weights.net, (batch.targets, batch.valid)
-        synced: AbstractContextManager[Any] = SyncBatchNorm() if self.sync_batchnorm else nullcontext()
-        with self.fabric.autocast(), synced:
+        with self.fabric.autocast(), self._whole_batch(len(batch.names)):
             encoded = net.encode(batch.image, batch.image_valid)
             if len(mixtures) == 1:
                 total, parts = self.objective(net.decode(encoded, mixtures[0]), encoded.labels, encoded.initial, *truth)
@@ -130,6 +131,11 @@ class Training:
                 return Losses(total, [parts for _, parts in found])
             common, shared = self.objective({}, encoded.labels, encoded.initial, *truth)
         return Losses(total + common, [parts for _, parts in found], shared)
+
+    def _whole_batch(self, images: int) -> AbstractContextManager[Any]:
+        if num_processes() == 1:
+            return nullcontext()
+        return WholeBatch(Share(images, self.fabric.global_rank, self.fabric.world_size), self.sync_batchnorm)
 
     def accepts(self, losses: Losses, batch: Batch) -> bool:
         """Whether to move by these losses; see :class:`FiniteCheck`. A refused step is undone completely."""
