@@ -356,13 +356,14 @@ def main() -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         from atrcnas.engine.devices import lost_process
+        from atrcnas.engine.memory import out_of_memory
 
-        lost = lost_process(error)
-        if debug or lost is None:
+        explanation = out_of_memory(error) or lost_process(error)
+        if debug or explanation is None:
             raise
-        print(f"error: {lost}", file=sys.stderr)
+        print(f"error: {explanation}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
         print(stopped, file=sys.stderr)

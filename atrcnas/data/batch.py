@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from atrcnas.data.transforms import Augmented
@@ -48,6 +49,18 @@ class Batch:
         valid = {name: x.to(device, non_blocking=True) for name, x in self.valid.items()}
         mask = None if self.image_valid is None else self.image_valid.to(device, non_blocking=True)
         return Batch(self.image.to(device, non_blocking=True), mask, moved, valid, self.names, self.sizes, self.corners)
+
+    def widened(self, height: int, width: int) -> Batch:
+        """Padded on the right and at the bottom, to pixels that are at least as many as there are."""
+        extra = (0, width - self.image.shape[-1], 0, height - self.image.shape[-2])
+        if not any(extra):
+            return self
+        mask = torch.ones_like(self.image[:, :1], dtype=torch.bool) if self.image_valid is None else self.image_valid
+        targets = {name: F.pad(x, extra) for name, x in self.targets.items()}
+        valid = {name: F.pad(x, extra) for name, x in self.valid.items()}
+        return replace(
+            self, image=F.pad(self.image, extra), image_valid=F.pad(mask, extra), targets=targets, valid=valid
+        )
 
     def share_memory(self) -> Batch:
         """Move into memory that other processes can see.

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 from atrcnas.data.batch import Batch, collate
 from atrcnas.data.caching import Cached
 from atrcnas.data.order import StepBatches
+from atrcnas.data.patient import read_patiently
 from atrcnas.data.sample import Sample, Source, labelled_indices
 from atrcnas.data.transforms import Augmented, augment, place_centred
 from atrcnas.data.watched import WatchedLoader
@@ -62,7 +64,9 @@ class _Prepared(Dataset[Any]):
 
     def __getitem__(self, key: tuple[int, tuple[int, ...]]) -> Augmented:
         index, seed = key
-        sample = self.source[index] if self.stand_ins is None else self._readable(index, self.stand_ins)
+        sample = (
+            self._readable(index, self.stand_ins) if self.stand_ins is not None else read_patiently(self.source, index)
+        )
         if self.options is None:
             return place_centred(sample, self.pad_to)
         return augment(sample, self.options, self.tasks, np.random.default_rng(seed))
@@ -76,8 +80,10 @@ class _Prepared(Dataset[Any]):
         place = bisect.bisect_left(stand_ins, index)
         for attempt in range(MAX_CORRUPT):
             try:
-                return self.source[stand_ins[(place + attempt) % len(stand_ins)]]
+                return read_patiently(self.source, stand_ins[(place + attempt) % len(stand_ins)])
             except DataError as error:
+                if isinstance(error.__cause__, MemoryError):  # not the sample's fault
+                    raise
                 print(f"skipped: {error}", file=sys.stderr)
                 last = error
         raise DataError(f"{MAX_CORRUPT} samples in a row cannot be read; the last: {last}") from last
@@ -140,13 +146,29 @@ def _loader(
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available() and experiment.devices != "cpu",
         collate_fn=_Collate(tasks),
-        worker_init_fn=_leave_process_group,
+        worker_init_fn=_begin_worker,
     )
 
 
-def _leave_process_group(worker: int) -> None:
-    """Ctrl-C and a signal to the process group are for the main process, which ends its loaders in its own time."""
+def _begin_worker(worker: int) -> None:
+    """Leave the process group, and hand over a tensor for trial.
+
+    Ctrl-C and a signal to the group are for the main process, which ends its loaders in its own time. A tensor goes
+    through shared memory and a socket in the folder for temporary files; what fails there later fails in a thread,
+    unheard.
+
+    Raises:
+        DataError: no tensor can be handed over.
+    """
     os.setpgrp()
+    try:
+        ForkingPickler.dumps(torch.zeros(1).share_memory_())  # type: ignore[no-untyped-call]
+    except (OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise DataError(
+            f"data: a loader process cannot hand over its batches ({reason}). Make room in /tmp and /dev/shm, set TMPDIR to "
+            "a folder that can be written, or set data.workers to 0; then continue with --resume."
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,10 @@ def _too_large(path: Path, got: str, max_pixels: int) -> str:
 def _unreadable(path: Path, noun: str, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         reason = "the content is not JPEG, PNG, WebP, BMP or TIFF"
+    elif isinstance(error, MemoryError):
+        return (
+            f"{path}: too little memory to read it. Free some, or set data.workers lower; then continue with --resume."
+        )
     else:
         system = error.strerror if isinstance(error, OSError) else None
         reason = (system or str(error) or type(error).__name__).splitlines()[0].rstrip(".")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -38,6 +37,11 @@ def polled(poll: Poll) -> Iterator[None]:
         _poll.reset(token)
 
 
+def ask(waited: float) -> None:
+    """Call what :func:`polled` was given, in any other wait for data."""
+    _poll.get()(waited)
+
+
 class WatchedLoader(DataLoader[BatchT]):
     """A loader whose faults are :class:`DataError`, each with one line and the way out.
 
@@ -62,7 +66,7 @@ class WatchedLoader(DataLoader[BatchT]):
                 return
 
     def _next(self, batches: Iterator[BatchT]) -> BatchT:
-        began = time.monotonic()
+        waited = 0.0
         while True:
             try:
                 return next(batches)
@@ -72,8 +76,8 @@ class WatchedLoader(DataLoader[BatchT]):
             except RuntimeError as error:
                 if "DataLoader timed out" not in str(error):
                     raise explained(error) or error from error
-            waited = time.monotonic() - began
-            _poll.get()(waited)
+            waited += POLL_S  # not by the clock, which goes on while the job is suspended
+            ask(waited)
             if waited > MAX_WAIT_S:
                 raise DataError(f"data: no batch for {waited:.0f} s, the loader processes hang. {HINT}")
 

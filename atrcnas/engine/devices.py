@@ -28,6 +28,7 @@ from atrcnas.runs.environment import environment
 from atrcnas.spec.experiment import Experiment
 
 _PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
+_MAX_LISTED = 64
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD = -1, -3, 2**25
 
@@ -45,9 +46,10 @@ def connect(experiment: Experiment) -> Fabric:
     for section in ("search", "retrain"):
         batch_size = getattr(experiment, section).batch_size
         if batch_size % world:
+            fitting = [str(number) for number in range(1, min(batch_size, _MAX_LISTED) + 1) if batch_size % number == 0]
             raise ConfigError(
-                f"{section}.batch_size: expected a multiple of the {world} processes (devices x num_nodes), "
-                f"got {batch_size}."
+                f"{section}.batch_size: expected a multiple of the {world} processes (devices x num_nodes), which share it, "
+                f"got {batch_size}. Use another number of processes ({', '.join(fitting)}), or in a new run another batch_size."
             )
     if gpu and devices > torch.cuda.device_count():
         raise ConfigError(f"devices: expected at most {torch.cuda.device_count()}, got {devices}.")
@@ -97,7 +99,7 @@ class _Processes(DDPStrategy):
         atexit.register(torch.distributed.destroy_process_group)
 
 
-def lost_process(error: RuntimeError) -> RunError | None:
+def lost_process(error: BaseException) -> RunError | None:
     """What to say when another process of the run is gone; None for any other error."""
     text = str(error).strip()
     if not re.search(r"gloo|NCCL|Connection (closed|reset) by peer", text):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from atrcnas.data.batch import collate
+from atrcnas.data.patient import read_patiently
 from atrcnas.data.sample import Sample, Source, labelled_indices
 from atrcnas.data.transforms import place_centred
 from atrcnas.ground.errors import ConfigError, DataError
@@ -63,7 +64,7 @@ def _readable(source: Source, indices: Sequence[int], skip: bool) -> Iterator[Sa
     read = 0
     for index in indices:
         try:
-            sample = source[index]
+            sample = read_patiently(source, index)
         except DataError:
             if not skip or (index == indices[-1] and not read):
                 raise

@@ -15,18 +15,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
 from torch.profiler import record_function
 
 from atrcnas.data.batch import Batch
 from atrcnas.data.watched import explained
 from atrcnas.engine.checkpoints import Checkpoints
 from atrcnas.engine.listener import Listener, Listeners
+from atrcnas.engine.memory import out_of_memory
 from atrcnas.engine.step import take_step
 from atrcnas.engine.stopping import StopRequest
 from atrcnas.engine.training import Training
 from atrcnas.engine.validation import validate
-from atrcnas.ground.errors import DataError, RunError, Stopped
+from atrcnas.ground.errors import DataError, Stopped
 
 # Ranges of a profile; without a profiler they cost a microsecond.
 MARK = "part: "
@@ -51,7 +51,7 @@ def train(
 
     Raises:
         Stopped: on request; the state is saved.
-        RunError: a loss is no longer finite, or the GPU runs out of memory.
+        RunError: a loss is no longer finite, or memory runs out.
         DataError: a sample cannot be read, or a loader process died.
     """
     stop = StopRequest(training.fabric)
@@ -78,11 +78,10 @@ def train(
         training.settle()
         checkpoints.save(_state(training, everyone))
         raise
-    except (RuntimeError, DataError) as error:
+    except (RuntimeError, MemoryError, DataError) as error:
         if stop.received:  # the signal killed a loader process too; the step under way is lost
             raise Stopped(stop.received, training.step, saved=False) from error
-        lost = isinstance(error, torch.OutOfMemoryError)
-        explanation = _out_of_memory(error, training.step) if lost else explained(error)
+        explanation = out_of_memory(error, training.step) or explained(error)
         if explanation is None:
             raise
         raise explanation from error
@@ -92,10 +91,3 @@ def train(
 
 def _state(training: Training, listeners: Listener) -> dict[str, Any]:
     return {**training.state(), **listeners.state()}
-
-
-def _out_of_memory(error: Exception, step: int) -> RunError:
-    return RunError(
-        f"step {step + 1}: out of GPU memory ({str(error).strip().splitlines()[0]}). Lower batch_size or "
-        "data.augment.crop_size, set precision: bf16 or search.estimator: paired, or use more devices."
-    )

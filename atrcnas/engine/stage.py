@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atrcnas.engine.briefing import briefing
+from atrcnas.engine.canvas import on_one_canvas
 from atrcnas.engine.checkpoints import Checkpoints
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.listener import Listener, Listeners
@@ -135,6 +136,7 @@ def run_stage(
     experiment, training = stage.experiment, stage.training
     place = {key: stage.share[key] for key in ("rank", "world")}
     validation = choosing_loader(experiment, splits, training.recipe.batch_size, **place)
+    batches = on_one_canvas(batches, experiment.data, training.fabric.device)
     speaks = training.fabric.is_global_zero
     facts = briefing(experiment, stage.folder, training, splits) if speaks else []
     train(training, batches, validation, stage.checkpoints, [*stage.listeners, Progress(facts), *watching])

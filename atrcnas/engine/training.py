@@ -20,7 +20,8 @@ from atrcnas.engine.weights import Weights
 from atrcnas.ground.registry import resolve
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import Encoded
-from atrcnas.nn.sync_norm import SyncBatchNorm
+from atrcnas.nn.shared_draws import Share
+from atrcnas.nn.whole_batch import WholeBatch
 from atrcnas.objectives.averaging import average, mean_over_processes, num_processes
 from atrcnas.objectives.objective import Objective
 from atrcnas.objectives.weighting.base import Weighting
@@ -64,7 +65,8 @@ class Training:
         objective: total loss, on its device.
         tasks: records of the predicted tasks, by name.
         recipe: of the stage.
-        seed: of everything drawn in a step (dropout); reseeded at each step, so that a resumed run draws the same.
+        seed: of everything drawn in a step (dropout); reseeded at each step, so that a resumed run draws the same, and
+            alike in every process, see :class:`WholeBatch`.
         choice: sampler, its optimiser, commit rule; None where nothing is searched.
         sync_batchnorm: normalise by the statistics of all processes' batches.
         weighting: of the losses of the tasks, on its device; None: fixed.
@@ -92,7 +94,7 @@ class Training:
         self.fabric, self.stage, self.weights, self.choice = fabric, stage, weights, choice
         self.objective, self.tasks, self.recipe, self.seed = objective, dict(tasks), recipe, seed
         self.weighting = weighting or Weighting(tasks, recipe, None)
-        self.sync_batchnorm = sync_batchnorm and num_processes() > 1
+        self.sync_batchnorm = sync_batchnorm
         self.finite = FiniteCheck(recipe.on_nonfinite)
         self.step, self.validated, self.best = 0, 0, float("-inf")
         self.scores: dict[str, dict[str, float]] = {}
@@ -135,14 +137,13 @@ class Training:
             self._choice = None if self.choice is None else copy.deepcopy(self.choice.state())
 
     def _reseed(self) -> None:
-        torch.manual_seed((self.seed * 1_000_003 + self.step) * self.fabric.world_size + self.fabric.global_rank)
+        torch.manual_seed(self.seed * 1_000_003 + self.step)
 
     def losses(self, batch: Batch, mixtures: Sequence[Mixture | None]) -> Losses:
         """The losses of a batch under each of ``mixtures``; None for a fixed network."""
         batch = batch.to(self.fabric.device)
         net, truth = self.weights.net, (batch.targets, batch.valid)
-        synced: AbstractContextManager[Any] = SyncBatchNorm() if self.sync_batchnorm else nullcontext()
-        with self.fabric.autocast(), synced:
+        with self.fabric.autocast(), self._whole_batch(len(batch.names)):
             encoded = net.encode(batch.image, batch.image_valid)
             if len(mixtures) == 1:
                 total, parts = self.objective(net.decode(encoded, mixtures[0]), encoded.labels, encoded.initial, *truth)
@@ -177,6 +178,11 @@ class Training:
     def _put_back(self, buffers: Sequence[Tensor]) -> None:
         for buffer, before in zip(self.weights.net.buffers(), buffers, strict=True):
             buffer.copy_(before)
+
+    def _whole_batch(self, images: int) -> AbstractContextManager[Any]:
+        if num_processes() == 1:
+            return nullcontext()
+        return WholeBatch(Share(images, self.fabric.global_rank, self.fabric.world_size), self.sync_batchnorm)
 
     def accepts(self, losses: Losses, batch: Batch) -> bool:
         """Whether to move by these losses; see :class:`FiniteCheck`. A refused step is undone completely."""

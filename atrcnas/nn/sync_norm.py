@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
-
-
-class SyncBatchNorm(TorchFunctionMode):
-    """Context in which ``F.batch_norm`` in training mode normalises by the statistics of all processes' batches.
-
-    Every BatchNorm module calls it, our own, timm's and a plugin's; torch's own ``nn.SyncBatchNorm`` would have
-    to replace each of them and runs on a GPU only. Equal shares of the batch are assumed.
-    """
-
-    _entered: ClassVar[int] = 0
-
-    @classmethod
-    def again(cls) -> AbstractContextManager[Any]:
-        """The context, if called within it; for what is computed again later, outside it."""
-        return cls() if cls._entered else nullcontext()
-
-    def __enter__(self) -> Any:
-        SyncBatchNorm._entered += 1
-        return super().__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        SyncBatchNorm._entered -= 1
-        super().__exit__(*error)
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Replace one function, pass on the others."""
-        if func is F.batch_norm:
-            return _batch_norm(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -62,7 +28,7 @@ def _sum(x: Tensor) -> Tensor:
     return total
 
 
-def _batch_norm(
+def batch_norm(
     x: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -72,6 +38,11 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
+    """``F.batch_norm``, in training mode by the statistics of all processes' batches, which are of equal size.
+
+    Every BatchNorm module calls it, our own, timm's and a plugin's; torch's own ``nn.SyncBatchNorm`` would have
+    to replace each of them and runs on a GPU only.
+    """
     if not training:
         return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
     world = dist.get_world_size()

@@ -25,6 +25,7 @@ from atrcnas.spec.tasks import TASKS, Task
 # What may change within a run, and what matters only once the stage has started.
 FREE = ("plugins", "devices", "num_nodes", "launch", "loggers")
 SECTIONS = {"search": ("search", "space"), "retrain": ("retrain",)}
+FREE_OF_DATA = ("workers", "cache_mib")
 STAGES = tuple(SECTIONS)
 RESUME = "resume"  # the command that goes on with whatever began a run
 _MAX_BYTES = 10**6
@@ -281,10 +282,15 @@ class RunFolder:
         if not begun:
             return
         free = set(FREE).union(*(keys for stage, keys in SECTIONS.items() if stage not in begun))
-        before, now = self.load_experiment().with_absolute_paths().dump(), experiment.dump()
+        earlier = self.load_experiment().with_absolute_paths()
+        before, now = (_without_free(one.dump()) for one in (earlier, experiment))
         differing = [key for key in now if key not in free and now[key] != before.get(key)]
         if differing:
             raise RunError(
                 f"{self.experiment}: cannot continue, the experiment differs in {differing}. "
                 "Use the run's own experiment.yaml, or choose another --run."
             )
+
+
+def _without_free(dump: dict[str, Any]) -> dict[str, Any]:
+    return {**dump, "data": {key: value for key, value in dump["data"].items() if key not in FREE_OF_DATA}}

@@ -80,19 +80,26 @@ def test_two_devices_search_as_one_with_the_same_batch(tmp_path: Path, options: 
     equal_to_one_process(tmp_path, *options)
 
 
-def test_two_devices_retrain_as_one_with_the_same_batch(tmp_path: Path) -> None:
-    """Dropout is off: each process draws its own."""
-    short = {"steps": 2, "batch_size": 4, "validate_every": 2, "log_every": 1}
-    options = [*OPTIONS, "model.dropout=0", *(f"retrain.{key}={value}" for key, value in short.items())]
+def test_two_devices_retrain_as_one_with_the_same_batch_and_one_goes_on_alone(tmp_path: Path) -> None:
+    short = {"steps": 2, "batch_size": 4, "validate_every": 1, "log_every": 1}
+    options = [*OPTIONS, "model.dropout=0.3", *(f"retrain.{key}={value}" for key, value in short.items())]
     run_in(tmp_path, [environment()], "retrain", "tiny.yaml", "--contexts", "uniform-slabel", "devices=2", *options)
-    contexts = ContextConfig.load("uniform-slabel")
-    one = retrain(Experiment.load(TINY, options), contexts, tmp_path / "one")
-    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "several"))
-    for key, value in first.items():
-        torch.testing.assert_close(second[key], value, rtol=1e-9, atol=1e-11, msg=key)
-    assert json.loads((tmp_path / "several/results.json").read_text())["scores"] == one["scores"]
-    rows = [pd.read_csv(tmp_path / run / "retrain/metrics.csv") for run in ("one", "several")]
-    pd.testing.assert_frame_equal(rows[0], rows[1], rtol=1e-5)
+    contexts, experiment = ContextConfig.load("uniform-slabel"), Experiment.load(TINY, options)
+    one = retrain(experiment, contexts, tmp_path / "one")
+
+    def check_equal() -> None:
+        first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "several"))
+        for key, value in first.items():
+            torch.testing.assert_close(second[key], value, rtol=1e-9, atol=1e-11, msg=key)
+        assert json.loads((tmp_path / "several/results.json").read_text())["scores"] == one["scores"]
+        rows = [pd.read_csv(tmp_path / run / "retrain/metrics.csv") for run in ("one", "several")]
+        pd.testing.assert_frame_equal(rows[0], rows[1], rtol=1e-5)
+
+    check_equal()
+    (tmp_path / "several/retrain/checkpoints/last.ckpt").unlink()  # as if both had been killed after the first
+    assert read_checkpoint(tmp_path / "several/retrain/checkpoints/previous.ckpt")["step"] == 1
+    retrain(experiment, contexts, tmp_path / "several", resume=True)
+    check_equal()
 
 
 @pytest.mark.slow
@@ -124,7 +131,7 @@ def test_slurms_environment_is_understood(tmp_path: Path) -> None:
 
 
 def test_a_batch_has_to_divide_among_the_processes(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"search\.batch_size: expected a multiple of the 3 processes"):
+    with pytest.raises(ConfigError, match=r"search\.batch_size: expected a multiple of the 3 processes.*\(1, 2, 4\)"):
         search(Experiment.load(TINY, ["devices=3"]), tmp_path / "run")
 
 

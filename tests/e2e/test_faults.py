@@ -99,6 +99,20 @@ def test_too_little_gpu_memory_names_what_helps(tmp_path: Path, monkeypatch: pyt
         search(Experiment.load(TINY), tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("Unable to allocate 2.00 GiB"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 2.00 GiB")],
+    ids=["numpy", "torch"],
+)
+def test_too_little_memory_names_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    at_step(monkeypatch, 2, fail)
+    with pytest.raises(RunError, match=r"step 3: out of memory .*2\.00 GiB.*data\.workers.*--resume"):
+        search(Experiment.load(TINY), tmp_path / "run")
+
+
 def test_a_killed_loader_process_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     at_step(monkeypatch, 1, lambda: [os.kill(child.pid, signal.SIGKILL) for child in multiprocessing.active_children()])
     with pytest.raises(DataError, match=r"a loader process died .*workers lower.*--resume"):

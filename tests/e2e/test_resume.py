@@ -206,6 +206,14 @@ def test_another_experiment_does_not_resume_a_run(tmp_path: Path) -> None:
         search(Experiment.load(TINY, ["search.learning_rate=0.5"]), tmp_path / "run", resume=True)
 
 
+def test_how_samples_are_loaded_may_change_within_a_run(tmp_path: Path) -> None:
+    whole = search(Experiment.load(TINY), tmp_path / "run")
+    loaded = Experiment.load(TINY, ["data.workers=1", "data.cache_mib=4"])
+    assert search(loaded, tmp_path / "run", resume=True) == whole
+    with pytest.raises(RunError, match=r"differs in \['data'\]"):
+        search(Experiment.load(TINY, ["data.drop_last=true"]), tmp_path / "run", resume=True)
+
+
 def test_a_space_file_that_was_changed_since_does_not_resume_a_run(tmp_path: Path) -> None:
     (tmp_path / "space.yaml").write_text("{schema: 1, pairs: {default: [none, local]}}")
     experiment = Experiment.load(TINY, [f"space={tmp_path / 'space.yaml'}"])

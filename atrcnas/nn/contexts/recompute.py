@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from atrcnas.nn.blocks import PairConvBN
 from atrcnas.nn.contexts.base import ContextInputs
-from atrcnas.nn.sync_norm import SyncBatchNorm
+from atrcnas.nn.whole_batch import WholeBatch
 
 
 def recomputed(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
@@ -22,21 +22,21 @@ def recomputed(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...])
     """
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-        return nullcontext(), _as_before(context, SyncBatchNorm.again())
+        return nullcontext(), _as_before(context, WholeBatch.again())
 
     maps: list[Tensor] = checkpoint(context, inputs, rows, use_reentrant=False, context_fn=contexts)
     return maps
 
 
 @contextmanager
-def _as_before(context: nn.Module, synced: AbstractContextManager[Any]) -> Iterator[None]:
+def _as_before(context: nn.Module, whole: AbstractContextManager[Any]) -> Iterator[None]:
     """Running statistics saw this batch in the forward pass; a second time would count it twice."""
     norms = [module for module in context.modules() if isinstance(module, PairConvBN | _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
     try:
-        with synced:
+        with whole:
             yield
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from atrcnas.data.batch import Batch
+from atrcnas.data.batch import Batch, collate
 from atrcnas.data.loading import validation_loader
 from atrcnas.data.order import StepBatches
 from atrcnas.data.sample import Sample
+from atrcnas.data.transforms import place_centred
 from atrcnas.engine.scores import Scores
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import TASKS
@@ -109,6 +110,22 @@ def test_smaller_validation_images_are_centred_on_the_canvas_and_larger_ones_lef
     assert tuple(large.image.shape[-2:]) == (40, 48)
     assert large.image_valid is None
     assert [tuple(batch.image.shape[-2:]) for batch in edges(None)] == list(Small.shapes)
+
+
+def test_a_batch_that_is_widened_is_as_if_a_larger_image_were_in_it() -> None:
+    tasks = {"edge": TASKS["edge"]}
+    small, large = (place_centred(Small()[i], (1, 1)) for i in range(2))
+    both, widened = collate([small, large], tasks), collate([small], tasks).widened(40, 48)
+    assert both.image_valid is not None and widened.image_valid is not None
+    for one, other in (
+        (both.image, widened.image),
+        (both.image_valid, widened.image_valid),
+        (both.targets["edge"], widened.targets["edge"]),
+        (both.valid["edge"], widened.valid["edge"]),
+    ):
+        assert torch.equal(one[:1], other)
+    assert (widened.sizes, widened.corners) == ([(24, 33)], [(0, 0)])
+    assert widened.widened(40, 48) is widened
 
 
 def test_scores_are_those_of_the_images_without_padding() -> None:

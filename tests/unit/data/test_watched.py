@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
 import signal
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -93,6 +96,24 @@ def test_a_loader_that_hangs_for_long_is_reported(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(watched, "MAX_WAIT_S", 1.5)
     with pytest.raises(DataError, match=r"no batch for \d s, the loader processes hang.*/dev/shm.*data\.workers"):
         next(iter(WatchedLoader(Slow(60), num_workers=1)))
+
+
+def test_a_job_that_was_suspended_has_not_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch system may stop a job by SIGSTOP and let it go on hours later."""
+    slept, real = [0.0], time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + slept[0])
+    threading.Timer(0.5, lambda: slept.append(slept.pop() + 3600)).start()
+    assert [int(batch) for batch in WatchedLoader(Slow(1.5), num_workers=1)] == [0, 1]
+
+
+def test_without_a_folder_for_temporary_files_a_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
+    monkeypatch.delitem(multiprocessing.process.current_process()._config, "tempdir", raising=False)  # type: ignore[attr-defined]
+    experiment = Experiment.load(TINY, ["data.workers=1"])
+    loader = training_loader(experiment, open_source(experiment, "train"), range(8), 4, 5)
+    with pytest.raises(DataError, match=r"cannot hand over .*/proc/nowhere.*TMPDIR.*data\.workers") as caught:
+        list(loader)
+    assert "Traceback" not in str(caught.value)
 
 
 def test_a_process_killed_for_memory_is_reported() -> None:

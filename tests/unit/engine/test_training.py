@@ -15,6 +15,7 @@ from atrcnas.engine import training as module
 from atrcnas.engine.losses import Losses
 from atrcnas.engine.training import Training
 from atrcnas.ground.errors import RunError
+from atrcnas.nn.shared_draws import Share
 from atrcnas.spec.recipe import TrainSpec
 
 BATCH = Batch(torch.full((1, 3, 2, 2), 5.0), None, {}, {}, ["image"], [(2, 2)])
@@ -111,29 +112,28 @@ def test_labels_alone_and_initial_predictions_alone_count_too() -> None:
 
 
 def test_statistics_are_those_of_all_processes_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    entered: list[bool] = []
-    monkeypatch.setattr(module, "SyncBatchNorm", lambda: entered.append(True) or nullcontext())
+    entered: list[tuple[Share, bool]] = []
+    monkeypatch.setattr(module, "WholeBatch", lambda *given: entered.append(given) or nullcontext())
     training(sync_batchnorm=True).losses(BATCH, [None])
+    assert not entered, "one process"
     monkeypatch.setattr(module, "num_processes", lambda: 2)
-    training().losses(BATCH, [None])
-    assert not entered, "one process, or not asked for"
-    training(sync_batchnorm=True).losses(BATCH, [None])
-    assert entered
+    training(rank=1).losses(BATCH, [None])
+    training(rank=1, sync_batchnorm=True).losses(BATCH, [None])
+    assert entered == [(Share(1, 1, 2), False), (Share(1, 1, 2), True)]
 
 
-def test_every_seed_step_and_process_draws_its_own_and_again_the_same() -> None:
-    found = {}
-    for _ in range(2):
+def test_every_seed_and_step_draws_its_own_and_every_process_the_same() -> None:
+    found: dict[tuple[int, int], list[float]] = {}
+    for rank in range(2):
         for seed in range(3):
-            for rank in range(2):
-                one = training(seed=seed, rank=rank)
-                for one.step in range(4):
-                    one.begin_step()
-                    drawn = found.setdefault((seed, rank, one.step), draw := torch.rand(3).tolist())
-                    assert draw == drawn
-    assert len({tuple(drawn) for drawn in found.values()}) == len(found) == 24
-    torch.manual_seed((2 * 1_000_003 + 3) * 2 + 1)
-    assert found[2, 1, 3] == torch.rand(3).tolist(), "as earlier versions drew, so that their runs go on"
+            one = training(seed=seed, rank=rank)
+            for one.step in range(4):
+                one.begin_step()
+                drawn = torch.rand(3).tolist()
+                assert found.setdefault((seed, one.step), drawn) == drawn
+    assert len({tuple(drawn) for drawn in found.values()}) == len(found) == 12
+    torch.manual_seed(2 * 1_000_003 + 3)
+    assert found[2, 3] == torch.rand(3).tolist(), "as one process of earlier versions drew, so that its runs go on"
 
 
 def test_a_refused_step_leaves_neither_statistics_nor_choice() -> None:

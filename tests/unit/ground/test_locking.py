@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -74,6 +75,23 @@ def test_the_lock_file_keeps_its_content_and_a_pipe_is_refused(tmp_path: Path) -
     os.mkfifo(tmp_path / "b")
     with pytest.raises(OSError, match="not a regular file"), locked(tmp_path / "b"):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_warned_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    def flock(handle: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    entered = 0
+    for _ in range(2):
+        with RunFolder(tmp_path).locked():
+            entered += 1
+    assert entered == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"{tmp_path}: this file system has no locks" in said
 
 
 def test_a_run_held_by_another_process_is_named(tmp_path: Path) -> None:
