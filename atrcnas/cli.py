@@ -280,14 +280,20 @@ def compare(
 @app.command()
 def deploy(
     run: RunArg,
-    out: Annotated[Path, typer.Option(help="File to write; its suffix chooses the format: .onnx, .pt2.")],
+    out: Annotated[
+        list[Path],
+        typer.Option(
+            help="File to write; its ending chooses the format: .onnx, .fp16.onnx, .int8.onnx, .pt2. Repeatable."
+        ),
+    ],
     size: SizeOption = None,
+    score: Annotated[bool, typer.Option("--score", help="Also score each file on the validation split.")] = False,
 ) -> None:
-    """Export the retrained network and compare the file with the live one."""
+    """Export the retrained network and compare each file with the live one."""
     _load_run(run)
-    from atrcnas.pipeline import deploy_run
+    from atrcnas.deploy.job import deploy_run
 
-    for line in deploy_run(run, out, size):
+    for line in deploy_run(run, out, size, score):
         typer.echo(line)
 
 

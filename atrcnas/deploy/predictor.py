@@ -14,7 +14,7 @@ from torch import Tensor
 
 from atrcnas.data.rasters import MAX_PIXELS
 from atrcnas.data.resizing import resize_image
-from atrcnas.deploy.formats import DEPLOY_FORMATS
+from atrcnas.deploy.formats import is_exported
 from atrcnas.deploy.hub import CONFIG, is_hub_id
 from atrcnas.deploy.loading import load_exported
 from atrcnas.ground.errors import ConfigError, DataError, ExportError
@@ -149,7 +149,7 @@ class Predictor:
         ``owner/name`` is looked for on the Hub where there is no such path and its ending is not that of an exported file.
         """
         path = Path(source)
-        if (path / CONFIG).is_file() or (is_hub_id(source) and path.suffix not in DEPLOY_FORMATS):
+        if (path / CONFIG).is_file() or (is_hub_id(source) and not is_exported(path)):
             return cls.from_pretrained(source, size, device)
         return cls.from_run(path, size, device) if path.is_dir() else cls.from_file(path, size, device)
 
