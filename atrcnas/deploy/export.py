@@ -89,7 +89,8 @@ class Exporter:
     def __init__(self, net: MultiTaskNet, size: tuple[int, int], example: Tensor | None = None) -> None:
         self.size, self.example = size, None if example is None else example.detach().to("cpu", torch.float32)
         self._live = inference_copy(net).to("cpu", torch.float32)
-        self._random, self._real = _random_images(size), _first(size, example)
+        self._random = [(image, predict(self._live, image)) for image in _random_images(size)]
+        self._real = [(image, predict(self._live, image)) for image in _first(size, example)]
         with _explained("the network"), torch.no_grad():
             self.program = _trace(fold_batch_norm(self._live, size), size)
 
@@ -112,8 +113,8 @@ class Exporter:
         form = format_of(out)
         _check_out(out, form, self.example)
         allowed = form.tolerance if tolerance is None else tolerance
-        images = self._real if self._real and form.tolerance > ROUNDING else [*self._random, *self._real]
-        expected = [predict(self._live, image) for image in images]
+        compared = self._real if self._real and form.tolerance > ROUNDING else [*self._random, *self._real]
+        images, expected = [image for image, _ in compared], [outputs for _, outputs in compared]
         metadata = Metadata.of(task_records(self._live), self.size)
         extra = (self.example,) if form.calibrated else ()
         differences: dict[str, float] = {}

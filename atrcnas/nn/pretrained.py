@@ -13,7 +13,7 @@ from atrcnas.ground.registry import resolve
 _HOME = "atrcnas.deploy.pretrained"
 
 
-class Pretrained(ModelHubMixin, library_name="atrcnas", tags=["computer-vision", "multi-task-learning"]):  # type: ignore[misc]
+class Pretrained(ModelHubMixin, library_name="atrcnas", tags=["computer-vision", "multi-task-learning"]):
     """``save_pretrained``, ``from_pretrained`` and ``push_to_hub`` of a fixed network.
 
     Attributes:
