@@ -28,9 +28,9 @@ from atrcnas.data.id_lists import Listed
 from atrcnas.data.nyud import Nyud
 from atrcnas.data.pascal import Pascal
 from atrcnas.data.rooms import Rooms, RoomsOptions
+from atrcnas.deploy.job import deploy_run
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.ground.files import write_json
-from atrcnas.pipeline import deploy_run
 from atrcnas.spec.bundled import names
 
 SIZE = (64, 96)
@@ -125,7 +125,7 @@ def export(spec: Experiment, contexts: ContextConfig, run: Path) -> None:
 
 def deploy(spec: Experiment, contexts: ContextConfig, run: Path) -> None:
     """Write an ONNX file, which is compared with the network."""
-    deploy_run(run, run / "deploy" / "model.onnx")
+    deploy_run(run, [run / "deploy" / "model.onnx"])
 
 
 def attempt(spec: Experiment, trial: Trial, run: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from atrcnas._version import __version__
 
 if TYPE_CHECKING:
+    from atrcnas.deploy.predictor import Predictor
     from atrcnas.engine.context_search import ContextSearch
     from atrcnas.engine.evaluate import evaluate
     from atrcnas.engine.retrain import retrain
@@ -38,6 +39,7 @@ _HOMES = {
     "Mixture": "atrcnas.nn.mixture",
     "MultiTaskNet": "atrcnas.nn.net",
     "Pair": "atrcnas.spec.pairs",
+    "Predictor": "atrcnas.deploy.predictor",
     "Sampler": "atrcnas.sampling.sampler",
     "SearchSpace": "atrcnas.spec.space",
     "TASKS": "atrcnas.spec.tasks",
@@ -59,6 +61,7 @@ __all__ = [
     "Mixture",
     "MultiTaskNet",
     "Pair",
+    "Predictor",
     "Sampler",
     "SearchSpace",
     "Task",

@@ -11,6 +11,10 @@ import typer
 ExperimentArg = Annotated[str, typer.Argument(help="An experiment file, or the name of a bundled one.")]
 RunArg = Annotated[Path, typer.Argument(help="A run folder.")]
 RunOption = Annotated[Path | None, typer.Option("--run", help="Run folder. [default: runs/NAME]")]
+SizeOption = Annotated[
+    tuple[int, int] | None,
+    typer.Option("--size", help="Height and width that the network runs at. [default: as in validation]"),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
 Plugins = Annotated[
     list[str] | None,

@@ -20,6 +20,7 @@ from atrcnas.arguments import (
     Resume,
     RunArg,
     RunOption,
+    SizeOption,
     Split,
 )
 from atrcnas.command_groups import bench_app, data_app
@@ -219,17 +220,21 @@ def evaluate(
 
 @app.command()
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run folder, or an exported file.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
-    out: Annotated[Path, typer.Option(help="Folder for pictures and arrays.")],
+    model: Annotated[
+        str, typer.Argument(help="A run folder, an exported file, a packed folder, or OWNER/NAME on the Hub.")
+    ],
+    images: Annotated[list[Path], typer.Argument(help="Image and video files, folders of images, or `camera`.")],
+    out: Annotated[Path, typer.Option(help="Folder for pictures, arrays and videos.")],
+    size: SizeOption = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     plugin: Plugins = None,
 ) -> None:
     """Predict every task on images; writes a picture per task and the arrays."""
-    from atrcnas.deploy.predict import Predictor, predict_images
+    from atrcnas.deploy.predict import predict_images
+    from atrcnas.deploy.predictor import Predictor
 
     load_plugins(plugin or [])
-    predictor = Predictor.from_run(run) if run.is_dir() else Predictor.from_file(run)
-    for path in predict_images(predictor, images, out):
+    for path in predict_images(Predictor.open(model, size, device), images, out):
         typer.echo(str(path))
 
 
@@ -275,14 +280,20 @@ def compare(
 @app.command()
 def deploy(
     run: RunArg,
-    out: Annotated[Path, typer.Option(help="File to write; its suffix chooses the format: .onnx, .pt2.")],
-    size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width. [default: the data set's]")] = None,
+    out: Annotated[
+        list[Path],
+        typer.Option(
+            help="File to write; its ending chooses the format: .onnx, .fp16.onnx, .int8.onnx, .pt2. Repeatable."
+        ),
+    ],
+    size: SizeOption = None,
+    score: Annotated[bool, typer.Option("--score", help="Also score each file on the validation split.")] = False,
 ) -> None:
-    """Export the retrained network and compare the file with the live one."""
+    """Export the retrained network and compare each file with the live one."""
     _load_run(run)
-    from atrcnas.pipeline import deploy_run
+    from atrcnas.deploy.job import deploy_run
 
-    for line in deploy_run(run, out, size):
+    for line in deploy_run(run, out, size, score):
         typer.echo(line)
 
 
@@ -324,6 +335,20 @@ def pareto(
     spec, folder = _load(experiment, overrides, run)
     for line in pareto_lines(spec, folder, budgets, retrain):
         typer.echo(line)
+
+
+@app.command()
+def pack(
+    run: RunArg,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    licence: Annotated[
+        str | None, typer.Option(help="Of the weights, as the Hub names it: mit, cc-by-nc-4.0, ...")
+    ] = None,
+) -> None:
+    """Save the retrained network as a folder that travels: weights, configuration, model card."""
+    from atrcnas.deploy.pretrained import pack as pack_run
+
+    typer.echo(str(pack_run(run, out, licence)))
 
 
 @app.command(name="list")

@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from atrcnas.engine.costs import measure_latency
-from atrcnas.engine.evaluate import add_latency
 from atrcnas.engine.logging import log_figures
-from atrcnas.engine.networks import load_network
 from atrcnas.engine.retrain import retrain
 from atrcnas.ground.errors import ExportError
 from atrcnas.ground.rank import first_process
-from atrcnas.ground.shown import Shown
 from atrcnas.launch.search import search
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
@@ -44,8 +40,10 @@ def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator
     yield from result_lines(read_results(run))
     yield from _plot(experiment, folder)
     yield f"contexts: {folder.contexts}"
+    from atrcnas.deploy.job import deploy_run
+
     try:
-        yield from deploy_run(run, folder.exported)
+        yield from deploy_run(run, [folder.exported])
     except ExportError as error:
         yield f"deploy: {error}"
     yield f"results: {folder.results}"
@@ -57,41 +55,6 @@ def _plot(experiment: Experiment, folder: RunFolder) -> list[str]:
     figures = plot_run(folder.root)
     log_figures(experiment, folder, figures)
     return [f"plot: {path}" for path in figures]
-
-
-def deploy_run(run: Path, out: Path, size: tuple[int, int] | None = None) -> list[str]:
-    """Export the retrained network of a run.
-
-    Args:
-        run: run folder.
-        out: file of any deploy format, e.g. ``.onnx`` or ``.pt2``.
-        size: height and width of the input; that of the validation images if None.
-
-    Returns:
-        Lines to show.
-
-    Raises:
-        ExportError: the file does not reproduce the live network, or a package for it is missing.
-    """
-    import torch
-
-    from atrcnas.deploy.export import export
-    from atrcnas.deploy.formats import format_of
-    from atrcnas.deploy.loading import load_exported
-
-    folder = RunFolder(run)
-    if size is None:
-        height, width = read_results(run)["costs"]["image_size"]
-        size = (height, width)
-    with Shown(f"exporting {out.name}, and comparing it with the network", counted=False):
-        lines = str(export(load_network(folder), size, out)).splitlines()
-        latency = measure_latency(load_exported(out, trusted=True).run, torch.rand(1, 3, *size))
-    runtime = format_of(out).runtime
-    lines.append(f"  latency {latency['median']:.1f} ms ({runtime}, {latency['threads']} threads)")
-    with folder.locked():
-        if folder.results.is_file() and tuple(read_results(run)["costs"]["image_size"]) == tuple(size):
-            add_latency(folder, runtime, latency)
-    return lines
 
 
 def undecided_lines(contexts: ContextConfig) -> list[str]:

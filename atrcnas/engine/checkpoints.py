@@ -99,11 +99,13 @@ class Checkpoints:
             return state
 
 
-def save_weights(net: nn.Module, path: Path) -> None:
-    """Write a state dict as safetensors."""
+def save_weights(net: nn.Module, path: Path, facts: Mapping[str, str] | None = None) -> None:
+    """Write a state dict as safetensors, with ``facts`` for people and other programs in its metadata."""
     state: dict[str, Tensor] = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
     # Not save_file, which renames a file of its own over the temporary one, readable by its owner alone.
-    write_atomically(path, lambda temporary: temporary.write_bytes(save(state, {_SUM: _sum_of(state)})))
+    write_atomically(
+        path, lambda temporary: temporary.write_bytes(save(state, {**(facts or {}), _SUM: _sum_of(state)}))
+    )
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

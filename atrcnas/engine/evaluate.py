@@ -30,7 +30,8 @@ from atrcnas.runs.results import read_results, write_results
 from atrcnas.runs.tables import CONFUSION, Table
 from atrcnas.spec.experiment import Experiment
 
-DEPLOYED, TEST = "latency_ms_deployed", "test"
+DEPLOYED = "latency_ms_deployed"  # of the costs
+TEST, FILES = "test", "deployed"
 NUM_SAMPLES = 4
 
 
@@ -139,8 +140,8 @@ def score_run(
         "device": surroundings(experiment)["device"],
         "costs": {"image_size": list(size), **measure_costs(net.cpu(), size), **_deployed(before)},
     }
-    if TEST in before and not seconds:
-        results[TEST] = before[TEST]
+    if not seconds:  # the weights are those of before
+        results |= {key: before[key] for key in (TEST, FILES) if key in before}
     write_results(folder.results, results)
     return results
 
@@ -155,6 +156,23 @@ def _results_before(folder: RunFolder) -> dict[str, Any]:
 def _deployed(before: Mapping[str, Any]) -> dict[str, Any]:
     """Latencies of exported forms measured earlier, which still hold: the weights are the same."""
     return {key: value for key, value in before.get("costs", {}).items() if key == DEPLOYED}
+
+
+def add_deployed(folder: RunFolder, found: Mapping[str, Mapping[str, Any]], size: tuple[int, int]) -> dict[str, Any]:
+    """Write what is known of exported files, by runtime, into results.json; return all of it.
+
+    Args:
+        folder: of the run, locked.
+        found: runtime -> file, size, file_bytes, differences, latency_ms and, if it was scored, scores.
+        size: (height, width) of their images; latencies are compared with the network's only where that is its own.
+    """
+    results = read_results(folder.root)
+    results[FILES] = {**results.get(FILES, {}), **found}
+    if tuple(results["costs"]["image_size"]) == tuple(size):
+        latencies = {runtime: record["latency_ms"] for runtime, record in found.items()}
+        results["costs"].setdefault(DEPLOYED, {}).update(latencies)
+    write_results(folder.results, results)
+    return results
 
 
 def add_latency(folder: RunFolder, form: str, latency: Latency) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from atrcnas.nn.blocks import ConvBN, resize
 from atrcnas.nn.heads import Head, LabelBranch, TaskFeatures, predictor
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.named import Named
+from atrcnas.nn.pretrained import Pretrained
 from atrcnas.nn.propagate import Propagate
 from atrcnas.nn.relations import ContextRefiner, label_tasks
 from atrcnas.spec.model import BackboneSpec, ModelSpec
@@ -69,7 +70,7 @@ class Encoded:
         return None if self.valid is None else self.valid[..., ::level, ::level]
 
 
-class MultiTaskNet(nn.Module):
+class MultiTaskNet(nn.Module, Pretrained):
     """Multi-task network over one backbone; searching or fixed by what ``candidates`` holds.
 
     Args:
@@ -96,6 +97,7 @@ class MultiTaskNet(nn.Module):
         everyone = {**tasks, **(auxiliary or {})}
         self.tasks, self.all_tasks, self.model = tuple(tasks), tuple(everyone), model
         self.records = dict(tasks)
+        self.auxiliary, self.backbone_spec = dict(auxiliary or {}), backbone
         self.register_buffer("image_mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.image_mean: Tensor

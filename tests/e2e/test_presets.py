@@ -18,9 +18,9 @@ from analysis.pages import made, put
 from analysis.presets_parity import parts
 from atrcnas import ContextConfig, Experiment, Pair, retrain, search
 from atrcnas.cli import main
+from atrcnas.deploy.job import deploy_run
 from atrcnas.engine import evaluate
 from atrcnas.ground.errors import AtrcnasError
-from atrcnas.pipeline import deploy_run
 from atrcnas.runs.results import read_results
 from atrcnas.spec.bundled import names
 from tests.conftest import TINY
@@ -110,7 +110,7 @@ def test_a_search_per_pair_and_level_is_exported_retrained_and_deployed(tmp_path
     spec = tiny("rooms-pyramid", "tasks=[semseg,depth]")
     found = search(spec, tmp_path / "run")
     retrain(spec, found, tmp_path / "run")
-    deploy_run(tmp_path / "run", tmp_path / "model.pt2")
+    deploy_run(tmp_path / "run", [tmp_path / "model.pt2"])
     contexts = ContextConfig.load(tmp_path / "run/contexts.yaml")
     assert contexts.levels == (4, 8, 16, 32)
     assert len(contexts.kinds(spec.tasks)) == 4 * 4

@@ -20,7 +20,8 @@ from PIL import Image
 
 from atrcnas.deploy.loading import load_exported
 from atrcnas.deploy.metadata import KEY
-from atrcnas.deploy.predict import Predictor, predict_images
+from atrcnas.deploy.predict import predict_images
+from atrcnas.deploy.predictor import Predictor
 from atrcnas.ground.errors import AtrcnasError, ExportError
 
 INPUTS = "data/sample_inputs/model.pt"

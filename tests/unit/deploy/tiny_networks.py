@@ -60,6 +60,12 @@ def far_network() -> MultiTaskNet:
     return randomised(MultiTaskNet(tasks, candidates, backbone, model, records("normals", "edge")))
 
 
+def one_pair_network() -> MultiTaskNet:
+    """One context, so that it is soon exported."""
+    tasks, model = records("semseg", "depth"), ModelSpec(width=8)
+    return randomised(MultiTaskNet(tasks, {Pair("depth", "semseg"): ("global",)}, BackboneSpec(name=BACKBONE), model))
+
+
 def plain_network(backbone: str) -> MultiTaskNet:
     """No pairs."""
     return randomised(MultiTaskNet(records("depth"), {}, BackboneSpec(name=backbone), ModelSpec(width=8)))
