@@ -87,12 +87,13 @@ class Checkpoints:
         Raises:
             CheckpointError: what is there is damaged.
         """
-        if not self.last.is_file() and not self.previous.is_file():
+        newest = self.last if self.last.is_file() else self.previous  # whoever saved died between two renames
+        if not newest.is_file():
             return None
         try:
-            return read_checkpoint(self.last)
+            return read_checkpoint(newest)
         except CheckpointError as error:
-            if not self.previous.is_file():
+            if newest == self.previous or not self.previous.is_file():
                 raise
             state = read_checkpoint(self.previous)
             print(f"{error}\nGoing on from the one before: {self.previous}, step {state.get('step')}.", file=sys.stderr)

@@ -1,10 +1,10 @@
-"""Whole jobs, so small that one takes about a second, each a function of a folder and of whether it is to be resumed."""
+"""Whole jobs, so small that one takes about a second, each made of functions of a folder and of whether to resume."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from atrcnas import Experiment, retrain
 from atrcnas.engine.evaluate import evaluate
@@ -34,34 +34,38 @@ BASE = {
 SMALL = {**BASE, "tasks": ["depth"], "retrain": {**BASE["retrain"], "steps": 1}}  # type: ignore[dict-item]
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is run, and run again with ``resume`` when it was interrupted.
+Step = Callable[[Path, bool], None]
+
+
+class Job(NamedTuple):
+    """What is run, and run again when it was interrupted.
 
     Attributes:
         name: for messages.
-        run: called with the folder and ``resume``.
+        steps: called in turn with the folder, and whether to resume; what one leaves in the folder is all the next one knows.
     """
 
     name: str
-    run: Callable[[Path, bool], None]
+    steps: tuple[Step, ...]
 
 
-def _whole(folder: Path, resume: bool, *settings: str) -> None:
-    """Search, retrain and evaluate, as `atrcnas run --resume` goes about it."""
-    experiment = Experiment.load(BASE, list(settings))
-    run = RunFolder(folder)
-    if resume and run.begun("retrain"):
-        contexts = run.load_contexts()
-    else:
-        contexts = search(experiment, folder, resume)
-    retrain(experiment, contexts, folder, resume)
+def _search(folder: Path, resume: bool) -> None:
+    """As `atrcnas run --resume` goes about it: left out where the retraining has begun."""
+    if not (resume and RunFolder(folder).begun("retrain")):
+        search(Experiment.load(BASE), folder, resume)
+
+
+def _retrain(folder: Path, resume: bool) -> None:
+    retrain(Experiment.load(BASE), RunFolder(folder).load_contexts(), folder, resume)
+
+
+def _evaluate(folder: Path, resume: bool) -> None:
     evaluate(folder)
 
 
-def _by_trials(folder: Path, resume: bool, strategy: str) -> None:
+def _by_trials(folder: Path, resume: bool) -> None:
     trials = ["search.trials.number=2", "search.trials.steps=1", "search.trials.population=2"]
-    search(Experiment.load(SMALL, [f"search.strategy={strategy}", *trials]), folder, resume)
+    search(Experiment.load(SMALL, ["search.strategy=random", *trials]), folder, resume)
 
 
 def _sweep(folder: Path, resume: bool) -> None:
@@ -73,8 +77,8 @@ def _sweep(folder: Path, resume: bool) -> None:
 JOBS = {
     job.name: job
     for job in (
-        Job("search, retrain, evaluate", _whole),
-        Job("search by trials", lambda folder, resume: _by_trials(folder, resume, "random")),
-        Job("sweep", _sweep),
+        Job("search, retrain, evaluate", (_search, _retrain, _evaluate)),
+        Job("search by trials", (_by_trials,)),
+        Job("sweep", (_sweep,)),
     )
 }

@@ -11,7 +11,7 @@ import re
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -25,7 +25,7 @@ from atrcnas.ground import files
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.spec import tasks
 from tests.faults.disk import Disk, State, read_state, write_state
-from tests.faults.jobs import Job
+from tests.faults.jobs import Job, Step
 from tests.faults.layer import Layer
 
 # The checkpoint before the last depends on where a run was interrupted, and so does what was said.
@@ -63,8 +63,11 @@ class Points:
     def __init__(self, job: Job, folder: Path) -> None:
         self.job, self._folder, self._numbers = job, folder, itertools.count()
         self._outcomes: dict[str, str] = {}
+        self._begun: list[tuple[int, State]] = []  # of each step: operations until there, and what they left
         with self._place() as place, Layer(place) as self.layer:
-            self._run(place, resume=False)
+            for step in job.steps:
+                self._begun.append((self.layer.count, read_state(place)))
+                self._run([step], place, resume=False)
         self.result = self._left
         self.escaped = differing(Disk(self.layer.done).kept(), self.result)
 
@@ -78,11 +81,13 @@ class Points:
         return disk.synced() if seed == 0 else disk.kept() if seed == 1 else disk.crashed(hash((number, seed)))
 
     def fault(self, number: int, fault: str) -> Fault:
-        """Run the job until an operation meets a fault."""
+        """Run the job until an operation meets a fault, from the beginning of the step that it belongs to."""
         message = wrong = ""
-        with self._place() as place, Layer(place, number, fault):
+        step = max(step for step, (begun, _) in enumerate(self._begun) if begun <= number)
+        begun, state = self._begun[step]
+        with self._place(state) as place, Layer(place, number - begun, fault):
             try:
-                self._run(place, resume=False)
+                self._run(self.job.steps[step:], place, resume=False)
             except AtrcnasError as error:
                 message = str(error)
                 wrong = "" if _WAY_OUT.search(message) else f"no way out: {message}"
@@ -100,7 +105,7 @@ class Points:
     def _resume(self, state: State) -> str:
         with self._place(state) as place:
             try:
-                self._run(place, resume=True)
+                self._run(self.job.steps, place, resume=True)
             except AtrcnasError as error:
                 return f"message: {error}"
             except Exception:
@@ -116,13 +121,14 @@ class Points:
         self._left = read_state(place)
         shutil.rmtree(place)
 
-    def _run(self, place: Path, resume: bool) -> None:
-        """Run the job, with a clock that stands still, so that files hold no times; what costs time is measured once."""
+    def _run(self, steps: Iterable[Step], place: Path, resume: bool) -> None:
+        """Run them with a clock that stands still, so that files hold no times; what costs time is measured once."""
         with contextlib.ExitStack() as patches:
             for module, name, replacement in _PATCHES:
                 patches.enter_context(patch.object(module, name, replacement))
             patches.enter_context(contextlib.redirect_stderr(io.StringIO()))
-            self.job.run(place / "run", resume)
+            for step in steps:
+                step(place / "run", resume)
 
 
 def differing(state: State, other: State) -> list[str]:

@@ -24,7 +24,7 @@ from tests.results import record
 
 FAULTS = ("full", "error")
 SEEDS = 3  # of the states tried per power loss; the first two are the extremes
-SAMPLED = {"search, retrain, evaluate": (6, 4), "search by trials": (2, 2), "sweep": (2, 2)}
+SAMPLED = {"search, retrain, evaluate": (12, 6), "search by trials": (5, 4), "sweep": (5, 4)}
 
 
 def try_points(

@@ -110,6 +110,15 @@ def test_a_checkpoint_that_cannot_be_written_leaves_a_whole_one(word: str, tmp_p
     assert kept.last.is_file() and kept.load() == {"step": 2}
 
 
+def test_a_save_that_died_between_its_renames_is_no_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoints(tmp_path)
+    kept = Checkpoints(tmp_path / "checkpoints")
+    kept.last.replace(kept.previous)
+    found = kept.load()
+    assert found is not None and found["step"] == 2
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_the_umask_decides_who_may_read_weights(umask: int, tmp_path: Path) -> None:
     before = os.umask(umask)
