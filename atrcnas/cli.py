@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -375,6 +376,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
+        _require_temporary_folder()
         app([argument for argument in arguments if argument != "--debug"], prog_name="atrcnas")
     except AtrcnasError as error:
         if debug:
@@ -393,6 +395,16 @@ def main() -> None:
     except Stopped as stopped:
         print(stopped, file=sys.stderr)
         sys.exit(130 if stopped.signal == signal.SIGINT else 0)
+
+
+def _require_temporary_folder() -> None:
+    """Libraries want one when they are imported, and loader processes talk through sockets in it."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise AtrcnasError(
+            f"{error.strerror}. Make room there, or set TMPDIR to a folder that can be written."
+        ) from error
 
 
 def _load(experiment: str, overrides: list[str] | None, run: Path | None):  # type: ignore[no-untyped-def]

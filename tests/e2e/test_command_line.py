@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -265,3 +267,19 @@ def test_two_processes_do_not_write_one_run(tiny_experiment: Path) -> None:
     finally:
         slow.kill()
         slow.wait()
+
+
+def test_without_a_folder_for_temporary_files_a_message_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp', '/proc']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    monkeypatch.setattr(sys, "argv", ["atrcnas", "list", "tasks"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err.startswith(
+        "error: No usable temporary directory found in ['/tmp', '/proc']. Make room"
+    )

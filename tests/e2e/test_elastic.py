@@ -93,7 +93,7 @@ def test_the_samples_of_a_step_depend_neither_on_processes_nor_on_workers(world:
 def command(folder: Path, stage: str, run: str, processes: int, *options: str) -> None:
     given = ["--contexts", "uniform-slabel"] if stage == "retrain" else []
     line = [sys.executable, "-m", "atrcnas", stage, "it.yaml", *given, "--run", run, f"devices={processes}", *options]
-    done = subprocess.run(line, cwd=folder, env=environment(), capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(line, cwd=folder, env=environment(), capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
 
 
