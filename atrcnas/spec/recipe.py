@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.registry import Registry
 from atrcnas.spec.loss_weighting import LOSS_WEIGHTINGS
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
 from atrcnas.spec.schema import Bool, Float, Int, Spec, validate
@@ -56,6 +57,7 @@ class TrainSpec(Spec):
 
     @model_validator(mode="after")
     def _parts_known(self) -> TrainSpec:
+        tables: dict[str, Registry[Any]]
         tables = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "loss_weighting": LOSS_WEIGHTINGS}
         for name, registry in tables.items():
             if getattr(self, name) not in registry:

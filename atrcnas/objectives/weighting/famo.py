@@ -22,6 +22,8 @@ class Famo(Adaptive):
     Source: Liu et al., NeurIPS 2023, algorithm 1. Differs: Adam with decay for xi, as in the published code.
     """
 
+    optimizer: torch.optim.Optimizer
+
     def __init__(self, tasks: Mapping[str, Task], recipe: TrainSpec, options: Any) -> None:
         super().__init__(tasks, recipe, options)
         self.logits = nn.Parameter(torch.zeros(len(tasks)))

@@ -28,12 +28,13 @@ class Gradnorm(Adaptive):
     """
 
     reads_maps = True
+    optimizer: torch.optim.Optimizer
 
     def __init__(self, tasks: Mapping[str, Task], recipe: TrainSpec, options: Any) -> None:
         super().__init__(tasks, recipe, options)
         self.register_buffer("first", torch.zeros(len(tasks)))
         self.first: Tensor
-        self.factors = torch.nn.Parameter(torch.ones(len(tasks)), requires_grad=False)  # type: ignore[assignment]
+        self.factors = torch.nn.Parameter(torch.ones(len(tasks)), requires_grad=False)
         self.optimizer = torch.optim.Adam([self.factors], options.learning_rate)
         self._norms = torch.zeros(0)
 

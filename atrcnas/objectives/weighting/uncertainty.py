@@ -20,6 +20,8 @@ class Uncertainty(Adaptive):
     decay; the losses of label maps belong to their task, and get its factor.
     """
 
+    optimizer: torch.optim.Optimizer
+
     def __init__(self, tasks: Mapping[str, Task], recipe: TrainSpec, options: Any) -> None:
         super().__init__(tasks, recipe, options)
         scale = [1.0 if task.target == "classes" else 0.5 for task in tasks.values()]
