@@ -83,7 +83,7 @@ def deploy_run(run: Path, out: Path, size: tuple[int, int] | None = None) -> lis
     if size is None:
         height, width = read_results(run)["costs"]["image_size"]
         size = (height, width)
-    with Shown(f"exporting {out.name}, and comparing it with the network", counted=False):
+    with Shown(f"exporting {out.name}", counted=False):
         lines = str(export(load_network(folder), size, out)).splitlines()
         latency = measure_latency(load_exported(out, trusted=True).run, torch.rand(1, 3, *size))
     runtime = format_of(out).runtime
