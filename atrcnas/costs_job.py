@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from rich.progress import track
 
 from atrcnas.costs.table import BASE, CostTable, terms
+from atrcnas.deploy.progress import shown
 from atrcnas.deploy.timed_costs import timed
 from atrcnas.engine.cost_table import image_size, pools_of
 from atrcnas.engine.splits import open_splits
@@ -41,7 +41,7 @@ def cost_lines(
         device,
         samples,
         checks,
-        progress=lambda configs: track(configs, description="networks"),
+        progress=lambda configs: shown(configs, "networks", len(configs)),
     )
     table.save(out)
     yield f"{runtime} on {device}, {size[0]} x {size[1]}, {torch.get_num_threads()} threads; without contexts:"

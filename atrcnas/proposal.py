@@ -24,6 +24,7 @@ class Means:
         passes: over the training images, in a search.
         steps: fewest and most.
         backbone: of timm.
+        width: channels of each task's features.
     """
 
     gpu: bool
@@ -31,10 +32,11 @@ class Means:
     passes: int
     steps: tuple[int, int]
     backbone: str
+    width: int
 
 
-ON_CPU = Means(False, 256, 20, (200, 1000), "mobilenetv3_small_100")
-ON_GPU = Means(True, 640, 50, (1000, 20_000), "convnext_tiny")
+ON_CPU = Means(False, 256, 20, (200, 1000), "mobilenetv3_small_100", 48)
+ON_GPU = Means(True, 640, 50, (1000, 20_000), "convnext_tiny", 96)
 _BATCH = 8
 
 
@@ -110,6 +112,7 @@ def proposal(name: str, data: Data, seen: Seen, means: Means, weights: str) -> s
         f"  workers: {min(4, (os.cpu_count() or 1) // 2)}   # processes that load images",
         "# hub: timm downloads weights that were trained on millions of photographs, which helps most with few images.",
         f"backbone: {{name: {means.backbone}, weights: {weights}}}",
+        f"model: {{width: {means.width}}}   # channels of each task's features; what contexts cost grows with them",
         "space: wide   # kinds of context for each pair of tasks; `atrcnas list spaces`",
         f"# {steps} steps of {batch} images are {steps * batch / data.num_train:.0f} passes over the training images; "
         "published networks took 40,000 steps.",

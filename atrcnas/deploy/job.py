@@ -16,6 +16,7 @@ from atrcnas.deploy.scoring import calibration_images, score
 from atrcnas.engine.costs import Latency, measure_latency
 from atrcnas.engine.evaluate import add_deployed
 from atrcnas.engine.networks import load_network
+from atrcnas.ground.shown import Shown
 from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
@@ -47,7 +48,10 @@ def deploy_run(run: Path, outs: Sequence[Path], size: tuple[int, int] | None = N
     experiment, net = folder.load_experiment(), load_network(folder)
     inexact = any(form.tolerance > ROUNDING for form in forms)
     exporter = Exporter(net, size, calibration_images(experiment, size) if inexact else None)
-    reports = [exporter.write(out) for out in outs]
+    reports = []
+    for out in outs:
+        with Shown(f"exporting {out.name}", counted=False):
+            reports.append(exporter.write(out))
     # One after the other, so that whatever else the machine does slows all of them.
     image = torch.rand(1, 3, *size)
     latencies = [measure_latency(load_exported(out, trusted=True).run, image) for out in outs]

@@ -85,7 +85,7 @@ class Progress(Listener):
         done, total = training.step, training.recipe.steps
         spent = self._last_line - self._began
         pace = (done - self._first) / max(spent, 1e-9)
-        times = f"{spent:.0f} s, {(total - done) / max(pace, 1e-9):.0f} s left, {pace:.2f} it/s"
+        times = f"{spent:.0f} s, {(total - done) / max(pace, 1e-9):.0f} s left, {pace_text(pace)}"
         parts = filter(None, (f"{training.stage} {done}/{total}", times, self._status, scores))
         self.console.print(", ".join(parts), soft_wrap=True)
 
@@ -117,10 +117,15 @@ class _Bar(rich_progress.Progress):
 
 
 class _Pace(rich_progress.ProgressColumn):
-    """Steps per second, of the last half minute."""
+    """Pace of the last half minute."""
 
     def render(self, task: rich_progress.Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.2f} it/s")
+        return Text("" if task.speed is None else pace_text(task.speed))
+
+
+def pace_text(pace: float) -> str:
+    """Steps per second in words, or what one step takes if that is more than a second."""
+    return f"{pace:.2f} it/s" if pace >= 1 else f"{1 / max(pace, 1e-9):.1f} s/it"
 
 
 def scores_line(training: Training) -> str:

@@ -60,11 +60,18 @@ def beside(paths: Mapping[str, str], file: Path, overrides: Sequence[str]) -> di
         there = file.parent / path
         if Path(path).is_absolute() or any(f"{key}.".startswith(f"{one}.") for one in given):
             continue
-        if there.exists() or not Path(path).exists():
+        if _exists(there) or not _exists(Path(path)):
             found[key] = str(there)
         elif first_process():
             print(f"{file}: {key}: {there} is not there; taking {Path(path).absolute()}.", file=sys.stderr)
     return {key: path for key, path in found.items() if path != paths[key]}
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # the name is longer than a name can be, or a folder of it cannot be searched
+        return False
 
 
 def require_places(overrides: Sequence[str], paths: Mapping[str, str], free: Sequence[str]) -> None:

@@ -85,6 +85,13 @@ def test_only_where_files_are_may_be_changed(home: Path) -> None:
         assert "expected a key that says where a run finds its files" in message and "data.options.root" in message
 
 
+def test_a_path_that_no_system_takes_is_left_to_whoever_opens_it(tmp_path: Path) -> None:
+    for root in ("x" * 5000, "a\0b"):
+        data = {"name": "folder", "options": {"root": root, "classes": {"semseg": 15}}}
+        (tmp_path / "odd.yaml").write_text(yaml.safe_dump({**TINY, "data": data}))
+        assert Experiment.load(tmp_path / "odd.yaml").data.options["root"].endswith(root)
+
+
 def test_what_is_only_in_the_current_folder_is_taken_with_a_word(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +101,10 @@ def test_what_is_only_in_the_current_folder_is_taken_with_a_word(
     loaded = Experiment.load(tmp_path / "files/mine.yaml")
     assert loaded.data.options["root"] == "data"
     assert f"{tmp_path}/files/data is not there; taking {home}/project/data" in capsys.readouterr().err
+    long = Experiment.load(
+        tmp_path / "files/mine.yaml", ["data={name: folder, options: {root: x, classes: {semseg: 15}}}"]
+    )
+    assert long.data.options["root"] == "x", "a section from the command line counts from here, too"
     given = Experiment.load(tmp_path / "files/mine.yaml", ["data.options.root=../project/data"])
     assert given.data.options["root"] == "../project/data", "as on any command line"
     assert capsys.readouterr().err == ""

@@ -14,7 +14,7 @@ from atrcnas import Experiment
 from atrcnas.engine.briefing import training_multiply_adds
 from atrcnas.engine.costs import multiply_adds
 from atrcnas.engine.networks import fixed_network, supernet
-from atrcnas.engine.progress import Progress
+from atrcnas.engine.progress import Progress, pace_text
 from atrcnas.engine.training import Report
 from atrcnas.spec.context_config import ContextConfig
 from tests.conftest import TINY
@@ -93,6 +93,10 @@ def test_a_log_has_the_facts_and_whole_lines_without_codes() -> None:
         r"search 3/3, \d+ s, 0 s left, [\d.]+ it/s, loss 18.000 \(semseg 3.000, .*\), committed 50%, semseg miou 0.5000",
         last,
     )
+
+
+def test_a_slow_pace_is_told_by_the_step() -> None:
+    assert [pace_text(pace) for pace in (3.456, 1.0, 0.05)] == ["3.46 it/s", "1.00 it/s", "20.0 s/it"]
 
 
 def test_the_multiply_adds_said_at_the_start_are_those_of_the_results() -> None:
