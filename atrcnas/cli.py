@@ -288,13 +288,14 @@ def deploy(
         ),
     ],
     size: SizeOption = None,
+    overrides: Overrides = None,
     score: Annotated[bool, typer.Option("--score", help="Also score each file on the validation split.")] = False,
 ) -> None:
     """Export the retrained network and compare each file with the live one."""
-    _load_run(run)
+    _load_run(run, overrides)
     from atrcnas.deploy.job import deploy_run
 
-    for line in deploy_run(run, out, size, score):
+    for line in deploy_run(run, out, size, score, overrides or []):
         typer.echo(line)
 
 

@@ -24,7 +24,13 @@ from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
 
-def deploy_run(run: Path, outs: Sequence[Path], size: tuple[int, int] | None = None, scored: bool = False) -> list[str]:
+def deploy_run(
+    run: Path,
+    outs: Sequence[Path],
+    size: tuple[int, int] | None = None,
+    scored: bool = False,
+    overrides: Sequence[str] = (),
+) -> list[str]:
     """Export the retrained network of a run, and write into its results.json what came of it.
 
     Args:
@@ -32,6 +38,7 @@ def deploy_run(run: Path, outs: Sequence[Path], size: tuple[int, int] | None = N
         outs: files of any deploy formats, e.g. ``model.onnx`` and ``model.int8.onnx``.
         size: height and width of the input; that of the validation images if None.
         scored: also score each file on the validation split.
+        overrides: ``key.path=value`` for where the data is now.
 
     Returns:
         Lines to show: each file with its differences; for several, or if scored, a table.
@@ -45,13 +52,10 @@ def deploy_run(run: Path, outs: Sequence[Path], size: tuple[int, int] | None = N
     if size is None:
         height, width = read_results(run)["costs"]["image_size"]
         size = (height, width)
-    experiment, net = folder.load_experiment(), load_network(folder)
+    experiment, net = folder.load_experiment(overrides), load_network(folder)
     inexact = any(form.tolerance > ROUNDING for form in forms)
     exporter = Exporter(net, size, calibration_images(experiment, size) if inexact else None)
-    reports = []
-    for out in outs:
-        with Shown(f"exporting {out.name}", counted=False):
-            reports.append(exporter.write(out))
+    reports = [_written(exporter, out) for out in outs]
     # One after the other, so that whatever else the machine does slows all of them.
     image = torch.rand(1, 3, *size)
     latencies = [measure_latency(load_exported(out, trusted=True).run, image) for out in outs]
@@ -66,6 +70,11 @@ def deploy_run(run: Path, outs: Sequence[Path], size: tuple[int, int] | None = N
             results = add_deployed(folder, found, size)
     lines = [line for report, record in zip(reports, found.items(), strict=True) for line in _said(report, *record)]
     return lines if live is None else [*lines, *_table(results.get("scores"), live, found, experiment)]
+
+
+def _written(exporter: Exporter, out: Path) -> ExportReport:
+    with Shown(f"exporting {out.name}, and comparing it with the network", counted=False):
+        return exporter.write(out)
 
 
 def _said(report: ExportReport, runtime: str, record: Mapping[str, Any]) -> list[str]:

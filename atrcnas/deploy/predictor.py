@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.decode import as_map
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
-from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
@@ -80,7 +78,7 @@ class Predictor:
         run = RunFolder(Path(folder))
         experiment, net = run.load_experiment(), load_network(run)
         size, max_pixels = (size, None) if size else validation_size(run, experiment, net)
-        return cls.from_network(net, named_tasks(experiment), size, max_pixels, device)
+        return cls.from_network(net, size, max_pixels, device)
 
     @classmethod
     def from_pretrained(
@@ -102,13 +100,12 @@ class Predictor:
         largest = None
         if size is None:
             size, largest = (net.origin.size, net.origin.max_pixels) if net.origin else (None, None)
-        return cls.from_network(net, net.records, size, largest, device)
+        return cls.from_network(net, size, largest, device)
 
     @classmethod
     def from_network(
         cls,
         net: MultiTaskNet,
-        tasks: Mapping[str, Task],
         size: Size | None = None,
         max_pixels: int | None = None,
         device: str = "auto",
@@ -122,7 +119,7 @@ class Predictor:
                 predictions: dict[str, Tensor] = net(image.to(place)).predictions
             return predictions
 
-        return cls(tasks, run, size, max_pixels)
+        return cls(net.records, run, size, max_pixels)
 
     @classmethod
     def from_file(cls, path: str | Path, size: Size | None = None, device: str = "auto") -> Predictor:
@@ -202,16 +199,6 @@ def validation_size(folder: RunFolder, experiment: Experiment, net: MultiTaskNet
         return size, None
     height, width = read_results(folder.root)["costs"]["image_size"]
     return None, height * width
-
-
-def named_tasks(experiment: Experiment) -> dict[str, Task]:
-    """Records of the predicted tasks, with the names of their classes as far as the data set says them unread."""
-    options, source = experiment.data_options(), resolve(DATASETS[experiment.data.name].source)
-    names = getattr(options, "class_names", None) or getattr(source, "class_names", {})
-    return {
-        name: dataclasses.replace(task, class_names=tuple(names.get(name, ())))
-        for name, task in experiment.predicted_tasks().items()
-    }
 
 
 def _decode(task: Task, raw: Tensor) -> NDArray[Any]:

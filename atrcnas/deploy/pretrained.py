@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from atrcnas._version import __version__
 from atrcnas.deploy.hub import CONFIG, HEATMAP, WEIGHTS, find_folder
 from atrcnas.deploy.metadata import MAX_BYTES, Metadata
-from atrcnas.deploy.predictor import named_tasks, validation_size
+from atrcnas.deploy.predictor import validation_size
 from atrcnas.engine.checkpoints import read_weights, save_weights
 from atrcnas.engine.networks import load_network
 from atrcnas.ground.errors import AtrcnasError, CheckpointError, ConfigError, ExportError
@@ -195,7 +195,7 @@ def from_run(run: Path, licence: str | None) -> MultiTaskNet:
         "provenance": folder.load_contexts().provenance,
         "licence": licence,
     }
-    net.records, net.origin = named_tasks(experiment), validate(Origin, origin, "licence")
+    net.origin = validate(Origin, origin, "licence")
     return net
 
 

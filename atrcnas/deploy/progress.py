@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import track
+from atrcnas.ground.shown import Shown
 
 T = TypeVar("T")
 
 
-def shown(items: Iterable[T], what: str, count: int | None = None) -> Iterable[T]:
-    """The same items, with a bar on standard error while they are gone through, if that is a terminal."""
-    console = Console(file=sys.stderr)
-    return track(items, what, total=count, console=console, transient=True, disable=not console.is_terminal)
+def shown(items: Iterable[T], what: str, count: int | None = None) -> Iterator[T]:
+    """The same items, with progress on standard error while they are gone through.
+
+    Args:
+        items: any number.
+        what: is done with them.
+        count: how many there are, if that is known.
+    """
+    with Shown(what) as progress:
+        for done, item in enumerate(items, start=1):
+            yield item
+            progress.update(done, max(done, count or 0))
