@@ -35,8 +35,8 @@ class Share:
         if not training or p == 0 or len(x) % self.images:
             return drop(x, p, training, inplace)
         # A dropout of channels draws one number for each, whatever their size.
-        drawn_for = x if drop is F.dropout else x[(..., *[slice(1)] * (x.ndim - 2))]
-        factor = self._own(drop(self._whole(torch.ones_like(drawn_for)), p))
+        ones = torch.ones_like(x) if drop is F.dropout else x.new_ones((*x.shape[:2], *[1] * (x.ndim - 2)))
+        factor = self._own(drop(self._whole(ones), p))
         return x.mul_(factor) if inplace else x * factor
 
     def bernoulli(self, x: Tensor, p: float | Tensor = 0.5, *, generator: torch.Generator | None = None) -> Tensor:
