@@ -264,9 +264,9 @@ class Experiment(Spec):
                 load_plugins([name for name in value["plugins"] if isinstance(name, str)])
         experiment = validate(cls, value, where)
         experiment._where = where
-        experiment.resolved_tasks()
         if not isinstance(source, Mapping) and not is_bundled(path):
             experiment = experiment._with(beside(experiment.paths(), path, overrides))
+        experiment.resolved_tasks()
         experiment.logger_options()
         if check_space:
             experiment.search_space()
