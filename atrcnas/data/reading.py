@@ -96,7 +96,8 @@ def decode_classes(
     if raw.ndim != 2:
         raise DataError(
             f"{where}: expected one class number per pixel, got {raw.shape[2]} channels. "
-            "Save class numbers as a greyscale or palette PNG, or as an [H, W] array."
+            "Save class numbers as a greyscale or palette PNG, or as an [H, W] array; of your own data, colours are read "
+            "with data.options.values.TASK.colours."
         )
     valid = np.asarray(raw != missing)
     values = raw

@@ -125,7 +125,7 @@ def load_plugins(plugins: list[str]) -> None:
         except ConfigError:
             raise
         except (Exception, SystemExit) as error:  # a plugin's own code may raise anything
-            where = "The path is relative to the experiment file." if _is_file(plugin) else _IMPORTABLE
+            where = _FOUND if _is_file(plugin) else _IMPORTABLE
             raise ConfigError(
                 f"plugins: cannot import '{plugin:.200}' ({type(error).__name__}: {error!s:.200}). {where}"
             ) from error
@@ -133,6 +133,7 @@ def load_plugins(plugins: list[str]) -> None:
         _check_targets()
 
 
+_FOUND = "The path is relative to the experiment file; a run folder keeps it whole, in its experiment.yaml. Correct it there."
 _IMPORTABLE = (
     "It must be importable from here: install its package, put its folder on PYTHONPATH, or give its file, "
     "plugins: [NAME.py], relative to the experiment file."

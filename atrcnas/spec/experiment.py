@@ -14,19 +14,20 @@ from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, field_valid
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import parse_yaml, read_yaml
-from atrcnas.ground.registry import Registry, load_plugins, located, resolve
+from atrcnas.ground.registry import load_plugins, located, resolve
 from atrcnas.spec.bundled import find, is_bundled
 from atrcnas.spec.data import DataSpec
-from atrcnas.spec.datasets import DATASETS, class_colours, class_names
+from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.loggers import LOGGERS
 from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.paths import beside, path_values
 from atrcnas.spec.recipe import RetrainSpec, SearchSpec
+from atrcnas.spec.resolving import resolve_tasks
 from atrcnas.spec.schema import Bool, Int, Spec, show, validate
 from atrcnas.spec.space import SearchSpace
 from atrcnas.spec.strategies import STRATEGIES
-from atrcnas.spec.task_entry import TaskEntry, task_table
+from atrcnas.spec.task_entry import TaskEntry
 from atrcnas.spec.tasks import TASKS, Task
 
 _MAX_DEPTH = 32  # of a key on the command line
@@ -181,30 +182,12 @@ class Experiment(Spec):
         Raises:
             ConfigError: a class count is missing or contradicts the task table, or an option is not valid.
         """
-        data_options, source = self.data_options(), resolve(DATASETS[self.data.name].source)
+        data_options = self.data_options()
         try:
-            table = task_table((*self.task_entries, *self.auxiliary_entries))
-            if hasattr(source, "check_tasks"):
-                source.check_tasks(data_options, table)
-            self._check_foreground(table)
-            counts = source.num_classes(data_options)
-            names, colours = class_names(source, data_options), class_colours(source, data_options)
-            return {
-                name: table[name]
-                .with_options(counts.get(name), self.task_options.get(name))
-                .with_classes(names.get(name, ()), colours.get(name, ()))
-                for name in self.all_tasks
-            }
+            entries = (*self.task_entries, *self.auxiliary_entries)
+            return resolve_tasks(entries, self.data, data_options, self.task_options)
         except ConfigError as error:
             raise ConfigError("\n".join(f"{self._where}: {line}" for line in str(error).splitlines())) from error
-
-    def _check_foreground(self, table: Registry[Task]) -> None:
-        for name in self.data.augment.require_foreground if self.data.augment else ():
-            key = "data.augment.require_foreground"
-            if name not in table:
-                raise ConfigError(f"{key}: {table.miss(name)}")
-            if table[name].target != "classes":
-                raise ConfigError(f"{key}: task '{name}' has no classes. Remove it.")
 
     def predicted_tasks(self) -> dict[str, Task]:
         """Those of :meth:`resolved_tasks` that are predicted, not auxiliary."""
@@ -281,9 +264,9 @@ class Experiment(Spec):
                 load_plugins([name for name in value["plugins"] if isinstance(name, str)])
         experiment = validate(cls, value, where)
         experiment._where = where
-        experiment.resolved_tasks()
         if not isinstance(source, Mapping) and not is_bundled(path):
             experiment = experiment._with(beside(experiment.paths(), path, overrides))
+        experiment.resolved_tasks()
         experiment.logger_options()
         if check_space:
             experiment.search_space()

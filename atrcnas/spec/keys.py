@@ -72,7 +72,7 @@ def sections() -> list[Section]:
     found = [Section("experiment", "An experiment", tuple(_keys(Experiment, "", nested=False)))]
     for name, field in Experiment.model_fields.items():
         model = nested_model(field.annotation)
-        if model is not None:
+        if model is not None and not _is_container(field.annotation):  # lists stand in the first section
             found.append(Section(name, f"`{name}`", tuple(_keys(model, name))))
     found += [_of_record("data.options", "data.name", name, _data_options(name)) for name in DATASETS.names]
     found += [_of_record("optimizer_options", "optimizer", record.name, record.options) for record in OPTIMIZERS]

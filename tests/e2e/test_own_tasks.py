@@ -16,7 +16,6 @@ from PIL import Image
 
 from atrcnas.cli import app
 from atrcnas.data.rooms import Rooms
-from atrcnas.plots import PLOTS
 from atrcnas.spec.losses import LOSSES
 
 PLUGIN = '''"""A loss of one's own, in a file beside the experiment."""
@@ -101,6 +100,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         atrcnas("run", "runs/own/experiment.yaml", "--resume")
         atrcnas("evaluate", "runs/own")
         atrcnas("plot", "runs/own")
+        atrcnas("predict", "runs/own", "mine/val/image/0.png", "--out", "predicted")
     yield folder
     forget_plugin()
 
@@ -129,9 +129,15 @@ def test_results_have_scores_of_every_task_and_every_class_by_name(folder: Path)
     assert right / pairs["pixels"].sum() == pytest.approx(results["scores"]["material"]["pixel_accuracy"])
 
 
-def test_every_figure_is_drawn(folder: Path) -> None:
+def test_the_figures_are_drawn(folder: Path) -> None:
     drawn = {path.stem for path in (folder / "runs/own/plots").glob("*.png")}
-    assert {plot.name for plot in PLOTS if plot.name != "confusion"} | {"confusion_material"} == drawn
+    assert {"contexts", "probabilities", "losses", "scores", "gallery", "confusion_material"} <= drawn
+
+
+def test_pictures_of_new_images_are_in_the_colours_that_were_given(folder: Path) -> None:
+    picture = np.asarray(Image.open(folder / "predicted/0.material.png").convert("RGB"))
+    assert {tuple(colour) for colour in picture.reshape(-1, 3).tolist()} <= {tuple(colour) for colour in COLOURS}
+    assert (folder / "predicted/0.height.png").is_file()
 
 
 def test_the_exported_file_says_classes_colours_and_how_to_decode(folder: Path) -> None:

@@ -108,6 +108,17 @@ def test_colours_become_classes_from_a_map_or_a_file_of_the_data_set(tmp_path: P
     assert task.class_colours == (tuple(SKY), tuple(ROAD), tuple(CAR))
 
 
+def test_the_file_of_colours_lies_in_the_data_folder_wherever_the_experiment_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/colours.yaml").write_text("a: [0, 0, 0]\nb: [1, 1, 1]\n")
+    options = "{root: mine, values: {semseg: {colours: colours.yaml}}}"
+    (tmp_path / "own.yaml").write_text(f"tasks: [semseg]\ndata: {{name: folder, options: {options}}}\n")
+    monkeypatch.chdir(tmp_path / "mine")
+    assert Experiment.load(tmp_path / "own.yaml").resolved_tasks()["semseg"].class_names == ("a", "b")
+
+
 def test_a_palette_picture_and_one_with_transparency_are_colours_too(tmp_path: Path) -> None:
     write(tmp_path, "semseg", train_a=coloured())
     path = tmp_path / "train/semseg/a.png"

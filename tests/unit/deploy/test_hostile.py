@@ -147,6 +147,8 @@ LIES = {
     "a name that differs": _set("TASK.name", "../esc"),
     "decode as a list": _set("TASK.decode", ["argmax"]),
     "unknown decode": _set("TASK.decode", "exec"),
+    "colours that are none": _set("TASK.class_colours", [[0, 0, 300]]),
+    "endless class names": _set("TASK.class_names", ["x" * 300]),
     "unknown colour map": _set("TASK.display", "no such map"),
     "range of one": _set("TASK.display_range", [1.0]),
     "range without end": _set("TASK.display_range", [0.0, float("inf")]),

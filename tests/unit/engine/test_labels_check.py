@@ -25,7 +25,7 @@ def save(path: Path, array: np.ndarray) -> None:
     Image.fromarray(array).save(path)
 
 
-def experiment(root: Path, masks: dict[str, list[np.ndarray]], **more: object) -> Experiment:
+def experiment(root: Path, masks: dict[str, list[np.ndarray]], strategy: str = "gumbel") -> Experiment:
     """Training files as given by task, validation files the same."""
     for split in ("train", "val"):
         for number in range(len(next(iter(masks.values())))):
@@ -34,7 +34,8 @@ def experiment(root: Path, masks: dict[str, list[np.ndarray]], **more: object) -
                 save(root / split / task / f"{number}.png", arrays[number])
     data = {"name": "folder", "options": {"root": str(root), "classes": {"semseg": 3}}, "augment": None, "selection": 0}
     small = {"backbone": {"name": "atrcnas_small"}, "model": {"width": 8}, "devices": "cpu"}
-    return Experiment.load({"tasks": list(masks), "data": data, **small, **more})
+    small |= {"search": {"steps": 2, "strategy": strategy}, "retrain": {"steps": 2, "warm_up": 0}}
+    return Experiment.load({"tasks": list(masks), "data": data, **small})
 
 
 def flat(value: int) -> np.ndarray:
@@ -63,7 +64,7 @@ NOTHING = {"semseg": [flat(255), flat(255), flat(255)], "sal": [half(1), half(1)
 def test_a_search_is_refused_and_leaves_no_run(
     tmp_path: Path, masks: dict[str, list[np.ndarray]], message: str, strategy: str
 ) -> None:
-    spec = experiment(tmp_path / "data", masks, search={"strategy": strategy}, retrain={"warm_up": 0})
+    spec = experiment(tmp_path / "data", masks, strategy)
     with pytest.raises(DataError, match=message):
         search(spec, tmp_path / "run")
     assert not (tmp_path / "run" / "experiment.yaml").exists()
