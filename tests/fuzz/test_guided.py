@@ -113,6 +113,7 @@ MADE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "text encoded again and again": ("checkpoint", lambda: b"\x80\x02" + _HEX + b"."),
     "a side of infinity": ("mat-labels", lambda: _matrix(_FLAGS, struct.pack("<2I2d", 9, 16, math.inf, 2))),
     "records without a length": ("mat-parts", lambda: _matrix(_STRUCT, _SIDES, _ANNO, _NOTHING)),
+    "a step of 101 digits": ("reference", lambda: b'{"data": {"a": {"b": 1}}, "step": 1' + b"0" * 100 + b"}"),
     "an .npz of zeros": ("sample", lambda: _npz_of_zeros(550)),
     "an .npz that is one array": ("sample", _array),
 }  # fmt: skip
