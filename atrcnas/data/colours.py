@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from atrcnas.spec.task_entry import Colour
 MISSING = ("missing", "void")
 _MAX_BYTES = 10**6
 _MAX_SHOWN = 3
+_BYTE = re.compile(r"\d{1,3}")  # Python reads no number of more than 4300 digits
 
 
 class Colours(Spec):
@@ -67,9 +69,10 @@ def colour_table(given: Mapping[str, Any] | Path, root: Path, key: str) -> Colou
     names = tuple(name for name in by_name if name.lower() not in MISSING)
     if len(names) < 2:
         raise ConfigError(f"{where or key}: expected the colours of at least 2 classes, got {len(names)}. Add them.")
+    numbers = {name: number for number, name in enumerate(names)}
     classes: dict[int, int] = {}
     for name, colours in by_name.items():
-        number = names.index(name) if name in names else -1
+        number = numbers.get(name, -1)
         for red, green, blue in colours:
             if classes.setdefault(red << 16 | green << 8 | blue, number) != number:
                 raise ConfigError(
@@ -139,7 +142,7 @@ def _read(path: Path, key: str) -> Any:
         words = line.replace(",", " ").split(maxsplit=3)
         if not words or words[0].startswith("#"):
             continue
-        if len(words) < 4 or not all(word.isdecimal() and int(word) < 256 for word in words[:3]):
+        if len(words) < 4 or not all(_BYTE.fullmatch(word) and int(word) < 256 for word in words[:3]):
             raise ConfigError(
                 f"{path}: line {number}: expected RED GREEN BLUE NAME, got {line!r:.80}. Correct the line."
             )

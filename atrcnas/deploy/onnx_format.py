@@ -56,11 +56,12 @@ def load(path: Path, trusted: bool) -> ExportedNet:
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        description = session.get_modelmeta().custom_metadata_map.get(KEY, "")
+        names = [output.name for output in session.get_outputs()]
+        shapes = {node.name: list(node.shape[1:]) for node in session.get_inputs()}
     except Exception as error:  # its errors share no base class
         raise damaged(path, error) from error
-    metadata = Metadata.from_json(session.get_modelmeta().custom_metadata_map.get(KEY, ""), path)
-    names = [output.name for output in session.get_outputs()]
-    shapes = {node.name: list(node.shape[1:]) for node in session.get_inputs()}
+    metadata = Metadata.from_json(description, path)
     if set(names) != set(metadata.tasks) or shapes != {INPUT: [3, *metadata.size]}:
         raise ExportError(
             f"{path}: expected the input '{INPUT}' {[3, *metadata.size]} and an output per task "

@@ -229,6 +229,8 @@ def _from_reference(path: Path) -> ContextConfig:
     try:
         value = json.loads(read_text(path, "context config"), object_pairs_hook=_without_doubles)
         table, step = value["data"], int(value.get("step", 0))
+        if step >= 2**63:
+            raise ValueError("a step of more than 64 bits")
         codes = {Pair(target, source): code for target, row in table.items() for source, code in row.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         form = '{"data": {target: {source: code}}, "step": n}'

@@ -99,6 +99,7 @@ def _matrix(*parts: bytes) -> bytes:
     return _MATLAB + struct.pack("<2I", 14, sum(map(len, parts))) + b"".join(parts)
 
 
+_COLOURS = b"".join(b"0,%d,%d,%x\n" % (*divmod(number, 256), number) for number in range(50_000))
 # Too large to keep as files, or plainer as what they are made of.
 MADE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a field of 200,000 characters": ("metrics", lambda: b"step,stage,task,name,value\n1,a,b," + b"x" * 200_000 + b",1\n"),
@@ -113,6 +114,9 @@ MADE: dict[str, tuple[str, Callable[[], bytes]]] = {
     "text encoded again and again": ("checkpoint", lambda: b"\x80\x02" + _HEX + b"."),
     "a side of infinity": ("mat-labels", lambda: _matrix(_FLAGS, struct.pack("<2I2d", 9, 16, math.inf, 2))),
     "records without a length": ("mat-parts", lambda: _matrix(_STRUCT, _SIDES, _ANNO, _NOTHING)),
+    "a step of 101 digits": ("reference", lambda: b'{"data": {"a": {"b": 1}}, "step": 1' + b"0" * 100 + b"}"),
+    "a colour of 5000 digits": ("colours", lambda: b"1" * 5000 + b" 2 3 wall\n"),
+    "50,000 classes in colour": ("colours", lambda: _COLOURS + b"0,0,0,x\n"),
     "an .npz of zeros": ("sample", lambda: _npz_of_zeros(550)),
     "an .npz that is one array": ("sample", _array),
 }  # fmt: skip

@@ -12,10 +12,10 @@ import math
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.guided.worker import TARGETS, fuzz
 from tests.results import record_part
 
 ROOT = Path(__file__).parents[3]
@@ -31,12 +31,11 @@ def main() -> int:
     parser.add_argument("--build", type=Path, default=BUILD, help="where inputs and counts are kept")
     parser.add_argument("--report", action="store_true", help="run no more; write tests/RESULTS.md")
     arguments = parser.parse_args()
-    chosen = arguments.target or list(TARGETS)
-    goals = {name: arguments.executions or TARGETS[name].executions for name in chosen}
-    for least in () if arguments.report else (ROUND, math.inf):  # so that a run that is cut short has tried all of them
-        for name, goal in goals.items():
-            run(name, int(min(goal, least)), arguments.build / name)
-    states = {name: state(arguments.build / name) for name in chosen}
+    if arguments.report:
+        chosen = arguments.target or sorted(path.name for path in arguments.build.glob("*") if path.is_dir())
+    else:
+        chosen = campaign(arguments.target, arguments.executions, arguments.build)
+    states = {name: state(arguments.build / name) | {"edges": edges(arguments.build / name)} for name in chosen}
     found = sorted(path for name in chosen for path in finds(arguments.build / name))
     print("\n".join([*table(states), *map(str, found)]))
     if arguments.build == BUILD and not arguments.target:
@@ -45,17 +44,30 @@ def main() -> int:
     return int(bool(found))
 
 
+def campaign(names: Sequence[str] | None, executions: int | None, build: Path) -> list[str]:
+    """Bring each target to its number of executions; returns their names."""
+    from tests.fuzz.guided.worker import TARGETS  # which imports all that is fuzzed
+
+    goals = {name: executions or TARGETS[name].executions for name in names or TARGETS}
+    for least in (ROUND, math.inf):  # so that a run that is cut short has tried all of them
+        for name, goal in goals.items():
+            run(name, int(min(goal, least)), build / name)
+    return list(goals)
+
+
 def run(name: str, executions: int, folder: Path) -> None:
     """Bring a target to this many executions in all."""
+    from tests.fuzz.guided.worker import fuzz
+
     for _ in range(MAX_RESTARTS):
         left = executions - state(folder).get("executions", 0)
         if left <= 0:
             return
         status = fuzz(name, left, folder)
-        covered = re.findall(r"cov: (\d+)", (folder / "log.txt").read_text(errors="replace"))
-        told = {**state(folder), "edges": max(map(int, covered), default=0)}
-        (folder / "state.json").write_text(json.dumps(told))
-        print(f"{name}: {told.get('executions', 0):,} executions, {told['edges']} edges, status {status}", flush=True)
+        print(
+            f"{name}: {state(folder).get('executions', 0):,} executions, {edges(folder)} edges, status {status}",
+            flush=True,
+        )
 
 
 def state(folder: Path) -> dict[str, Any]:
@@ -63,6 +75,13 @@ def state(folder: Path) -> dict[str, Any]:
     kept = folder / "state.json"
     value: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
     return value
+
+
+def edges(folder: Path) -> int:
+    """The most that a run covered."""
+    log = folder / "log.txt"
+    covered = re.findall(r"cov: (\d+)", log.read_text(errors="replace")) if log.is_file() else []
+    return max(map(int, covered), default=0)
 
 
 def finds(folder: Path) -> list[Path]:

@@ -9,13 +9,16 @@ from typing import Any
 import yaml
 
 from atrcnas.contextbench import table
+from atrcnas.data.colours import colour_table
 from atrcnas.data.id_lists import read_ids
 from atrcnas.deploy.metadata import Metadata
+from atrcnas.deploy.pretrained import Config
 from atrcnas.engine.logging import known_ids
 from atrcnas.ground.files import read_yaml
 from atrcnas.launch.ask_tell import Trials
 from atrcnas.launch.journal import Journal
 from atrcnas.runs.budget import spent
+from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
 from atrcnas.runs.tables import LOGITS, read_metrics, read_some
 from atrcnas.spec.context_config import ContextConfig
@@ -163,6 +166,20 @@ def _never(number: int, sample: Any) -> Any:
     raise AssertionError("no trial is made")
 
 
+def _began_by(path: Path) -> None:
+    RunFolder(path.parent).began_by()
+
+
+def _network(path: Path) -> None:
+    network = Config.read(path)
+    network.kinds()
+    network.context_config()
+
+
+def _colours(path: Path) -> None:
+    colour_table(path, path.parent, "data.options.colours")
+
+
 def _metadata(path: Path) -> None:
     Metadata.from_json(path.read_bytes().decode("utf-8", "surrogateescape"), path)
 
@@ -176,6 +193,12 @@ _OF_KEYS = ("experiment: ", "expected key.path=value", "at most", "on the comman
 _REFERENCE = {"data": {"semseg": {"depth": 3}, "depth": {"semseg": 0}}, "step": 9}
 _CODES, _IDS = tree([*NAMES, "data", "step"]), words(["0001", "..", ".a", "a" * 200, "a" * 201, "\u00e9"])
 _LOGGERS = tree(["wandb", "mlflow", "x"])
+_NETWORK = {
+    "tasks": json.loads(Metadata(height=8, width=8, tasks=RECORDS).to_json())["tasks"],
+    "contexts": {"depth<-semseg": "local"}, "backbone": {"name": "resnet18"}, "model": {"width": 16},
+}  # fmt: skip
+_NETWORKS = tree([*RECORD_KEYS, *_NETWORK, "depth<-semseg", "local"])
+_LISTED = words(["0", "255", "256", "void", "wall", "#", ",", "\n", "\r", "\u0663"])
 _SWEEPS = tree([*VOCABULARY, *_SWEEP, "quickstart", "baseline"])
 _ENTRIES = words([*_TRIAL, "at_once", "{}", "[]", "\n", '"', "{", "}"])
 
@@ -194,6 +217,13 @@ TARGETS = {
     ),
     "journal": Target("trials.jsonl", _journal, _trials, _ENTRIES, 200_000),
     "loggers": Target("loggers.json", known_ids, lambda: _json({"wandb": "x1", "mlflow": None}), _LOGGERS, 40_000),
+    "environment": Target(
+        "environment.json", _began_by, lambda: _json({"command": ["run", "x"]}), tree(["command"]), 40_000
+    ),
+    "network": Target(
+        "config.json", _network, lambda: _json(_NETWORK), _NETWORKS, names=("context config", "expected a pair")
+    ),
+    "colours": Target("colours.csv", _colours, lambda: [b"0,0,0,void\n1,2,3,wall\n4 5 6 floor\n"], _LISTED, 100_000),
     "description": Target("x.onnx", _metadata, _description, tree(RECORD_KEYS), 250_000),
     "metrics": Target("metrics.csv", read_metrics, lambda: [_METRICS.encode()], _TABLE),
     "logits": Target("logits.csv", lambda path: read_some(path, LOGITS), lambda: [_LOGITS.encode()], _TABLE),
