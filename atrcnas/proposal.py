@@ -182,7 +182,8 @@ def require_readable(task: Task, found: LabelNumbers, folder: Path) -> None:
         got = f"{found.channels} channels" if found.channels > 1 else "broken numbers"
         raise DataError(
             f"{folder}: {task.name}: expected one class number per pixel, got {got}. "
-            "Save class numbers as greyscale or palette PNG."
+            f"Save class numbers as greyscale or palette PNG, or write the experiment yourself, with the classes of colours "
+            f"under data.options.values.{task.name}.colours."
         )
     if _black_and_white(found):
         return
