@@ -37,8 +37,6 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(bench_app, name="bench")
-for lookup in (keys, show, runs):
-    app.command()(lookup)
 
 
 def _show_version(asked: bool) -> None:
@@ -361,6 +359,10 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], plugin
     load_plugins(plugin or [])
     for line in lines(what.value):
         typer.echo(line)
+
+
+for lookup in (keys, show, runs):
+    app.command()(lookup)
 
 
 def main() -> None:

@@ -182,9 +182,18 @@ def require_readable(task: Task, found: LabelNumbers, folder: Path) -> None:
         got = f"{found.channels} channels" if found.channels > 1 else "broken numbers"
         raise DataError(
             f"{folder}: {task.name}: expected one class number per pixel, got {got}. "
-            "Save class numbers as greyscale or palette PNG."
+            f"Save class numbers as greyscale or palette PNG, or write the experiment yourself, with the classes of colours "
+            f"under data.options.values.{task.name}.colours."
         )
-    if not _black_and_white(found) and max(found.numbers - {task.missing}, default=0) == 0:
+    if _black_and_white(found):
+        return
+    highest = int(max(found.numbers - {task.missing}, default=0))
+    if _is_fixed(task) and highest >= task.num_labels:
+        raise DataError(
+            f"{folder}: {task.name}: expected classes 0 to {task.num_labels - 1}, got {highest}. "
+            "Name the folder after another task, or correct the files."
+        )
+    if highest == 0:
         raise DataError(
             f"{folder}: {task.name}: expected at least two classes, got the numbers {sorted(found.numbers)}. "
             "Correct the files, or take the folder away."

@@ -131,6 +131,19 @@ def test_what_is_no_data_is_told_what_is_expected(tmp_path: Path, made: list[str
     assert said in refused(tmp_path, "init", "mine")
 
 
+def test_more_classes_than_a_task_has_are_refused(undivided: Path) -> None:
+    (undivided / "mine/masks").rename(undivided / "mine/sal")
+    for number in range(6):
+        save(undivided / f"mine/sal/a{number}_mask.png", np.full((64, 96), number % 3, np.uint8))
+    assert "sal: expected classes 0 to 1, got 2" in refused(undivided, "init", "mine")
+
+
+def test_one_class_alone_is_refused(undivided: Path) -> None:
+    for path in (undivided / "mine/masks").iterdir():
+        save(path, np.zeros((64, 96), np.uint8))
+    assert "semseg: expected at least two classes, got the numbers [0]" in refused(undivided, "init", "mine")
+
+
 def test_colour_masks_are_refused_by_name(undivided: Path) -> None:
     for path in (undivided / "mine/masks").iterdir():
         save(path, np.zeros((64, 96, 3), np.uint8))
