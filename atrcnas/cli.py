@@ -279,6 +279,31 @@ def compare(
 
 
 @app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, in whatever state.")],
+    out: Annotated[Path | None, typer.Option(help="File to write. [default: RUN/report.html of the first]")] = None,
+    baseline: Annotated[
+        list[Path] | None, typer.Option(help="Run that Delta_m compares with; may be repeated.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the page to this machine, and keep it current.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Of --watch; 0 for any that is free.", min=0, max=65535)] = 0,
+    plugin: Plugins = None,
+) -> None:
+    """Write one page to show: heat map, curves, pictures, scores, costs; needs no network."""
+    from atrcnas.report import write_report
+    from atrcnas.report.serving import ReportServer, serve
+    from atrcnas.runs.folder import RunFolder
+
+    load_plugins(plugin or [])
+    if watch:
+        serve(ReportServer(runs, baseline or [], port, out), typer.echo)
+    else:
+        typer.echo(str(write_report(runs, out or RunFolder(runs[0]).report, baseline or [])))
+
+
+@app.command()
 def deploy(
     run: RunArg,
     out: Annotated[
