@@ -110,6 +110,31 @@ def search(
 
 
 @app.command()
+def plan(
+    experiment: ExperimentArg,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what an experiment will cost, by trying a few steps: time, memory, disk, and what would be cheaper."""
+    import json
+    from dataclasses import asdict
+
+    from atrcnas.planning.cheaper import savings
+    from atrcnas.planning.job import BUDGET_S
+    from atrcnas.planning.job import plan as plan_job
+    from atrcnas.planning.lines import lines
+
+    spec, _ = _load(experiment, overrides, None)
+    found = plan_job(spec)
+    cheaper = savings(spec, found, BUDGET_S / 2)
+    if as_json:
+        typer.echo(json.dumps({**found.dump(), "cheaper": [asdict(one) for one in cheaper]}, indent=2))
+    else:
+        for line in lines(found, cheaper):
+            typer.echo(line)
+
+
+@app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="SWEEP")],
     overrides: Overrides = None,

@@ -20,7 +20,7 @@ FLOORS = [
     {"sampling", "contextbench"},
     {"costs"},
     {"engine"},
-    {"deploy", "launch", "report"},
+    {"deploy", "launch", "planning", "report"},
     {"the house itself"},  # cli, the public API, and what lies next to them
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
