@@ -53,7 +53,8 @@ def time_steps(training: Training, batches: Iterator[Any], budget_s: float) -> S
         budget_s: for the timed steps.
     """
     synchronise(training)
-    began, waited, number, shape = 0.0, 0.0, 0, (0,)
+    began, waited, number = 0.0, 0.0, 0
+    shape: tuple[int, ...] = ()
     for index in range(WARM_UP + MOST):
         if index == WARM_UP:
             began, waited = time.perf_counter(), 0.0

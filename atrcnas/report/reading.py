@@ -74,8 +74,7 @@ class RunView:
         except NothingToDraw:
             return None
         except AtrcnasError as error:
-            if str(error) not in self.problems:
-                self.problems.append(str(error))
+            self.problems.append(str(error))
             return None
 
 

@@ -33,21 +33,20 @@ EXPERIMENTS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_a_plan_is_within_a_quarter_of_the_run(name: str, tmp_path: Path) -> None:
-    """Plans before and after each run, since the machine may be busier at one time than at another."""
+def test_a_plan_is_within_a_quarter_of_the_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In seconds of the processor, which other work on the machine hardly changes; on an idle one they are the clock's."""
+    monkeypatch.setattr(time, "perf_counter", time.process_time)
     experiment = Experiment.load(name.partition(",")[0], EXPERIMENTS[name])
-    ratios, before = [], plan(experiment)
+    ratios = []
     for _ in range(REPEATS):
-        began = time.perf_counter()
+        found, began = plan(experiment), time.process_time()
         contexts = search(experiment, tmp_path / "run")
         retrain(experiment, contexts, tmp_path / "run")
-        spent = time.perf_counter() - began
+        spent = time.process_time() - began
         disk_mib = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file()) / 2**20
-        after = plan(experiment)
-        ratios.append((before.seconds + after.seconds) / 2 / spent)
-        before = after
+        ratios.append(found.seconds / spent)
         shutil.rmtree(tmp_path / "run")
-    assert after.disk_mib == pytest.approx(disk_mib, rel=0.25)
+    assert found.disk_mib == pytest.approx(disk_mib, rel=0.25)
     assert 0.75 < statistics.median(ratios) < 1.25, ratios
     told = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-    record(f"a plan within a quarter of the run [{name}]", f"planned / taken seconds: {told}")
+    record(f"a plan within a quarter of the run [{name}]", f"planned / taken processor seconds: {told}")
