@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from atrcnas.data.loading import training_loader, validation_loader
+from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.costs import counted, multiply_adds
 from atrcnas.engine.gradient_search import search_batches, search_training
 from atrcnas.engine.label_states import label_states
@@ -19,6 +20,7 @@ from atrcnas.engine.splits import Splits, choosing_loader, open_splits
 from atrcnas.engine.training import Training
 from atrcnas.nn.fold import inference_copy
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.objectives.objective import Objective
 from atrcnas.planning.memory import forget_peak, peak_bytes
 from atrcnas.planning.timing import (
     MOST,
@@ -100,7 +102,10 @@ def retrain_cost(experiment: Experiment, fabric: Fabric, budget_s: float) -> Sta
     began, timed = time.perf_counter(), _long(experiment, "retrain")
     splits = open_splits(timed)
     net = fixed_network(timed, context_config(timed, even_mix(timed), Provenance()))
-    training = fixed_training(net, label_states(timed, splits.train, splits.weights), timed, fabric)
+    states = label_states(timed, splits.train, splits.weights)
+    training = fixed_training(
+        net, Objective(weighted_tasks(timed, splits.train, splits.weights), states), timed, fabric
+    )
     setup_s = time.perf_counter() - began
     recipe = timed.retrain
     loader = training_loader(timed, splits.train, splits.weights, recipe.batch_size, recipe.steps, **_SHARE)
