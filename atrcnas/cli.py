@@ -108,6 +108,31 @@ def search(
 
 
 @app.command()
+def plan(
+    experiment: ExperimentArg,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what an experiment will cost, by trying a few steps: time, memory, disk, and what would be cheaper."""
+    import json
+    from dataclasses import asdict
+
+    from atrcnas.planning.cheaper import savings
+    from atrcnas.planning.job import BUDGET_S
+    from atrcnas.planning.job import plan as plan_job
+    from atrcnas.planning.lines import lines
+
+    spec, _ = _load(experiment, overrides, None)
+    found = plan_job(spec)
+    cheaper = savings(spec, found, BUDGET_S / 2)
+    if as_json:
+        typer.echo(json.dumps({**found.dump(), "cheaper": [asdict(one) for one in cheaper]}, indent=2))
+    else:
+        for line in lines(found, cheaper):
+            typer.echo(line)
+
+
+@app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep file.", metavar="SWEEP")],
     overrides: Overrides = None,
@@ -274,6 +299,31 @@ def compare(
         typer.echo(line)
     if out is not None:
         typer.echo(str(save(comparison, out)))
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, in whatever state.")],
+    out: Annotated[Path | None, typer.Option(help="File to write. [default: RUN/report.html of the first]")] = None,
+    baseline: Annotated[
+        list[Path] | None, typer.Option(help="Run that Delta_m compares with; may be repeated.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the page to this machine, and keep it current.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Of --watch; 0 for any that is free.", min=0, max=65535)] = 0,
+    plugin: Plugins = None,
+) -> None:
+    """Write one page to show: heat map, curves, pictures, scores, costs; needs no network."""
+    from atrcnas.report import write_report
+    from atrcnas.report.serving import ReportServer, serve
+    from atrcnas.runs.folder import RunFolder
+
+    load_plugins(plugin or [])
+    if watch:
+        serve(ReportServer(runs, baseline or [], port, out), typer.echo)
+    else:
+        typer.echo(str(write_report(runs, out or RunFolder(runs[0]).report, baseline or [])))
 
 
 @app.command()

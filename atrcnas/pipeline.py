@@ -11,6 +11,7 @@ from atrcnas.engine.retrain import retrain
 from atrcnas.ground.errors import ExportError
 from atrcnas.ground.rank import first_process
 from atrcnas.launch.search import search
+from atrcnas.report import write_report
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
 from atrcnas.spec.context_config import ContextConfig
@@ -26,7 +27,7 @@ def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator
         resume: skip finished stages and continue the unfinished one.
 
     Yields:
-        Lines to show: where the heat map, the contexts, the results and the deployable model are.
+        Lines to show: where the heat map, the contexts, the deployable model, the results and the page to show are.
     """
     folder = RunFolder(run)
     if resume and folder.begun("retrain"):
@@ -47,6 +48,7 @@ def run_job(experiment: Experiment, run: Path, resume: bool = False) -> Iterator
     except ExportError as error:
         yield f"deploy: {error}"
     yield f"results: {folder.results}"
+    yield f"report: {write_report([run], folder.report)} (open it in a browser)"
 
 
 def _plot(experiment: Experiment, folder: RunFolder) -> list[str]:

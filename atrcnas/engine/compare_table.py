@@ -17,18 +17,18 @@ _NONE = "-"
 
 def text(comparison: Comparison) -> list[str]:
     """Aligned lines, and notes on what cannot be compared."""
-    rows = _cells(comparison)
+    rows = cells(comparison)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*lines, *_notes(comparison)]
+    return [*lines, *notes(comparison)]
 
 
 def markdown(comparison: Comparison) -> str:
     """A Markdown table with its notes below."""
-    head, *rows = [[cell.replace("|", r"\|") for cell in row] for row in _cells(comparison)]
+    head, *rows = [[cell.replace("|", r"\|") for cell in row] for row in cells(comparison)]
     rule = ["---", *["---:"] * (len(head) - 1)]
     lines = [f"| {' | '.join(row)} |" for row in (head, rule, *rows)]
-    return "\n".join([*lines, *(f"\n{note}" for note in _notes(comparison))]) + "\n"
+    return "\n".join([*lines, *(f"\n{note}" for note in notes(comparison))]) + "\n"
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -60,7 +60,8 @@ def save(comparison: Comparison, path: Path) -> Path:
     return path
 
 
-def _cells(comparison: Comparison) -> list[list[str]]:
+def cells(comparison: Comparison) -> list[list[str]]:
+    """The table: its head, then a row per configuration."""
     with_gain = any(row.delta_m is not None for row in comparison.rows)
     head = ["configuration", "runs", "steps"]
     head += [_title(comparison.figures[name], task) for name, task in comparison.tasks.items()]
@@ -98,25 +99,26 @@ def _numbers(figure: Figure | None) -> tuple[float | str, float | str]:
     return figure.mean, "" if figure.std is None else figure.std
 
 
-def _notes(comparison: Comparison) -> list[str]:
-    notes = []
+def notes(comparison: Comparison) -> list[str]:
+    """What cannot be compared, and what flatters a row."""
+    said = []
     if any(len(row.runs) > 1 for row in comparison.rows):
-        notes.append("Over several runs: mean ± sample standard deviation.")
+        said.append("Over several runs: mean ± sample standard deviation.")
     steps = sorted({row.steps for row in comparison.rows})
     if len(steps) > 1:
-        notes.append(
+        said.append(
             f"Note: trained for different numbers of steps ({', '.join(map(str, steps))}); part of the difference in scores "
             "may come from that."
         )
     if len({row.image_size for row in comparison.rows}) > 1:
-        notes.append("Note: multiply-adds and latency are for images of different sizes.")
+        said.append("Note: multiply-adds and latency are for images of different sizes.")
     chose = [row.name for row in comparison.rows if row.chose_on_report]
     if chose:
-        notes.append(
+        said.append(
             f"Note: {', '.join(chose)}: the checkpoint or config was chosen on the reported split, which flatters it. "
             "Set data.selection, or retrain.keep: last."
         )
     timed = sorted({where for row in comparison.rows for where in row.timed_on})
     if len(timed) > 1:
-        notes.append(f"Note: latency was measured on different machines or threads ({'; '.join(timed)}).")
-    return notes
+        said.append(f"Note: latency was measured on different machines or threads ({'; '.join(timed)}).")
+    return said

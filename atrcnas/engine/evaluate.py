@@ -17,6 +17,7 @@ from atrcnas.engine.class_report import class_report, confusion_rows
 from atrcnas.engine.costs import Latency, measure_compiled, measure_costs
 from atrcnas.engine.devices import on_gpu, surroundings
 from atrcnas.engine.networks import load_network
+from atrcnas.engine.pair_costs import pair_costs
 from atrcnas.engine.scores import Scores
 from atrcnas.engine.splits import choosing_loader, open_splits
 from atrcnas.ground.errors import RunError
@@ -140,6 +141,8 @@ def score_run(
         "device": surroundings(experiment)["device"],
         "costs": {"image_size": list(size), **measure_costs(net.cpu(), size), **_deployed(before)},
     }
+    if report:
+        results["costs"]["pairs"] = {str(pair): cost for pair, cost in pair_costs(net, size).items()}
     if not seconds:  # the weights are those of before
         results |= {key: before[key] for key in (TEST, FILES) if key in before}
     write_results(folder.results, results)

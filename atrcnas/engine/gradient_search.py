@@ -53,7 +53,7 @@ def search(
     with folder.locked(fabric.is_global_zero):
         splits = open_splits(experiment, experiment.search.held_out)
         require_labels(experiment, splits)
-        training, choice = _training(experiment, splits, fabric)
+        training, choice = search_training(experiment, splits, fabric)
 
         def contexts() -> ContextConfig:
             return _contexts(experiment, choice, training.step)
@@ -61,7 +61,7 @@ def search(
         budget = Budget(folder.budget, experiment.search.strategy, fabric.is_global_zero)
         recorder = ChoiceRecorder(choice.sampler, folder.logits, budget, lambda: contexts().save(folder.contexts))
         stage = begin(experiment, folder, resume, training, [recorder])
-        batches = _batches(experiment, splits, stage.share)
+        batches = search_batches(experiment, splits, stage.share)
         run_stage(stage, batches, splits, watching if fabric.is_global_zero else ())
         if fabric.is_global_zero:
             contexts().save(folder.contexts)
@@ -69,7 +69,8 @@ def search(
         return contexts()
 
 
-def _training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Choice]:
+def search_training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Choice]:
+    """The training of a search before its first step, and its choice."""
     net, recipe = supernet(experiment), experiment.search
     sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
     tasks = weighted_tasks(experiment, splits.train, splits.weights)
@@ -102,7 +103,7 @@ def _contexts(experiment: Experiment, choice: Choice, step: int) -> ContextConfi
     )
 
 
-def _batches(experiment: Experiment, splits: Splits, share: dict[str, int]) -> Iterable[Any]:
+def search_batches(experiment: Experiment, splits: Splits, share: dict[str, int]) -> Iterable[Any]:
     """Batches for the steps that are left; pairs (for the logits, for the weights) in a bi-level search."""
     recipe = experiment.search
     if not splits.logits:

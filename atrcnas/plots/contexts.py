@@ -53,17 +53,11 @@ def draw_heatmap(config: ContextConfig, where: str = "contexts") -> Figure:
         RunError: it has no tasks.
         ConfigError: it is at odds with itself, see :meth:`ContextConfig.kinds`.
     """
-    tasks = config.named_tasks or (TASKS.names[: config.num_tasks] if config.is_rule else ())
-    if not tasks:
-        raise RunError(f"{where}: tasks: expected at least one task, got none. List the tasks.")
-    origin = config.provenance
-    kinds = config.kinds(tasks)
-    cells = {pair: _cell(parts(kind), origin.probabilities.get(str(pair), {})) for pair, kind in kinds.items()}
-    open_pairs = [pair for pair in cells if str(pair) in (origin.undecided or {})]
-    cells |= {pair: cells[pair]._replace(mark="?") for pair in open_pairs}
+    cells, origin = cells_of(config, where), config.provenance
     note = "no probabilities in the file: every cell at full intensity"
     if any(cell.number for cell in cells.values()):
         note = "number and intensity: probability of the chosen kind, where the file has it"
+    open_pairs = any(cell.mark for cell in cells.values())
     unsettled = "?  undecided: the search did not settle this pair" if open_pairs else ""
     facts = {"seed": origin.seed, "step": origin.step, "commit": origin.commit}
     shown = "rules for any tasks, shown for these" if config.is_rule else ""
@@ -71,6 +65,18 @@ def draw_heatmap(config: ContextConfig, where: str = "contexts") -> Figure:
     also = [NONE, *(kind for chances in origin.probabilities.values() for kind in chances)]
     title = ": ".join(["Context of each pair of tasks", *filter(None, [origin.experiment or origin.source])])
     return draw_cells(cells, title, "\n".join(filter(None, [shown, note, unsettled, found])), also)
+
+
+def cells_of(config: ContextConfig, where: str = "contexts") -> dict[Pair, Cell]:
+    """What is shown of each pair of a context config; see :func:`draw_heatmap`."""
+    tasks = config.named_tasks or (TASKS.names[: config.num_tasks] if config.is_rule else ())
+    if not tasks:
+        raise RunError(f"{where}: tasks: expected at least one task, got none. List the tasks.")
+    origin = config.provenance
+    kinds = config.kinds(tasks)
+    cells = {pair: _cell(parts(kind), origin.probabilities.get(str(pair), {})) for pair, kind in kinds.items()}
+    open_pairs = [pair for pair in cells if str(pair) in (origin.undecided or {})]
+    return cells | {pair: cells[pair]._replace(mark="?") for pair in open_pairs}
 
 
 def _cell(kinds: tuple[str, ...], chances: Mapping[str, float]) -> Cell:
@@ -120,9 +126,14 @@ def _draw_frame(axes: Axes, targets: Sequence[str], sources: Sequence[str], whic
     axes.spines[:].set_visible(False)
 
 
+def opacity(cell: Cell) -> float:
+    """Of the colours of its kinds, on white."""
+    return _PALEST + (_FULLEST - _PALEST) * min(max(cell.intensity, 0.0), 1.0)
+
+
 def _draw_cell(axes: Axes, left: int, top: int, cell: Cell, name: str) -> None:
     """One box, with as many stripes and letters as there are kinds."""
-    count, alpha = len(cell.kinds), _PALEST + (_FULLEST - _PALEST) * min(max(cell.intensity, 0.0), 1.0)
+    count, alpha = len(cell.kinds), opacity(cell)
     for index, kind in enumerate(KINDS[part] for part in cell.kinds):
         axes.add_patch(Rectangle((left + index / count, top), 1 / count, 1, facecolor=kind.colour, alpha=alpha))
         place = (left + (index + 0.5) / count, top + (0.42 if cell.number else 0.5))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import fill
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,46 @@ _PANEL_IN = (2.9, 2.0)
 _MANY_POINTS = 20
 
 
+class Panels(NamedTuple):
+    """What is shown of metrics files.
+
+    Attributes:
+        titles: by (stage, task, name), one panel each.
+        phases: phase -> its quantities, by the same keys.
+    """
+
+    titles: Mapping[Key, str]
+    phases: Mapping[str, Mapping[Key, Series]]
+
+
+def loss_panels(metrics: Mapping[str, Path]) -> Panels:
+    """The total and every task's training loss, then the schedules that were logged; see :func:`draw_losses`."""
+    phases = {phase: read_metrics(path) for phase, path in metrics.items()}
+    keys = dict.fromkeys(key for found in phases.values() for key in found)
+    titles = {key: f"{key[1] or 'total'} loss" for key in keys if key[0] == "train" and key[2] == "loss"}
+    if not titles:
+        raise _nothing(metrics, "train, TASK, loss", "logged step")
+    titles = dict(sorted(titles.items(), key=lambda item: bool(item[0][1])))
+    schedules = {("train", "", name): title for name, title in _SCHEDULES.items()}
+    return Panels(titles | {k: v for k, v in schedules.items() if k in keys}, phases)
+
+
+def score_panels(metrics: Mapping[str, Path], table: Registry[Task] = TASKS) -> Panels:
+    """Each task's validation score, with its name, unit and which way is better; see :func:`draw_scores`."""
+    phases = {phase: read_metrics(path) for phase, path in metrics.items()}
+    titles: dict[Key, str] = {}
+    for phase, found in phases.items():
+        for stage, task, name in found:
+            record = known(table, task, metrics[phase]) if stage == "val" and task else None
+            if record and name == record.score:
+                unit = f" ({record.unit})" if record.unit else ""
+                better = "↑ higher is better" if record.higher_is_better else "↓ lower is better"
+                titles[stage, task, name] = f"{fill(task, 28)}\n{name}{unit}  {better}"
+    if not titles:
+        raise _nothing(metrics, "val, TASK, SCORE", "validation")
+    return Panels(titles, phases)
+
+
 def draw_losses(metrics: Mapping[str, Path]) -> Figure:
     """Draw the total and every task's training loss, then the schedules that were logged.
 
@@ -38,14 +79,7 @@ def draw_losses(metrics: Mapping[str, Path]) -> Figure:
     Raises:
         RunError: a file is missing, malformed or empty, or none has a training loss (``NothingToDraw``).
     """
-    phases = {phase: read_metrics(path) for phase, path in metrics.items()}
-    keys = dict.fromkeys(key for found in phases.values() for key in found)
-    titles = {key: f"{key[1] or 'total'} loss" for key in keys if key[0] == "train" and key[2] == "loss"}
-    if not titles:
-        raise _nothing(metrics, "train, TASK, loss", "logged step")
-    titles = dict(sorted(titles.items(), key=lambda item: bool(item[0][1])))
-    schedules = {("train", "", name): title for name, title in _SCHEDULES.items()}
-    return _draw("Losses and schedules", titles | {k: v for k, v in schedules.items() if k in keys}, phases)
+    return _draw("Losses and schedules", *loss_panels(metrics))
 
 
 def draw_scores(metrics: Mapping[str, Path], table: Registry[Task] = TASKS) -> Figure:
@@ -58,18 +92,7 @@ def draw_scores(metrics: Mapping[str, Path], table: Registry[Task] = TASKS) -> F
     Raises:
         RunError: a file is missing, malformed or empty, or none has a validation score (``NothingToDraw``).
     """
-    phases = {phase: read_metrics(path) for phase, path in metrics.items()}
-    titles: dict[Key, str] = {}
-    for phase, found in phases.items():
-        for stage, task, name in found:
-            record = known(table, task, metrics[phase]) if stage == "val" and task else None
-            if record and name == record.score:
-                unit = f" ({record.unit})" if record.unit else ""
-                better = "↑ higher is better" if record.higher_is_better else "↓ lower is better"
-                titles[stage, task, name] = f"{fill(task, 28)}\n{name}{unit}  {better}"
-    if not titles:
-        raise _nothing(metrics, "val, TASK, SCORE", "validation")
-    return _draw("Validation scores", titles, phases)
+    return _draw("Validation scores", *score_panels(metrics, table))
 
 
 def _nothing(metrics: Mapping[str, Path], rows: str, event: str) -> NothingToDraw:
@@ -97,8 +120,12 @@ def _draw_series(axes: Axes, series: Series, phase: str, index: int, noisy: bool
     colour, many, values = f"C{index}", len(series.steps) >= _MANY_POINTS, pd.Series(series.values)
     if noisy and many:
         axes.plot(series.steps, values, color=colour, alpha=0.3, linewidth=0.7, label="before smoothing")
-        # Over about a twentieth of the points; a diverged one is left out.
-        window = 2 * max(1, len(values) // 40) + 1
-        values = values.where(np.isfinite(values)).rolling(window, center=True, min_periods=1).mean()
+        values = smoothed(values)
     marker = None if many else _MARKERS[index % 3]
     axes.plot(series.steps, values, color=colour, linestyle=_LINES[index % 3], marker=marker, label=phase)
+
+
+def smoothed(values: pd.Series[float]) -> pd.Series[float]:
+    """The mean over about a twentieth of the points around each; a diverged one is left out."""
+    window = 2 * max(1, len(values) // 40) + 1
+    return values.where(np.isfinite(values)).rolling(window, center=True, min_periods=1).mean()

@@ -33,14 +33,18 @@ def draw_probabilities(logits_csv: Path) -> dict[int, Figure]:
     Raises:
         RunError: missing, malformed or empty, a probability outside of [0, 1], or a kind that is not registered.
     """
+    levels = read_probabilities(logits_csv).groupby("level")
+    return {int(str(level)): _draw_level(rows, f", level {level}" * (len(levels) > 1)) for level, rows in levels}
+
+
+def read_probabilities(logits_csv: Path) -> pd.DataFrame:
+    """The rows of a search's log, once for each step, pair and kind; see :func:`draw_probabilities`."""
     table = read_some(logits_csv, _COLUMNS)
     for line, got in table["probability"][~table["probability"].between(-_SLACK, 1 + _SLACK)].items():
         raise RunError(f"{logits_csv}: line {line}: probability: expected 0 to 1, got {got:g}. Restore the file.")
     for kind in table["kind"].unique():
         known(KINDS, kind, logits_csv)
-    once = table.drop_duplicates(["step", "level", "target", "source", "kind"], keep="last")
-    levels = once.groupby("level")
-    return {int(str(level)): _draw_level(rows, f", level {level}" * (len(levels) > 1)) for level, rows in levels}
+    return table.drop_duplicates(["step", "level", "target", "source", "kind"], keep="last")
 
 
 def _draw_level(rows: pd.DataFrame, which: str) -> Figure:
@@ -85,14 +89,19 @@ def _draw_pair(axes: Axes, rows: pd.DataFrame | None) -> None:
         axes.text(settled.min(), 0.55, winner.letter, bbox=badge, **centred)
 
 
-def _draw_summary(axes: Axes, rows: pd.DataFrame) -> None:
+def decidedness(rows: pd.DataFrame) -> tuple[pd.Series[float], pd.Series[float]]:
     """Mean entropy as a share of the largest possible (0 where a pair has one kind only) and share of settled pairs."""
-    pair = ["target", "source"]
+    pair = ["level", "target", "source"]
     kinds = rows.groupby(pair)["kind"].transform("nunique").clip(lower=2)
     chances = rows["probability"].clip(1e-12, 1)
     entropy = rows.assign(entropy=-chances * np.log(chances) / np.log(kinds)).groupby([*pair, "step"])["entropy"].sum()
     settled = rows.groupby([*pair, "step"])["committed"].max()
     mean, share = (values.unstack("step").ffill(axis=1).mean() for values in (entropy, settled))
+    return mean, share
+
+
+def _draw_summary(axes: Axes, rows: pd.DataFrame) -> None:
+    mean, share = decidedness(rows)
     axes.plot(mean.index, mean, color=INK, label="mean entropy, 1 = undecided")
     axes.plot(share.index, share, "--", color=FAINT, drawstyle="steps-post", label="share of committed pairs")
     axes.set(title="all pairs", xlabel="step")

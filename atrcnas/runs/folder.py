@@ -82,6 +82,11 @@ class RunFolder:
         return below(self.root, "plots")
 
     @property
+    def report(self) -> Path:
+        """The page that shows it all."""
+        return below(self.root, "report.html")
+
+    @property
     def exported(self) -> Path:
         """The network as the whole job exports it."""
         return below(self.root, "deploy", "model.onnx")

@@ -20,11 +20,11 @@ FLOORS = [
     {"sampling", "contextbench"},
     {"costs"},
     {"engine"},
-    {"deploy", "launch"},
+    {"deploy", "launch", "planning", "report"},
     {"the house itself"},  # cli, the public API, and what lies next to them
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-NO_TORCH = ("ground", "spec", "runs", "plots", "contextbench")
+NO_TORCH = ("ground", "spec", "runs", "plots", "contextbench", "report")
 
 
 def module_name(path: Path) -> str:

@@ -28,7 +28,7 @@ def test_every_package_and_every_shelf_of_yaml_is_listed() -> None:
     assert listed == packages | shelves
 
 
-def test_a_wheel_holds_every_yaml_file_the_table_and_the_mark_of_a_typed_package(
+def test_a_wheel_holds_every_yaml_file_the_templates_the_table_and_the_mark_of_a_typed_package(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
@@ -44,6 +44,7 @@ def test_a_wheel_holds_every_yaml_file_the_table_and_the_mark_of_a_typed_package
         ("atrcnas.data", "normals_centroids.yaml"),
         ("atrcnas.plots", "figures.mplstyle"),
         ("atrcnas.plots", "palette.txt"),
+        *(("atrcnas.report", f"templates/{path.name}") for path in (ROOT / "atrcnas/report/templates").iterdir()),
         *((".".join(("atrcnas", *path.relative_to(ROOT).parent.parts)), path.name) for path in shelves),
     }
 

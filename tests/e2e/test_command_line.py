@@ -77,9 +77,11 @@ def test_run_leaves_every_file_and_says_where(job: Path) -> None:
         "results.json",
         "plots/contexts.png",
         "deploy/model.onnx",
+        "report.html",
     ):
         assert (job / "run" / made).is_file()
         assert f"run/{made}" in said
+    assert "report.html" in said.splitlines()[-1]
     for made in (
         "experiment.yaml",
         "environment.json",
@@ -91,11 +93,14 @@ def test_run_leaves_every_file_and_says_where(job: Path) -> None:
     results = json.loads((job / "run/results.json").read_text())
     assert results["costs"]["parameters"] > 0 and results["costs"]["multiply_adds"] > 0
     assert results["costs"]["latency_ms_deployed"]["onnxruntime"]["median"] > 0
+    assert results["costs"]["pairs"].keys() == {str(pair) for pair in all_pairs(("semseg", "depth"), (4,))}
 
 
 def test_export_plot_evaluate_predict_and_deploy(job: Path) -> None:
     assert atrcnas(job, "plot", "run").returncode == 0
     assert atrcnas(job, "plot", "run/contexts.yaml", "--out", "heat.png").returncode == 0
+    done = atrcnas(job, "report", "run", "run", "--baseline", "run", "--out", "two.html")
+    assert (done.returncode, done.stdout) == (0, "two.html\n") and "Delta_m" in (job / "two.html").read_text()
     before = json.loads((job / "run/results.json").read_text())
     assert atrcnas(job, "evaluate", "run").returncode == 0
     after = json.loads((job / "run/results.json").read_text())
