@@ -52,6 +52,9 @@ def check_line(words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) 
             check_atrcnas(arguments)
         case ["make", target]:
             check_target(target)
+        case ["make", target, setting]:
+            check_target(target)
+            assert f"$({setting.split('=')[0]})" in (ROOT / "Makefile").read_text()
         case ["pip", "install", what]:
             check_extra(what)
         case ["python", "-m", "pytest", where, "-m", _]:
