@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from atrcnas.ground.errors import ConfigError
-from atrcnas.objectives.averaging import mean_over_processes, num_processes
+from atrcnas.objectives.averaging import mean_over_processes
 from atrcnas.objectives.weighting.base import Adaptive, Losses
 from atrcnas.spec.recipe import TrainSpec
 from atrcnas.spec.tasks import Task
@@ -46,8 +46,8 @@ class Gradnorm(Adaptive):
                 "loss_weighting: gradnorm compares gradients of the backbone, and nothing of it is trained."
             )
         squares = [self._square(losses.get(task), trained) for task in self.tasks]
-        # Each process has the gradient of its own share of the batch.
-        self._norms = (mean_over_processes(torch.stack(squares)) / num_processes()).sqrt()
+        # Each process has the gradient of its own share of the batch; a common factor of all norms changes nothing.
+        self._norms = mean_over_processes(torch.stack(squares)).sqrt()
 
     def _square(self, loss: Tensor | None, maps: Sequence[Tensor]) -> Tensor:
         if loss is None or not loss.requires_grad:
