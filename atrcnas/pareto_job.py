@@ -46,7 +46,6 @@ def pareto_lines(experiment: Experiment, run: Path, budgets: str | None, train: 
     table = table_of(experiment, open_splits(experiment))
     points = _front(RunFolder(run), lambda kinds: table.predict(kinds, measure))
     folder = run / "pareto"
-    folder.mkdir(exist_ok=True)
     found = [_best(points, limit, measure) for limit in largest] if largest else _spread(points)
     chosen = list({tuple(point.kinds.items()): point for point in found}.values())
     _write(folder / "front.csv", [{measure: point.cost, "score": point.score} for point in points])

@@ -124,9 +124,7 @@ def score_run(
         spent["search"] = spent_on(folder.budget)[1]
     figures, confusions = chosen.compute(), scores.confusions()
     if report and confusions:
-        table = Table(folder.confusion, CONFUSION)
-        table.begin()
-        table.append(confusion_rows(confusions))
+        Table(folder.confusion, CONFUSION).begin(confusion_rows(confusions))
     results = {
         "experiment": experiment.name,
         "seed": experiment.seed,

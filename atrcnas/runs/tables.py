@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -49,10 +50,10 @@ class Table:
     def __init__(self, path: Path, columns: Columns, writes: bool = True) -> None:
         self.path, self.columns, self.writes = path, tuple(columns), writes
 
-    def begin(self) -> None:
-        """Create the file with its header, replacing an earlier one."""
+    def begin(self, rows: Iterable[tuple[object, ...]] = ()) -> None:
+        """Create the file with its header and some rows, replacing an earlier one; all of it, or nothing."""
         if self.writes:
-            write_text(self.path, ",".join(self.columns) + "\n")
+            write_text(self.path, ",".join(self.columns) + "\n" + _lines(rows))
 
     def append(self, rows: Iterable[tuple[object, ...]]) -> None:
         """Add rows.
@@ -63,7 +64,7 @@ class Table:
         if not self.writes:
             return
         with writing_to(self.path), self.path.open("a", newline="", encoding="utf-8") as stream:
-            csv.writer(stream, lineterminator="\n").writerows(map(_written, row) for row in rows)
+            stream.write(_lines(rows))
 
     def size(self) -> int:
         """Bytes written so far, and now safely on the disk.
@@ -106,6 +107,12 @@ class Table:
 def metric_rows(step: int, stage: str, task: str, values: Mapping[str, float]) -> list[tuple[object, ...]]:
     """Rows of metrics.csv; ``task`` is empty for totals."""
     return [(step, stage, task, name, value) for name, value in values.items()]
+
+
+def _lines(rows: Iterable[tuple[object, ...]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(map(_written, row) for row in rows)
+    return text.getvalue()
 
 
 def _written(value: object) -> object:

@@ -24,7 +24,7 @@ from tests.results import record
 
 FAULTS = ("full", "error")
 SEEDS = 3  # of the states tried per power loss; the first two are the extremes
-SAMPLED = {"search, retrain, evaluate": (12, 6), "search by trials": (5, 4), "sweep": (5, 4)}
+SAMPLED = {"search, retrain, evaluate": (9, 5), "search by trials": (4, 3), "sweep": (4, 3)}
 
 
 def try_points(
