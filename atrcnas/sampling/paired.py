@@ -15,6 +15,8 @@ from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.recipe import SearchSpec
 
 MOMENTUM = 0.95  # of the running size of a target's differences
+# Differences up to this share of the loss are rounding: contexts start closed, and the first ones are nothing else.
+ROUNDING = 1e-6
 
 
 class Paired(Estimator):
@@ -74,6 +76,7 @@ class Paired(Estimator):
         """[R, T] losses to their differences from the mean of the other draws, in units of the running size."""
         draws = len(losses)
         difference = (losses - losses.mean(0)) * draws / (draws - 1)
+        difference = torch.where(difference.abs() > ROUNDING * losses.abs(), difference, 0.0)
         now = difference.abs().mean(0)
         followed = torch.where(self.size == 0, now, MOMENTUM * self.size + (1 - MOMENTUM) * now)
         self.size.copy_(torch.where(now > 0, followed, self.size))  # equal losses say nothing of their usual difference

@@ -122,8 +122,9 @@ def same_end(first: Path, second: Path, stage: str) -> None:
         ("retrain", {}),
         ("search", {}),
         ("search", {"estimator": "sampled", "held_out": 0.4}),
+        ("search", {"estimator": "paired", "logits_warm_up": 0.0}),
     ],
-    ids=["retrain", "search", "search, bi-level"],
+    ids=["retrain", "search", "search, bi-level", "search, paired"],
 )
 def test_what_two_processes_begin_one_and_four_end_as_one_does_alone(
     tmp_path: Path, of_several_sizes: dict[str, object], stage: str, changes: dict[str, object]

@@ -147,6 +147,13 @@ def test_equal_configs_are_computed_once_and_their_losses_counted_for_each_draw(
     torch.testing.assert_close(gradient, expected)
 
 
+def test_nothing_is_learnt_from_rounding() -> None:
+    paired = estimator()
+    losses = torch.tensor([[90.0, 2.0], [90.0 + 1e-12, 2.0 + 1e-7]], dtype=torch.float64)
+    assert paired.advantages(losses).abs().max() == 0
+    assert paired.size.tolist() == [0, 0]
+
+
 def test_equal_losses_leave_the_usual_difference_as_it_was() -> None:
     paired = estimator()
     paired.advantages(torch.tensor([[1.0, 1.0], [3.0, 2.0]], dtype=torch.float64))
