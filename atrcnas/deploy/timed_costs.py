@@ -20,8 +20,7 @@ from atrcnas.costs.table import CostTable
 from atrcnas.deploy.export import export
 from atrcnas.deploy.formats import DEPLOY_FORMATS
 from atrcnas.deploy.loading import load_exported
-from atrcnas.engine.cost_table import num_labels, pools_of, without_values
-from atrcnas.engine.costs import multiply_adds, parameters
+from atrcnas.engine.cost_table import counts, num_labels, pools_of
 from atrcnas.engine.networks import fixed_network
 from atrcnas.engine.recalibrate import give_statistics
 from atrcnas.ground.errors import ConfigError
@@ -98,12 +97,7 @@ def timed(
         latency[place] = ours / base
         against.append(base)
     milliseconds = [latency[place] * float(np.median(against)) for place in range(len(configs))]
-    nets = [without_values(experiment, config) for config in fitted]
-    values: dict[str, list[float]] = {
-        "latency_ms": milliseconds[: len(fitted)],
-        "multiply_adds": [multiply_adds(net, size) for net in nets],
-        "parameters": [parameters(net) for net in nets],
-    }
+    values = {"latency_ms": milliseconds[: len(fitted)], **counts(experiment, size, fitted)}
     table = fit(pools, labels, fitted, values)
     return table, _accuracy(table, others, milliseconds[len(fitted) :])
 

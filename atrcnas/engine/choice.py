@@ -89,6 +89,12 @@ class Choice:
         """The kind of each pair as things stand: the most likely ones, within the budget if there is one."""
         return self.sampler.chosen() if self.pressure is None else self.pressure.chosen()
 
+    def argmax_mixture(self) -> Mixture:
+        """The one-hot mixture of :meth:`chosen`, for validation."""
+        if self.pressure is None:
+            return self.sampler.argmax_mixture()
+        return Mixture.one_hot(self.pressure.chosen()).to(self.sampler.logits.device)
+
     def after_step(self, step: int) -> None:
         """Commit the pairs that have decided; now and then let the host see which."""
         self.estimator.after_step(step)

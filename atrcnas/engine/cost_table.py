@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
+from torch import Tensor, nn
 
 from atrcnas.costs.choosing import Limits
 from atrcnas.costs.fitting import Config, design, fit
@@ -13,6 +16,7 @@ from atrcnas.data.loading import validation_loader
 from atrcnas.engine.costs import multiply_adds, parameters
 from atrcnas.engine.networks import fixed_network
 from atrcnas.engine.splits import Splits
+from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
@@ -43,26 +47,47 @@ def table_of(experiment: Experiment, splits: Splits) -> CostTable:
     """
     if experiment.search.costs is not None:
         return CostTable.load(Path(experiment.search.costs), pools_of(experiment))
-    return counted(experiment, image_size(experiment, splits))
+    return counted_table(experiment, image_size(experiment, splits))
 
 
-def counted(experiment: Experiment, size: tuple[int, int]) -> CostTable:
+def counted_table(experiment: Experiment, size: tuple[int, int]) -> CostTable:
     """Multiply-adds at an image size and parameters of every term; no tensor has values."""
     pools, labels = pools_of(experiment), num_labels(experiment)
     configs = design(pools, labels, seed=0)
-    nets = [without_values(experiment, config) for config in configs]
-    values = {
-        "multiply_adds": [multiply_adds(net, size) for net in nets],
-        "parameters": [parameters(net) for net in nets],
+    return fit(pools, labels, configs, counts(experiment, size, configs))
+
+
+def counts(experiment: Experiment, size: tuple[int, int], configs: Sequence[Config]) -> dict[str, list[float]]:
+    """Multiply-adds at an image size and parameters of configs; the backbone, which all share, is built and counted once."""
+    whole = without_values(experiment, configs[0])
+    with torch.no_grad():
+        maps = whole.backbone.eval()(torch.empty(1, 3, *size, device="meta"))
+    computed = _Computed(whole.backbone, maps)
+    nets = [without_values(experiment, config, cast(Backbone, computed)) for config in configs]
+    after = [(multiply_adds(net, size), parameters(net)) for net in nets]
+    behind = (multiply_adds(whole, size) - after[0][0], parameters(whole) - after[0][1])
+    return {
+        "multiply_adds": [float(behind[0] + one) for one, _ in after],
+        "parameters": [float(behind[1] + one) for _, one in after],
     }
-    return fit(pools, labels, configs, values)
 
 
-def without_values(experiment: Experiment, config: Config) -> MultiTaskNet:
+class _Computed(nn.Module):
+    """In place of a backbone: its maps, which are the same for every config."""
+
+    def __init__(self, backbone: Backbone, maps: dict[int, Tensor]) -> None:
+        super().__init__()
+        self.widths, self.maps = backbone.widths, maps
+
+    def forward(self, image: Tensor) -> dict[int, Tensor]:
+        return self.maps
+
+
+def without_values(experiment: Experiment, config: Config, backbone: Backbone | None = None) -> MultiTaskNet:
     """The fixed network of a config on the meta device."""
     with torch.random.fork_rng(devices=()), torch.device("meta"):
         contexts = ContextConfig.from_kinds(config)
-        return fixed_network(experiment.replace(backbone={"weights": "none"}), contexts)
+        return fixed_network(experiment.replace(backbone={"weights": "none"}), contexts, backbone)
 
 
 def pools_of(experiment: Experiment) -> dict[Pair, tuple[str, ...]]:

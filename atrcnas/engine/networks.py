@@ -9,6 +9,7 @@ import torch
 
 from atrcnas.engine.checkpoints import read_weights
 from atrcnas.ground.errors import CheckpointError
+from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.runs.environment import commit
 from atrcnas.runs.folder import RunFolder
@@ -22,13 +23,15 @@ def supernet(experiment: Experiment) -> MultiTaskNet:
     return _network(experiment, experiment.search_space().pools(experiment.tasks, experiment.all_tasks))
 
 
-def fixed_network(experiment: Experiment, contexts: ContextConfig) -> MultiTaskNet:
-    """The network with one kind per pair."""
+def fixed_network(experiment: Experiment, contexts: ContextConfig, backbone: Backbone | None = None) -> MultiTaskNet:
+    """The network with one kind per pair; ``backbone`` in place of a new one."""
     kinds = contexts.kinds(experiment.tasks, experiment.all_tasks)
-    return _network(experiment, {pair: (kind,) for pair, kind in kinds.items()})
+    return _network(experiment, {pair: (kind,) for pair, kind in kinds.items()}, backbone)
 
 
-def _network(experiment: Experiment, candidates: Mapping[Pair, Sequence[str]]) -> MultiTaskNet:
+def _network(
+    experiment: Experiment, candidates: Mapping[Pair, Sequence[str]], backbone: Backbone | None = None
+) -> MultiTaskNet:
     torch.manual_seed(experiment.seed)
     tasks = experiment.resolved_tasks()
     net = MultiTaskNet(
@@ -37,6 +40,7 @@ def _network(experiment: Experiment, candidates: Mapping[Pair, Sequence[str]]) -
         experiment.backbone,
         experiment.model,
         {name: tasks[name] for name in experiment.auxiliary_tasks},
+        backbone,
     )
     for parameter in net.parameters():
         if parameter.ndim == 4:  # makes grouped convolutions far faster; a plugin's tensors may have other ranks

@@ -10,7 +10,6 @@ from atrcnas.data.batch import Batch
 from atrcnas.engine.listener import Listener
 from atrcnas.engine.scores import Scores
 from atrcnas.engine.training import Training
-from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import Outputs
 
 
@@ -32,7 +31,7 @@ def validate(training: Training, batches: Iterable[Batch], listeners: Listener) 
     """
     training.settle()
     net, device = training.weights.evaluated, training.fabric.device
-    mixture = None if training.choice is None else Mixture.one_hot(training.choice.chosen()).to(device)
+    mixture = None if training.choice is None else training.choice.argmax_mixture()
     collected = Scores(training.tasks, device)
     net.eval()
     for batch in batches:

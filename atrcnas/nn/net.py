@@ -79,6 +79,7 @@ class MultiTaskNet(nn.Module, Pretrained):
         backbone: timm backbone.
         model: neck, task features, fusion, head.
         auxiliary: records of tasks that give context but are not predicted.
+        built: a backbone that is there already, used in place of a new one; it has its ``widths``.
 
     Raises:
         ConfigError: see :class:`Backbone` and :class:`ContextRefiner`; or a training batch too small for BatchNorm.
@@ -91,6 +92,7 @@ class MultiTaskNet(nn.Module, Pretrained):
         backbone: BackboneSpec | None = None,
         model: ModelSpec | None = None,
         auxiliary: Mapping[str, Task] | None = None,
+        built: Backbone | None = None,
     ) -> None:
         super().__init__()
         backbone, model = backbone or BackboneSpec(), model or ModelSpec()
@@ -102,7 +104,7 @@ class MultiTaskNet(nn.Module, Pretrained):
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.image_mean: Tensor
         self.image_std: Tensor
-        self.backbone = Backbone(**backbone.model_dump())
+        self.backbone = Backbone(**backbone.model_dump()) if built is None else built
         self.coarsest = max(self.backbone.widths)
         concat = model.neck == "concat"
         inputs = {BASE_LEVEL: sum(self.backbone.widths.values())} if concat else self.backbone.widths
