@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from atrcnas._version import __version__
+from atrcnas.affording import costs, pareto, plan
 from atrcnas.arguments import (
     ExperimentArg,
     Format,
@@ -21,10 +22,11 @@ from atrcnas.arguments import (
     Resume,
     RunArg,
     RunOption,
-    SizeOption,
     Split,
 )
+from atrcnas.asked import load, load_plugins_of, load_run, say_start
 from atrcnas.command_groups import bench_app, data_app
+from atrcnas.finished import compare, deploy, pack, plot, predict, report
 from atrcnas.ground.errors import AtrcnasError, RunError, Stopped
 from atrcnas.ground.rank import first_process
 from atrcnas.ground.registry import load_plugins
@@ -79,7 +81,7 @@ def init(
 @app.command()
 def run(experiment: ExperimentArg, overrides: Overrides = None, run: RunOption = None, resume: Resume = False) -> None:
     """The whole job: search, export, retrain, evaluate, plot, deploy."""
-    spec, folder = _load(experiment, overrides, run)
+    spec, folder = load(experiment, overrides, run)
     from atrcnas.pipeline import run_job
 
     for line in run_job(spec, folder, resume):
@@ -95,7 +97,7 @@ def search(
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time of a few steps goes.")] = False,
 ) -> None:
     """Search the context of every pair; writes contexts.yaml into the run folder."""
-    spec, folder = _load(experiment, overrides, run)
+    spec, folder = load(experiment, overrides, run)
     from atrcnas.launch.search import search as search_contexts
     from atrcnas.pipeline import undecided_lines
 
@@ -105,31 +107,6 @@ def search(
     for line in undecided_lines(contexts):
         typer.echo(line)
     typer.echo(f"contexts: {folder / 'contexts.yaml'}")
-
-
-@app.command()
-def plan(
-    experiment: ExperimentArg,
-    overrides: Overrides = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Say what an experiment will cost, by trying a few steps: time, memory, disk, and what would be cheaper."""
-    import json
-    from dataclasses import asdict
-
-    from atrcnas.planning.cheaper import savings
-    from atrcnas.planning.job import BUDGET_S
-    from atrcnas.planning.job import plan as plan_job
-    from atrcnas.planning.lines import lines
-
-    spec, _ = _load(experiment, overrides, None)
-    found = plan_job(spec)
-    cheaper = savings(spec, found, BUDGET_S / 2)
-    if as_json:
-        typer.echo(json.dumps({**found.dump(), "cheaper": [asdict(one) for one in cheaper]}, indent=2))
-    else:
-        for line in lines(found, cheaper):
-            typer.echo(line)
 
 
 @app.command()
@@ -162,8 +139,8 @@ def resume(run: RunArg, overrides: Overrides = None) -> None:
 
         lines = resume_sweep(run)
     else:
-        spec = _load_run(run, overrides)
-        _say_start(spec.name, run)
+        spec = load_run(run, overrides)
+        say_start(spec.name, run)
         from atrcnas.resuming import resume_run
 
         lines = resume_run(spec, run, bool(overrides))
@@ -182,7 +159,7 @@ def export(
     """Write the chosen context config of a run."""
     from atrcnas.runs.folder import RunFolder
 
-    _load_plugins_of(run)
+    load_plugins_of(run)
     contexts = RunFolder(run).load_contexts()
     if form is Format.yaml:
         path = out or run / "contexts.yaml"
@@ -207,7 +184,7 @@ def retrain(
     """Train the fixed network of a context config and score it."""
     from atrcnas.spec.context_config import ContextConfig
 
-    spec, folder = _load(experiment, overrides, run)
+    spec, folder = load(experiment, overrides, run)
     config = ContextConfig.load(contexts)
     config.kinds(spec.tasks, spec.all_tasks)
     from atrcnas.engine.retrain import retrain as retrain_network
@@ -227,7 +204,7 @@ def evaluate(
     split: Annotated[Split, typer.Option(help="Which images to score on.")] = Split.val,
 ) -> None:
     """Score the retrained network of a run again."""
-    _load_run(run, overrides)
+    load_run(run, overrides)
     from atrcnas.engine.evaluate import evaluate as evaluate_run
     from atrcnas.engine.evaluate import evaluate_test
     from atrcnas.pipeline import result_lines
@@ -242,165 +219,6 @@ def evaluate(
         typer.echo(line)
 
 
-@app.command()
-def predict(
-    model: Annotated[
-        str, typer.Argument(help="A run folder, an exported file, a packed folder, or OWNER/NAME on the Hub.")
-    ],
-    images: Annotated[list[Path], typer.Argument(help="Image and video files, folders of images, or `camera`.")],
-    out: Annotated[Path, typer.Option(help="Folder for pictures, arrays and videos.")],
-    size: SizeOption = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    plugin: Plugins = None,
-) -> None:
-    """Predict every task on images; writes a picture per task and the arrays."""
-    from atrcnas.deploy.predict import predict_images
-    from atrcnas.deploy.predictor import Predictor
-
-    load_plugins(plugin or [])
-    for path in predict_images(Predictor.open(model, size, device), images, out):
-        typer.echo(str(path))
-
-
-@app.command()
-def plot(
-    source: Annotated[str, typer.Argument(help="A run folder, a context config or a preset.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for a run's plots, or file for a heat map.")] = None,
-    plugin: Plugins = None,
-) -> None:
-    """Draw the heat map of a context config, or every figure of a run."""
-    from atrcnas.plots import plot_contexts, plot_run
-
-    path = Path(source)
-    load_plugins(plugin or [])
-    if path.is_dir():
-        _load_plugins_of(path)
-        for figure in plot_run(path, out):
-            typer.echo(str(figure))
-    else:
-        typer.echo(str(plot_contexts(path, out or Path(f"{path.stem}.png"))))
-
-
-@app.command()
-def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders; seeds of one configuration become one row.")],
-    baseline: Annotated[
-        list[Path] | None,
-        typer.Option(help="Run that Delta_m compares with; repeat it for every single-task network or seed."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="File to write: .csv or .md.")] = None,
-) -> None:
-    """Put the scores and costs of several runs side by side."""
-    from atrcnas.engine.compare import compare as compare_runs
-    from atrcnas.engine.compare_table import save, text
-
-    comparison = compare_runs(runs, baseline or [])
-    for line in text(comparison):
-        typer.echo(line)
-    if out is not None:
-        typer.echo(str(save(comparison, out)))
-
-
-@app.command()
-def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, in whatever state.")],
-    out: Annotated[Path | None, typer.Option(help="File to write. [default: RUN/report.html of the first]")] = None,
-    baseline: Annotated[
-        list[Path] | None, typer.Option(help="Run that Delta_m compares with; may be repeated.")
-    ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Serve the page to this machine, and keep it current.")
-    ] = False,
-    port: Annotated[int, typer.Option(help="Of --watch; 0 for any that is free.", min=0, max=65535)] = 0,
-    plugin: Plugins = None,
-) -> None:
-    """Write one page to show: heat map, curves, pictures, scores, costs; needs no network."""
-    from atrcnas.report import write_report
-    from atrcnas.report.serving import ReportServer, serve
-    from atrcnas.runs.folder import RunFolder
-
-    load_plugins(plugin or [])
-    if watch:
-        serve(ReportServer(runs, baseline or [], port, out), typer.echo)
-    else:
-        typer.echo(str(write_report(runs, out or RunFolder(runs[0]).report, baseline or [])))
-
-
-@app.command()
-def deploy(
-    run: RunArg,
-    out: Annotated[
-        list[Path],
-        typer.Option(
-            help="File to write; its ending chooses the format: .onnx, .fp16.onnx, .int8.onnx, .pt2. Repeatable."
-        ),
-    ],
-    size: SizeOption = None,
-    overrides: Overrides = None,
-    score: Annotated[bool, typer.Option("--score", help="Also score each file on the validation split.")] = False,
-) -> None:
-    """Export the retrained network and compare each file with the live one."""
-    _load_run(run, overrides)
-    from atrcnas.deploy.job import deploy_run
-
-    for line in deploy_run(run, out, size, score, overrides or []):
-        typer.echo(line)
-
-
-@app.command()
-def costs(
-    experiment: ExperimentArg,
-    overrides: Overrides = None,
-    out: Annotated[Path, typer.Option(help="Table to write, for search.costs.")] = Path("costs.csv"),
-    runtime: Annotated[
-        str, typer.Option(help="eager, compiled, or that of a deploy format: onnxruntime, ...")
-    ] = "eager",
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    size: Annotated[tuple[int, int] | None, typer.Option(help="Height and width. [default: the data set's]")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Networks that costs are fitted to, at least.")] = 40,
-    checks: Annotated[int, typer.Option(min=0, help="Further networks to compare the fit with.")] = 10,
-) -> None:
-    """Measure what each kind of each pair costs on this machine, for a search within a budget."""
-    from atrcnas.costs_job import cost_lines
-    from atrcnas.spec.experiment import Experiment
-
-    spec = Experiment.load(experiment, overrides or [])
-    for line in cost_lines(spec, out, runtime, device, size, samples, checks):
-        typer.echo(line)
-
-
-@app.command()
-def pareto(
-    experiment: ExperimentArg,
-    overrides: Overrides = None,
-    run: RunOption = None,
-    budgets: Annotated[
-        str | None, typer.Option(help="Limits, such as latency_ms=8,10,12. [default: points over the whole front]")
-    ] = None,
-    retrain: Annotated[bool, typer.Option("--retrain", help="Also train the chosen networks.")] = False,
-) -> None:
-    """Find the best config at every cost from one search by rows; writes RUN/pareto."""
-    from atrcnas.pareto_job import pareto_lines
-
-    spec, folder = _load(experiment, overrides, run)
-    for line in pareto_lines(spec, folder, budgets, retrain):
-        typer.echo(line)
-
-
-@app.command()
-def pack(
-    run: RunArg,
-    out: Annotated[Path, typer.Option(help="Folder to write.")],
-    licence: Annotated[
-        str | None, typer.Option(help="Of the weights, as the Hub names it: mit, cc-by-nc-4.0, ...")
-    ] = None,
-) -> None:
-    """Save the retrained network as a folder that travels: weights, configuration, model card."""
-    from atrcnas.deploy.pretrained import pack as pack_run
-
-    typer.echo(str(pack_run(run, out, licence)))
-
-
 @app.command(name="list")
 def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], plugin: Plugins = None) -> None:
     """List what can be named in an experiment."""
@@ -411,8 +229,8 @@ def list_(what: Annotated[Listing, typer.Argument(help="What to list.")], plugin
         typer.echo(line)
 
 
-for lookup in (keys, show, runs):
-    app.command()(lookup)
+for command in (plan, costs, pareto, predict, plot, compare, report, deploy, pack, keys, show, runs):
+    app.command()(command)
 
 
 def main() -> None:
@@ -458,30 +276,3 @@ def _require_temporary_folder() -> None:
         raise AtrcnasError(
             f"{error.strerror}. Make room there, or set TMPDIR to a folder that can be written."
         ) from error
-
-
-def _load(experiment: str, overrides: list[str] | None, run: Path | None):  # type: ignore[no-untyped-def]
-    from atrcnas.spec.experiment import Experiment
-
-    spec = Experiment.load(experiment, overrides or [])
-    folder = run or Path("runs") / spec.name
-    _say_start(spec.name, folder)
-    return spec, folder
-
-
-def _say_start(name: str, folder: Path) -> None:
-    """The first sign of life: importing torch, which comes next, takes seconds."""
-    if first_process():
-        print(f"{name}: starting in {folder}", file=sys.stderr, flush=True)
-
-
-def _load_plugins_of(folder: Path) -> None:
-    """A run may use kinds and tasks that plugins register."""
-    if (folder / "experiment.yaml").is_file():
-        _load_run(folder)
-
-
-def _load_run(folder: Path, overrides: list[str] | None = None):  # type: ignore[no-untyped-def]
-    from atrcnas.runs.folder import RunFolder
-
-    return RunFolder(folder).load_experiment(overrides or [])
