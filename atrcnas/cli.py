@@ -80,7 +80,7 @@ def init(
 
 @app.command()
 def run(experiment: ExperimentArg, overrides: Overrides = None, run: RunOption = None, resume: Resume = False) -> None:
-    """The whole job: search, export, retrain, evaluate, plot, deploy."""
+    """The whole job: search, export, retrain, evaluate, plot, deploy, report."""
     spec, folder = load(experiment, overrides, run)
     from atrcnas.pipeline import run_job
 
