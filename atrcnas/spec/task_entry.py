@@ -125,7 +125,9 @@ class TaskEntry(Spec):
             ConfigError: not a task of the table; more or fewer classes than a task of its kind has.
         """
         original = TASKS[self.like or self.name]
-        own = {key: value for key, value in self if value not in (None, ()) and key not in ("like", "classes", "options")}
+        own = {
+            key: value for key, value in self if value not in (None, ()) and key not in ("like", "classes", "options")
+        }
         task = replace(original, **own)
         num_classes = self.classes or len(self.class_names or self.class_colours) or None
         if num_classes:
