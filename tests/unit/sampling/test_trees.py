@@ -77,5 +77,5 @@ def test_random_trees_meet_costs_near_the_ends_of_large_spaces() -> None:
 
 
 def test_a_cost_that_no_tree_has_is_refused() -> None:
-    with pytest.raises(ConfigError, match="cost 100 within 1.0%, found none"):
+    with pytest.raises(ConfigError, match=r"cost 100 within 1\.0%, found none"):
         random_trees(3, [1.0, 1.0], 100.0, 0.01, 5)
