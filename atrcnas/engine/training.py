@@ -163,7 +163,7 @@ class Training:
         parts: Sequence[Mapping[str, Tensor]],
         shared: Mapping[str, Tensor] | None = None,
     ) -> Losses:
-        losses = Losses(plain, parts, shared or {}, encoded.shared if self.weighting.reads_maps else ())
+        losses = Losses(plain, parts, shared or {}, encoded.maps if self.weighting.reads_maps else ())
         return replace(losses, total=self.weighting.total(losses.live(), plain))
 
     @torch.no_grad()

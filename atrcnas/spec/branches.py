@@ -7,6 +7,7 @@ each group has its own. A point that is not named has the groups of the point be
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.schema import show
 
 Groups = tuple[tuple[str, ...], ...]
+STEM = "stem"  # the branching point before the first layer
 _TOGETHER = "together"
 
 
@@ -41,12 +43,12 @@ class Branches:
         Args:
             groups: branching point -> groups of tasks; a point that is not named has those of the point before.
             tasks: every task that has to be in one group of each point.
-            points: those of the backbone, in order; the named ones in their order if None.
+            points: those of the backbone, in order; the named ones in the order of their names if None.
 
         Raises:
             ConfigError: ``branches...``: an unknown point, a task that is not in exactly one group, or branches that join.
         """
-        points = tuple(groups) if points is None else tuple(points)
+        points = tuple(sorted(groups, key=_place)) if points is None else tuple(points)
         for point in groups:
             if point not in points:
                 raise ConfigError(_unknown(point, points))
@@ -98,6 +100,11 @@ class Branches:
             raise ConfigError(_unknown(point, self.points))
         return self.grouping[self.points.index(point)]
 
+    @property
+    def leaves(self) -> Groups:
+        """The groups at the end of the encoder."""
+        return self.grouping[-1] if self.grouping else (self.tasks,)
+
     def as_mapping(self) -> dict[str, list[list[str]]]:
         """The ``branches:`` section: only the points at which tasks part; ``of`` reads it back."""
         before: Groups = (self.tasks,)
@@ -123,6 +130,11 @@ class Branches:
 def refines(finer: Groups, coarser: Groups) -> bool:
     """Whether each group of ``finer`` lies within one group of ``coarser``; equal groups do."""
     return all(any(set(group) <= set(whole) for whole in coarser) for group in finer)
+
+
+def _place(point: str) -> tuple[bool, list[int], str]:
+    """Where a point lies among others by its name alone: ``stem``, ``stage1``, ``stage1.2``, ``stage2``."""
+    return point != STEM, [int(number) for number in re.findall(r"\d+", point)], point
 
 
 def _canonical(groups: Any, tasks: Sequence[str], point: str) -> Groups:
