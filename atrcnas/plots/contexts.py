@@ -12,7 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from atrcnas.ground.errors import RunError
 from atrcnas.plots.canvas import INK, SMALL_SIZE, grid, legend_below, new_figure, panels, styled
-from atrcnas.plots.encoder_tree import draw_encoder_tree, tree_width_in
+from atrcnas.plots.encoder_tree import branches_of, draw_encoder_tree, tree_width_in
 from atrcnas.spec.branches import Branches
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import KINDS, NONE, parts
@@ -66,7 +66,7 @@ def draw_heatmap(config: ContextConfig, where: str = "contexts") -> Figure:
     found = " ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
     also = [NONE, *(kind for chances in origin.probabilities.values() for kind in chances)]
     title = ": ".join(["Context of each pair of tasks", *filter(None, [origin.experiment or origin.source])])
-    return draw_cells(cells, title, "\n".join(filter(None, [shown, note, unsettled, found])), also)
+    return draw_cells(cells, title, "\n".join(filter(None, [shown, note, unsettled, found])), also, branches_of(config))
 
 
 def cells_of(config: ContextConfig, where: str = "contexts") -> dict[Pair, Cell]:

@@ -11,6 +11,7 @@ from matplotlib.path import Path
 
 from atrcnas.plots.canvas import INK
 from atrcnas.spec.branches import Branches
+from atrcnas.spec.context_config import ContextConfig
 
 _COLUMN_IN, _NAMES_IN = 0.85, 1.3
 _BEGIN, _END = 0.24, 0.86  # of a limb within its column
@@ -92,6 +93,18 @@ def encoder_tree(branches: Branches) -> EncoderTree:
             limbs.append(Limb(column, row, parents[group[0]], group))
             parents |= dict.fromkeys(group, row)
     return EncoderTree(leaves, ("image", *parting), tuple(limbs))
+
+
+def branches_of(config: ContextConfig) -> Branches | None:
+    """The encoder of a context config; None where all tasks share all of it.
+
+    Raises:
+        ConfigError: its branches are no tree.
+    """
+    groups = config.model.branches
+    tasks = config.named_tasks or [task for group in next(iter(groups.values()), []) for task in group]
+    branches = Branches.of(groups, tasks)
+    return None if branches.together else branches
 
 
 def tree_width_in(branches: Branches) -> float:

@@ -6,10 +6,12 @@ import random
 
 import pytest
 from legibility import faults, texts
+from run_files import contexts
 
-from atrcnas.plots.contexts import Cell, draw_cells
-from atrcnas.plots.encoder_tree import Limb, encoder_tree
+from atrcnas.plots.contexts import Cell, draw_cells, draw_heatmap
+from atrcnas.plots.encoder_tree import Limb, branches_of, encoder_tree
 from atrcnas.spec.branches import Branches
+from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.pairs import all_pairs
 from atrcnas.spec.tasks import TASKS
 
@@ -66,3 +68,20 @@ def test_without_branches_the_figure_is_the_heat_map_alone() -> None:
     alone, beside = ([text.get_text() for text in texts(figure)] for figure in figures)
     assert "image" not in alone and set(beside) - set(alone) == {"image", "stage1", "encoder"}
     assert all(len(figure.subfigs) == count for figure, count in zip(figures, (0, 2), strict=True))
+
+
+def test_a_context_config_with_branches_is_drawn_with_its_encoder() -> None:
+    tasks = TASKS.names[:3]
+    groups = {"stage2.2": [[tasks[0]], list(tasks[1:])], "stage3": [[task] for task in tasks]}
+    value = contexts(tasks, (4,))
+    branched = ContextConfig.model_validate({**value, "model": {"branches": groups}})
+    written = {text.get_text() for text in texts(draw_heatmap(branched))}
+    assert {"image", "stage2.2", "stage3"} <= written
+    assert "image" not in {text.get_text() for text in texts(draw_heatmap(ContextConfig.model_validate(value)))}
+
+
+def test_branches_of_a_preset_for_any_tasks_name_their_own() -> None:
+    preset = ContextConfig.model_validate(
+        {"schema": 1, "pairs": {"default": "none"}, "model": {"branches": {"stem": [["a"], ["b"]]}}}
+    )
+    assert branches_of(preset) == Branches.of({"stem": [["a"], ["b"]]}, ("a", "b"))
