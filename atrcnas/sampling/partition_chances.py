@@ -33,16 +33,16 @@ class PartitionChances(nn.Module):
     def __init__(self, num_tasks: int) -> None:
         super().__init__()
         self.partitions = partitions(num_tasks)
-        below = [[refines(finer, coarser) for coarser in self.partitions] for finer in self.partitions]
-        below_or_equal = torch.tensor(below, dtype=torch.float64)
+        below = torch.tensor([[refines(finer, coarser) for coarser in self.partitions] for finer in self.partitions])
+        # Triangular, of zeros and ones with ones on its diagonal: the inverse holds whole numbers. They are kept as such,
+        # since a module that moves to another precision takes its floating buffers along.
+        moebius = torch.linalg.inv(below.double()).round().long()
         member = [[[group == place for group in one] for place in range(num_tasks)] for one in self.partitions]
-        self.register_buffer("below", below_or_equal, persistent=False)
-        # A triangular matrix of zeros and ones, its diagonal ones: the inverse holds whole numbers.
-        self.register_buffer("moebius", torch.linalg.inv(below_or_equal).round(), persistent=False)
+        self.register_buffer("below", below, persistent=False)
+        self.register_buffer("moebius", moebius, persistent=False)
         self.register_buffer("member", torch.tensor(member), persistent=False)  # [K, groups, T]
-        self.register_buffer(
-            "num_groups", torch.tensor([num_groups(one) for one in self.partitions]).double(), persistent=False
-        )
+        counts = torch.tensor([num_groups(one) for one in self.partitions])
+        self.register_buffer("num_groups", counts, persistent=False)
         self.below: Tensor
         self.moebius: Tensor
         self.member: Tensor
@@ -61,7 +61,7 @@ class PartitionChances(nn.Module):
         # [..., K, groups]: all of a group take the same copy, whichever; an empty group says nothing.
         same = torch.where(self.member[..., None], chances, 1.0).prod(-2).sum(-1)
         kept = torch.where(self.member.any(-1), same, 1.0).prod(-1)
-        return kept @ self.moebius.T
+        return kept @ self.moebius.T.double()
 
     def of_points(self, rows: Tensor) -> Tensor:
         """The probability of each partition at each point, if branches never join again.
@@ -80,7 +80,7 @@ class PartitionChances(nn.Module):
         before[0] = 1.0  # at the image, all are together
         found = []
         for here in drawn:
-            partly = (here * (self.below @ before))[:-1]
+            partly = (here * (self.below.double() @ before))[:-1]
             before = torch.cat([partly, 1.0 - partly.sum(0, keepdim=True)])
             found.append(before)
         return torch.stack(found)
@@ -96,4 +96,4 @@ class PartitionChances(nn.Module):
             A scalar, float64, in that unit.
         """
         each = torch.as_tensor(costs, dtype=torch.float64, device=self.num_groups.device)
-        return (self.of_points(rows) @ self.num_groups) @ each
+        return (self.of_points(rows) @ self.num_groups.double()) @ each
