@@ -51,7 +51,7 @@ def test_whichever_copy_is_taken_the_untrained_supernet_is_the_backbone(
 ) -> None:
     plain, supernet = plain_and_copies(name, options, points)
     image = image_of(65, 97)
-    mixed = torch.rand(len(points), 3, 3, generator=torch.Generator().manual_seed(2)).softmax(-1)
+    mixed = torch.rand(len(points), 3, 3, generator=torch.Generator().manual_seed(2)).double().softmax(-1)
     for weights in (torch.eye(3).expand(len(points), 3, 3), torch.eye(3)[[0, 0, 2]].expand(len(points), 3, 3), mixed):
         for found in supernet(image, weights):
             for level, expected in plain(image).items():
