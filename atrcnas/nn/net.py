@@ -178,13 +178,15 @@ class MultiTaskNet(nn.Module, Pretrained):
             valid: [B, 1, H, W] bool, False where the image is padding; None if all is image.
             mixture: weights of the candidates; None for a fixed network.
         """
-        encoded = self.encode(image, valid)
+        encoded = self.encode(image, valid, mixture)
         return Outputs(self.decode(encoded, mixture), encoded.labels, encoded.initial)
 
-    def encode(self, image: Tensor, valid: Tensor | None = None) -> Encoded:
-        """The part of :meth:`forward` that does not depend on the mixture, up to task features and label logits."""
+    def encode(self, image: Tensor, valid: Tensor | None = None, mixture: Mixture | None = None) -> Encoded:
+        """The part of :meth:`forward` up to task features and label logits; of the mixture it reads ``copies`` alone."""
         self._check_statistics(image)
-        found = self.backbone(self._prepare(image, valid))
+        # With copies, the backbone is a BranchSupernet.
+        copies = () if mixture is None or mixture.copies is None else (mixture.copies,)
+        found = self.backbone(self._prepare(image, valid), *copies)
         leaves = dict(zip(self.leaves, [found] if len(self.leaves) == 1 else found, strict=True))
         necks = {leaf: self._neck(leaf, maps) for leaf, maps in leaves.items()}
         every = tuple(one for maps in leaves.values() for one in maps.values())
