@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 
@@ -36,6 +38,33 @@ def rendered(experiment: Experiment) -> tuple[Cached, Cached]:
     return kept
 
 
+class Prepared(NamedTuple):
+    """The training of a fixed network before its first step, with its batches."""
+
+    experiment: Experiment
+    splits: Splits
+    training: Training
+    batches: Iterator[Any]
+
+    def step(self) -> float:
+        """Take a step; CPU seconds."""
+        began = time.process_time()
+        take_step(self.training, next(self.batches))
+        return time.process_time() - began
+
+
+def prepare(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached, Cached]) -> Prepared:
+    """Build the fixed network of a context config and its training from scratch, on data that was rendered."""
+    experiment = with_model_of(experiment, contexts)
+    recipe = experiment.retrain
+    splits = replace(open_splits(experiment), train=data[0], val=data[1])
+    net = fixed_network(experiment, contexts)
+    objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
+    training = fixed_training(net, objective, experiment, connect(experiment))
+    batches = training_loader(experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps)
+    return Prepared(experiment, splits, training, iter(batches))
+
+
 def run(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached, Cached]) -> Row:
     """Train the fixed network from scratch; score it on the validation split after a quarter, half and all of the steps.
 
@@ -43,28 +72,22 @@ def run(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached, Cac
         Scores, losses (of the final predictions, weighted as in training), multiply-adds of one image, and CPU seconds
         of the training steps.
     """
-    experiment = with_model_of(experiment, contexts)
-    recipe = experiment.retrain
-    splits = replace(open_splits(experiment), train=data[0], val=data[1])
-    net = fixed_network(experiment, contexts)
-    objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
-    training = fixed_training(net, objective, experiment, connect(experiment))
-    batches = iter(training_loader(experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps))
-    stops = {round(share * recipe.steps): length for length, share in LENGTHS.items()}
-    row: Row = {"multiply_adds": multiply_adds(net, splits.val[0].image.shape[:2])}
+    prepared = prepare(experiment, contexts, data)
+    training, steps = prepared.training, experiment.retrain.steps
+    stops = {round(share * steps): length for length, share in LENGTHS.items()}
+    row: Row = {"multiply_adds": multiply_adds(training.weights.net, prepared.splits.val[0].image.shape[:2])}
     seconds = 0.0
-    while training.step < recipe.steps:
-        began = time.process_time()
-        take_step(training, next(batches))
-        seconds += time.process_time() - began
+    while training.step < steps:
+        seconds += prepared.step()
         if training.step in stops:
-            row |= _validate(training, experiment, splits, stops[training.step])
+            row |= validate(prepared, stops[training.step])
     return {**row, "seconds": round(seconds, 2)}
 
 
 @torch.no_grad()
-def _validate(training: Training, experiment: Experiment, splits: Splits, length: str) -> Row:
-    """As the engine validates, with the losses besides."""
+def validate(prepared: Prepared, length: str) -> Row:
+    """As the engine validates, with the losses besides; ``length`` ends the names of the figures."""
+    experiment, splits, training, _ = prepared
     training.settle()
     net, tasks = training.weights.evaluated.eval(), training.tasks
     scores, losses, images = Scores(tasks, training.fabric.device), dict.fromkeys(tasks, 0.0), 0

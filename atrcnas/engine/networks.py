@@ -20,18 +20,19 @@ from atrcnas.spec.pairs import Pair
 
 def supernet(experiment: Experiment) -> MultiTaskNet:
     """The network with every candidate of the experiment's search space."""
-    return _network(experiment, experiment.search_space().pools(experiment.tasks, experiment.all_tasks))
+    return network(experiment, experiment.search_space().pools(experiment.tasks, experiment.all_tasks))
 
 
 def fixed_network(experiment: Experiment, contexts: ContextConfig, backbone: Backbone | None = None) -> MultiTaskNet:
     """The network with one kind per pair; ``backbone`` in place of a new one."""
     kinds = contexts.kinds(experiment.tasks, experiment.all_tasks)
-    return _network(experiment, {pair: (kind,) for pair, kind in kinds.items()}, backbone)
+    return network(experiment, {pair: (kind,) for pair, kind in kinds.items()}, backbone)
 
 
-def _network(
+def network(
     experiment: Experiment, candidates: Mapping[Pair, Sequence[str]], backbone: Backbone | None = None
 ) -> MultiTaskNet:
+    """The network with some candidates of each pair; ``backbone`` in place of a new one."""
     torch.manual_seed(experiment.seed)
     tasks = experiment.resolved_tasks()
     net = MultiTaskNet(

@@ -140,11 +140,11 @@ class Training:
         torch.manual_seed(self.seed * 1_000_003 + self.step)
 
     def losses(self, batch: Batch, mixtures: Sequence[Mixture | None]) -> Losses:
-        """The losses of a batch under each of ``mixtures``; None for a fixed network."""
+        """The losses of a batch under each of ``mixtures``, which agree in ``copies``; None for a fixed network."""
         batch = batch.to(self.fabric.device)
         net, truth = self.weights.net, (batch.targets, batch.valid)
         with self.fabric.autocast(), self._whole_batch(len(batch.names)):
-            encoded = net.encode(batch.image, batch.image_valid)
+            encoded = net.encode(batch.image, batch.image_valid, mixtures[0])
             if len(mixtures) == 1:
                 total, parts = self.objective(net.decode(encoded, mixtures[0]), encoded.labels, encoded.initial, *truth)
                 return self._joined(total, encoded, [parts])
@@ -163,7 +163,7 @@ class Training:
         parts: Sequence[Mapping[str, Tensor]],
         shared: Mapping[str, Tensor] | None = None,
     ) -> Losses:
-        losses = Losses(plain, parts, shared or {}, encoded.shared if self.weighting.reads_maps else ())
+        losses = Losses(plain, parts, shared or {}, encoded.maps if self.weighting.reads_maps else ())
         return replace(losses, total=self.weighting.total(losses.live(), plain))
 
     @torch.no_grad()

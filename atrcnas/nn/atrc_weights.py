@@ -33,7 +33,10 @@ Names = dict[str, Tensor]  # the reference's name -> the tensor of ours it fills
 
 _RELATIONS = "head.atrc_module."
 _PROJECTIONS = {"query": "query_project", "key": "key_project", "value": "value_project"}
-_FORM = {"neck": "concat", "task_features": "conv3", "deep_supervision": False, "fuse": "concat", "head": "conv1"}
+_FORM = {
+    **{"neck": "concat", "task_features": "conv3", "deep_supervision": False, "fuse": "concat", "head": "conv1"},
+    "branches": {},
+}
 # What a checkpoint holds besides weights: losses, metrics, and a count that BatchNorm with a fixed momentum never reads.
 _BESIDES = ("criterion.", "metrics_dict.")
 _COUNT = ".num_batches_tracked"

@@ -127,20 +127,29 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """Map [B, 3, H, W] (ImageNet-normalised) to level -> [B, C, ceil(H/level), ceil(W/level)]."""
+        padded = self._padded(image)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
+            maps = self.body(padded)
+        return self._pyramid(maps, padded.shape[-2:], image.shape[-2:])
+
+    def _padded(self, image: Tensor) -> Tensor:
+        """The image as the body takes it."""
         given = image.shape[-2:]
         if self.manner.only_size not in (None, tuple(given)):
             raise ConfigError(
                 f"backbone.options.img_size: the backbone takes only images of {self.manner.only_size}, got "
                 f"{tuple(given)}. Set it to the images' size, or choose a backbone of any size."
             )
-        if self.manner.pads:
-            stride = max(self.widths)
-            image = F.pad(image, (0, -given[1] % stride, 0, -given[0] % stride))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            maps = self.body(image)
+        if not self.manner.pads:
+            return image
+        stride = max(self.widths)
+        return F.pad(image, (0, -given[1] % stride, 0, -given[0] % stride))
+
+    def _pyramid(self, maps: Sequence[Tensor], padded: Sequence[int], given: Sequence[int]) -> dict[int, Tensor]:
+        """The body's maps of an image of size ``padded``, in form and cut to the size ``given``."""
         if self.manner.channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
-        whole, kept = _sizes(image.shape[-2:], self.widths), _sizes(given, self.widths)
+        whole, kept = _sizes(padded, self.widths), _sizes(given, self.widths)
         return {
             level: resize(x, whole[level])[..., : kept[level][0], : kept[level][1]]
             for level, x in zip(self.widths, maps, strict=True)

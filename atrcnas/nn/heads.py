@@ -33,22 +33,26 @@ class TaskFeatures(nn.ModuleDict):
     def __init__(self, name: str, tasks: Iterable[str], in_width: int, out_width: int) -> None:
         super().__init__({task: stem(name, in_width, out_width) for task in tasks})
 
-    def forward(self, x: Tensor, carried: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    def forward(
+        self, x: Tensor, carried: Mapping[str, Tensor] | None = None, tasks: Iterable[str] | None = None
+    ) -> dict[str, Tensor]:
         """Map [B, C_in, H, W] to task -> [B, C, H, W].
 
         Args:
-            x: shared by all tasks.
+            x: shared by ``tasks``.
             carried: task -> [B, C_carried, h, w], resized and joined to ``x`` for that task alone.
+            tasks: some of them; all if None.
         """
+        wanted = {task: self[task] for task in (self if tasks is None else tasks)}
         if carried is not None:
             size = x.shape[-2:]
-            return {task: one(torch.cat([x, resize(carried[task], size)], dim=1)) for task, one in self.items()}
-        plain = {task: one for task, one in self.items() if isinstance(one, ConvBN)}
+            return {task: one(torch.cat([x, resize(carried[task], size)], dim=1)) for task, one in wanted.items()}
+        plain = {task: one for task, one in wanted.items() if isinstance(one, ConvBN)}
         weights = [one.conv.weight for one in plain.values()]
-        if self.training and len(plain) == len(self) and winograd.pays(x, weights):
+        if self.training and len(plain) == len(wanted) and winograd.pays(x, weights):
             maps = winograd.conv3x3(x, weights)
             return {task: one.finish(y) for (task, one), y in zip(plain.items(), maps, strict=True)}
-        return {task: one(x) for task, one in self.items()}
+        return {task: one(x) for task, one in wanted.items()}
 
 
 class LabelBranch(nn.Sequential):

@@ -8,12 +8,15 @@ import torch
 from torch import Tensor
 
 from atrcnas.ground.errors import CheckpointError
+from atrcnas.nn.encoder_tree import shared_names
 from atrcnas.nn.net import MultiTaskNet
 
 
 @torch.no_grad()
 def inherit(net: MultiTaskNet, state: Mapping[str, Tensor], supernet: MultiTaskNet) -> None:
     """Copy what the two networks share: equal tensors, the rows of the chosen pairs, the fuse's columns of them.
+
+    Where tasks part that are together in the supernet, each branch gets a copy.
 
     Args:
         net: fixed; changed in place.
@@ -31,9 +34,11 @@ def inherit(net: MultiTaskNet, state: Mapping[str, Tensor], supernet: MultiTaskN
         ) from error
     shared = supernet.state_dict()
     own = net.state_dict()
+    groups = {key.partition(".branches.")[2].partition(".")[0] for key in shared if ".branches." in key}
     for key, value in own.items():
-        if key in shared and shared[key].shape == value.shape and not key.startswith("refiners."):
-            value.copy_(shared[key])
+        for source in shared_names(key, shared, groups):
+            if shared[source].shape == value.shape and not key.startswith("refiners."):
+                value.copy_(shared[source])
     for level, refiner in net.refiners.items():
         if level not in supernet.refiners:
             raise CheckpointError(

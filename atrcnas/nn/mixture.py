@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -22,12 +22,15 @@ class Mixture:
         kinds: K kinds, the columns.
         weights: [P, K] float; rows sum to 1, zero outside of a pair's pool.
         active: for each pair the kinds that are computed; the others' weights must be zero.
+        copies: [L, T, T] weight of each copy (column) of L encoder segments for each of T tasks (row), in a search of
+            branches; None otherwise.
     """
 
     pairs: tuple[Pair, ...]
     kinds: tuple[str, ...]
     weights: Tensor
     active: tuple[frozenset[str], ...]
+    copies: Tensor | None = None
 
     def active_kinds(self, pair: Pair) -> frozenset[str]:
         """The kinds that are computed for ``pair``."""
@@ -66,4 +69,5 @@ class Mixture:
 
     def to(self, device: torch.device) -> Mixture:
         """The same mixture with its weights on ``device``."""
-        return Mixture(self.pairs, self.kinds, self.weights.to(device, non_blocking=True), self.active)
+        copies = None if self.copies is None else self.copies.to(device, non_blocking=True)
+        return replace(self, weights=self.weights.to(device, non_blocking=True), copies=copies)

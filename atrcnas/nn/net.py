@@ -1,6 +1,7 @@
 """The one model: baselines, PAD-Net, MTI-Net, ATRC and the supernet are points of its configuration space.
 
-image -> backbone -> neck -> task features F_t (and label logits A_t)          per level, coarse to fine
+image -> backbone -> neck -> task features F_t (and label logits A_t)          per level, coarse to fine; the backbone may
+                                                                               be a tree, with a neck at each leaf
       -> for every pair (t <- s): kind(s) -> mixture -> fuse -> refine         ContextRefiner, per level
       -> head per task -> predictions at the image's size
 """
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.blocks import ConvBN, resize
+from atrcnas.nn.encoder_tree import Group, PerLeaf, branch_name, build_encoder
 from atrcnas.nn.heads import Head, LabelBranch, TaskFeatures, predictor
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.named import Named
 from atrcnas.nn.pretrained import Pretrained
 from atrcnas.nn.propagate import Propagate
 from atrcnas.nn.relations import ContextRefiner, label_tasks
+from atrcnas.spec.branches import Branches
 from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import BASE_LEVEL, Pair
 from atrcnas.spec.tasks import Task
@@ -55,7 +58,7 @@ class Encoded:
         features: level, coarse to fine -> task -> [B, C, h, w].
         labels: as in :class:`Outputs`.
         initial: as in :class:`Outputs`.
-        shared: maps of the backbone, which all tasks read.
+        maps: of the backbone, of all leaves where it is a tree.
     """
 
     size: tuple[int, ...]
@@ -63,7 +66,7 @@ class Encoded:
     features: dict[int, dict[str, Tensor]] = field(default_factory=dict)
     labels: dict[tuple[str, int], Tensor] = field(default_factory=dict)
     initial: dict[tuple[str, int], Tensor] = field(default_factory=dict)
-    shared: tuple[Tensor, ...] = ()
+    maps: tuple[Tensor, ...] = ()
 
     def mask(self, level: int) -> Tensor | None:
         """``valid`` at the size of a level's maps."""
@@ -82,7 +85,7 @@ class MultiTaskNet(nn.Module, Pretrained):
         built: a backbone that is there already, used in place of a new one; it has its ``widths``.
 
     Raises:
-        ConfigError: see :class:`Backbone` and :class:`ContextRefiner`; or a training batch too small for BatchNorm.
+        ConfigError: see :func:`build_encoder` and :class:`ContextRefiner`; or a training batch too small for BatchNorm.
     """
 
     def __init__(
@@ -104,14 +107,16 @@ class MultiTaskNet(nn.Module, Pretrained):
         self.register_buffer("image_std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         self.image_mean: Tensor
         self.image_std: Tensor
-        self.backbone = Backbone(**backbone.model_dump()) if built is None else built
+        self.backbone = build_encoder(backbone, model.branches, self.all_tasks) if built is None else built
+        self.leaves = Branches.of(model.branches, self.all_tasks).leaves
         self.coarsest = max(self.backbone.widths)
         concat = model.neck == "concat"
         inputs = {BASE_LEVEL: sum(self.backbone.widths.values())} if concat else self.backbone.widths
         base = model.width or max(inputs[BASE_LEVEL] // 4, 1)
         self.widths = {BASE_LEVEL: base} if concat else dict(inputs)
         self.levels = tuple(self.widths)
-        self.neck_conv = ConvBN(inputs[BASE_LEVEL], inputs[BASE_LEVEL]) if model.neck_conv else nn.Identity()
+        neck_conv = ConvBN(inputs[BASE_LEVEL], inputs[BASE_LEVEL]) if model.neck_conv else nn.Identity()
+        self.neck_conv = neck_conv if len(self.leaves) == 1 else PerLeaf(neck_conv, self.leaves)
         self.stems: Named[TaskFeatures] = Named()
         self.labels: Named[nn.ModuleDict] = Named()
         self.initial: Named[nn.ModuleDict] = Named()
@@ -173,22 +178,27 @@ class MultiTaskNet(nn.Module, Pretrained):
             valid: [B, 1, H, W] bool, False where the image is padding; None if all is image.
             mixture: weights of the candidates; None for a fixed network.
         """
-        encoded = self.encode(image, valid)
+        encoded = self.encode(image, valid, mixture)
         return Outputs(self.decode(encoded, mixture), encoded.labels, encoded.initial)
 
-    def encode(self, image: Tensor, valid: Tensor | None = None) -> Encoded:
-        """The part of :meth:`forward` that does not depend on the mixture, up to task features and label logits."""
+    def encode(self, image: Tensor, valid: Tensor | None = None, mixture: Mixture | None = None) -> Encoded:
+        """The part of :meth:`forward` up to task features and label logits; of the mixture it reads ``copies`` alone."""
         self._check_statistics(image)
-        maps = self.backbone(self._prepare(image, valid))
-        features = self._neck(maps)
-        encoded = Encoded(tuple(image.shape[-2:]), valid, shared=tuple(maps.values()))
+        # With copies, the backbone is a BranchSupernet.
+        copies = () if mixture is None or mixture.copies is None else (mixture.copies,)
+        found = self.backbone(self._prepare(image, valid), *copies)
+        leaves = dict(zip(self.leaves, [found] if len(self.leaves) == 1 else found, strict=True))
+        necks = {leaf: self._neck(leaf, maps) for leaf, maps in leaves.items()}
+        every = tuple(one for maps in leaves.values() for one in maps.values())
+        encoded = Encoded(tuple(image.shape[-2:]), valid, maps=every)
         carried: dict[str, Tensor] | None = None
         for level in reversed(self.levels):
-            own = encoded.features[level] = self._task_features(level, features[level], carried)
+            features = {leaf: neck[level] for leaf, neck in necks.items()}
+            own = encoded.features[level] = self._task_features(level, features, carried)
             for name, module in self._part(self.initial, level).items():
                 encoded.initial[name, level] = module(own[name])
             for name, branch in self._part(self.labels, level).items():
-                encoded.labels[name, level] = branch(features[level])
+                encoded.labels[name, level] = branch(next(x for leaf, x in features.items() if name in leaf))
             key = str(level)
             carried = self.propagate[key](own) if key in self.propagate else None
         return encoded
@@ -223,16 +233,21 @@ class MultiTaskNet(nn.Module, Pretrained):
             image = image * valid.to(image.dtype)
         return image.contiguous(memory_format=torch.channels_last)
 
-    def _neck(self, maps: dict[int, Tensor]) -> dict[int, Tensor]:
+    def _neck(self, leaf: Group, maps: dict[int, Tensor]) -> dict[int, Tensor]:
         if self.model.neck == "pyramid":
             return maps
+        conv = self.neck_conv.branches[branch_name(leaf)] if isinstance(self.neck_conv, PerLeaf) else self.neck_conv
         size = maps[BASE_LEVEL].shape[-2:]
-        return {BASE_LEVEL: self.neck_conv(torch.cat([resize(maps[level], size) for level in maps], dim=1))}
+        return {BASE_LEVEL: conv(torch.cat([resize(maps[level], size) for level in maps], dim=1))}
 
-    def _task_features(self, level: int, features: Tensor, carried: dict[str, Tensor] | None) -> dict[str, Tensor]:
-        if str(level) not in self.stems:
-            return dict.fromkeys(self.all_tasks, features)
-        return self.stems[str(level)](features, carried)
+    def _task_features(
+        self, level: int, features: dict[Group, Tensor], carried: dict[str, Tensor] | None
+    ) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for leaf, x in features.items():
+            plain = str(level) not in self.stems
+            found |= dict.fromkeys(leaf, x) if plain else self.stems[str(level)](x, carried, leaf)
+        return {task: found[task] for task in self.all_tasks}
 
     def _part(self, parts: Named[nn.ModuleDict], level: int) -> dict[str, nn.Module]:
         return dict(parts[str(level)].items()) if str(level) in parts else {}

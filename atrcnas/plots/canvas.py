@@ -36,12 +36,16 @@ def new_figure(title: str, width_in: float, height_in: float) -> Figure:
 
 def panels(title: str, count: int, columns: int, panel_in: tuple[float, float]) -> tuple[Figure, list[Axes]]:
     """A figure with ``count`` panels of about ``panel_in`` (width, height) inches with their labels, row by row."""
-    rows = -(-count // columns)
-    figure = new_figure(title, max(columns * panel_in[0], 4), rows * panel_in[1] + 1)
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    figure = new_figure(title, max(columns * panel_in[0], 4), -(-count // columns) * panel_in[1] + 1)
+    return figure, grid(figure, count, columns)
+
+
+def grid(figure: Figure | SubFigure, count: int, columns: int) -> list[Axes]:
+    """``count`` panels in an empty figure, row by row."""
+    axes = list(figure.subplots(-(-count // columns), columns, squeeze=False).flat)
     for unused in axes[count:]:
         unused.remove()
-    return figure, axes[:count]
+    return axes[:count]
 
 
 def legend_below(figure: Figure | SubFigure, width_in: float, handles: Sequence[Artist] = (), note: str = "") -> None:

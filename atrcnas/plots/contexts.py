@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from atrcnas.ground.errors import RunError
-from atrcnas.plots.canvas import INK, SMALL_SIZE, legend_below, panels, styled
+from atrcnas.plots.canvas import INK, SMALL_SIZE, grid, legend_below, new_figure, panels, styled
+from atrcnas.plots.encoder_tree import branches_of, draw_encoder_tree, tree_width_in
+from atrcnas.spec.branches import Branches
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import KINDS, NONE, parts
 from atrcnas.spec.pairs import Pair
@@ -64,7 +66,7 @@ def draw_heatmap(config: ContextConfig, where: str = "contexts") -> Figure:
     found = " ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
     also = [NONE, *(kind for chances in origin.probabilities.values() for kind in chances)]
     title = ": ".join(["Context of each pair of tasks", *filter(None, [origin.experiment or origin.source])])
-    return draw_cells(cells, title, "\n".join(filter(None, [shown, note, unsettled, found])), also)
+    return draw_cells(cells, title, "\n".join(filter(None, [shown, note, unsettled, found])), also, branches_of(config))
 
 
 def cells_of(config: ContextConfig, where: str = "contexts") -> dict[Pair, Cell]:
@@ -86,7 +88,13 @@ def _cell(kinds: tuple[str, ...], chances: Mapping[str, float]) -> Cell:
     return Cell(kinds, certainty, f"{certainty:.2f}")
 
 
-def draw_cells(cells: Mapping[Pair, Cell], title: str, note: str = "", also: Sequence[str] = ()) -> Figure:
+def draw_cells(
+    cells: Mapping[Pair, Cell],
+    title: str,
+    note: str = "",
+    also: Sequence[str] = (),
+    branches: Branches | None = None,
+) -> Figure:
     """Draw targets as rows and sources as columns, one table per level.
 
     Args:
@@ -94,6 +102,7 @@ def draw_cells(cells: Mapping[Pair, Cell], title: str, note: str = "", also: Seq
         title: of the figure.
         note: a line above the key, such as what number and intensity mean.
         also: kinds in the key besides those of the cells.
+        branches: of the encoder, drawn to the left; None where all tasks share all of it.
     """
     levels, targets, sources = (
         list(dict.fromkeys(getattr(pair, part) for pair in cells)) for part in ("level", "target", "source")
@@ -104,15 +113,28 @@ def draw_cells(cells: Mapping[Pair, Cell], title: str, note: str = "", also: Seq
     width, height = _CELL_IN * len(sources) + _LABELS_IN[0], _CELL_IN * len(targets) + _LABELS_IN[1]
     width = max(width, _MIN_WIDTH_IN / columns)
     with styled():
-        figure, axes = panels(title, len(levels), columns, (width, height))
+        figure, axes = _panels(title, len(levels), columns, (width, height), branches)
         figure.set_figheight(figure.get_figheight() + 0.17 * len(key))
         for level, panel in zip(levels, axes, strict=True):
             _draw_frame(panel, targets, sources, f", level {level}" if len(levels) > 1 else "")
         for pair, cell in cells.items():
             corner = (sources.index(pair.source), targets.index(pair.target))
             _draw_cell(axes[levels.index(pair.level)], *corner, cell, str(pair))
-        legend_below(figure, columns * width, key, note)
+        legend_below(figure, figure.get_figwidth() if branches else columns * width, key, note)
     return figure
+
+
+def _panels(
+    title: str, count: int, columns: int, panel_in: tuple[float, float], branches: Branches | None
+) -> tuple[Figure, list[Axes]]:
+    """Those of the levels, with the encoder to their left."""
+    if branches is None:
+        return panels(title, count, columns, panel_in)
+    widths = (tree_width_in(branches), columns * panel_in[0])
+    figure = new_figure(title, sum(widths), -(-count // columns) * panel_in[1] + 1)
+    left, right = figure.subfigures(1, 2, width_ratios=widths)
+    draw_encoder_tree(left.subplots(), branches)
+    return figure, grid(right, count, columns)
 
 
 def _draw_frame(axes: Axes, targets: Sequence[str], sources: Sequence[str], which: str) -> None:

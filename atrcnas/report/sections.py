@@ -14,14 +14,17 @@ import pandas as pd
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.ground.files import dump_yaml
 from atrcnas.plots.curves import Panels, smoothed
+from atrcnas.plots.encoder_tree import branches_of
 from atrcnas.plots.probabilities import decidedness
 from atrcnas.report.answer import answer
 from atrcnas.report.charts import Chart, Curve, chart
+from atrcnas.report.encoder import TreeDrawing, tree_drawing
 from atrcnas.report.gallery import Gallery
 from atrcnas.report.heatmap import Fact, HeatMap, heat_map
 from atrcnas.report.reading import RunView
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.tables import Series
+from atrcnas.spec.branches import Branches
 
 BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito's, as in all figures
 _COLOURS, _DASHES = (BLUE, ORANGE), ("", "6 3")
@@ -35,6 +38,7 @@ class Section:
     Attributes:
         name: of its folder.
         answer: in a few sentences.
+        encoder: as a tree; None where all tasks share all of it.
         heat_map: None before there is a choice.
         charts: by heading.
         gallery: None before an evaluation.
@@ -49,6 +53,7 @@ class Section:
 
     name: str
     answer: str
+    encoder: TreeDrawing | None
     heat_map: HeatMap | None
     charts: dict[str, list[Chart]]
     gallery: Gallery | None
@@ -82,6 +87,7 @@ def section(view: RunView, number: int) -> Section:
     return Section(
         name=view.name,
         answer=whole(lambda: answer(view), "The choice of this run cannot be read."),
+        encoder=whole(lambda: _encoder(view), None),
         heat_map=whole(lambda: heat_map(view, number), None),
         charts={heading: charts for heading, charts in _charts(view).items() if charts},
         gallery=view.gallery,
@@ -93,6 +99,14 @@ def section(view: RunView, number: int) -> Section:
         files=files,
         problems=problems,
     )
+
+
+def _encoder(view: RunView) -> TreeDrawing | None:
+    """The tree of the answer, or that of the experiment where the answer does not say."""
+    branches = None if view.contexts is None else branches_of(view.contexts)
+    if branches is None and view.experiment is not None:
+        branches = Branches.of(view.experiment.model.branches, view.experiment.all_tasks)
+    return None if branches is None else tree_drawing(branches)
 
 
 def _charts(view: RunView) -> dict[str, list[Chart]]:

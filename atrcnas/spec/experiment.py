@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, field_valid
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import parse_yaml, read_yaml
 from atrcnas.ground.registry import load_plugins, located, resolve
+from atrcnas.spec.branches import Branches
 from atrcnas.spec.bundled import find, is_bundled
 from atrcnas.spec.data import DataSpec
 from atrcnas.spec.datasets import DATASETS
@@ -134,6 +135,14 @@ class Experiment(Spec):
             raise ValueError(
                 f"data.selection: strategy '{self.search.strategy}' scores on the selection part, got 0. Set e.g. 0.1."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _branches_are_a_tree(self) -> Experiment:
+        try:
+            Branches.of(self.model.branches, self.all_tasks)
+        except ConfigError as error:
+            raise ValueError(f"model.{error}") from error
         return self
 
     @property

@@ -68,6 +68,12 @@ class ModelSpec(Spec):
         default="conv1", description="last layers of a task; pyramid: all levels joined, goes with neck: pyramid"
     )
 
+    branches: dict[str, list[list[str]]] = Field(
+        default={},
+        description="where tasks part in the encoder: {stage3: [[semseg], [depth, edge]], ...}, groups of tasks from a "
+        "point on; points are stem, stage1, stage1.2 (before the second block of a stage), ...; empty: all share all of it",
+    )
+
     @model_validator(mode="after")
     def _parts_fit(self) -> ModelSpec:
         if (self.neck == "pyramid") != (self.head == "pyramid"):

@@ -207,3 +207,19 @@ def test_a_page_of_a_usual_run_is_small(tmp_path: Path) -> None:
     made = make_run(tmp_path / "large", tasks, (480, 640))
     write_metrics(made / "search/metrics.csv", tasks, searching=True, num_steps=200_000)
     assert write_report([made], tmp_path / "report.html").stat().st_size < 1_500_000
+
+
+def test_a_branched_encoder_is_drawn_with_every_task_and_said_in_words(own: Path) -> None:
+    first, second, *rest = TASK_NAMES
+    value = {**contexts(TASK_NAMES), "model": {"branches": {"stage2": [[first, second], rest]}}}
+    assert "tree" not in {attributes.get("class") for attributes in Parsed(make_page([own]))("svg")}
+    write_yaml(RunFolder(own).contexts, value)
+    page = Parsed(make_page([own]))
+    (drawing,) = (attributes for attributes in page("svg") if attributes.get("class") == "tree")
+    assert drawing["aria-label"] == f"encoder: stage2:{first}+{second}|{'+'.join(rest)}"
+    boxes = page("rect")
+    assert len(boxes) == 3, "a trunk and two branches"
+    assert all(0 <= float(box["x"] or 0) < float(drawing["width"] or 0) for box in boxes)
+    leaves = [attributes for attributes in page("text") if attributes.get("class") == "leaf"]
+    assert len(leaves) == len(TASK_NAMES)
+    assert f"{first} + {second}" in page.text and "Where tasks part in the encoder" in page.text

@@ -1,0 +1,132 @@
+"""Train every encoder tree of a small experiment, to see which trees are good and what a choice of tree is worth.
+
+python -m analysis.branch_table [--minutes 9]                       trains what the table lacks, row by row
+python -m analysis.branch_table --summary [--choices choices.csv]   prints a summary and draws branch_table.png
+
+Three tasks on `rooms` at 48 x 64, a backbone of four convolutions of which the first is shared, and three branching points
+after it: 22 trees, each with three seeds, at most 40 processor minutes in all. Started again it goes on where it was.
+Trees of a seed see the same batches. Delta_m is against the tree in which all tasks are apart, of the same seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from analysis.contextbench.one_run import prepare, rendered, validate
+from atrcnas import ContextConfig, Experiment
+from atrcnas.data.caching import Cached
+from atrcnas.engine.costs import multiply_adds
+from atrcnas.ground.files import write_text
+from atrcnas.objectives.gain import multi_task_gain
+from atrcnas.sampling.trees import all_trees, as_branches
+from atrcnas.spec.branches import Branches
+from atrcnas.spec.model import ModelPart
+
+OUT = Path(__file__).parent / "results" / "branch_table.csv"
+POINTS = ("stage1", "stage2", "stage3")
+SEEDS = (0, 1, 2)
+OVERRIDES = [
+    *("tasks=[semseg,depth,normals]", "backbone.options={stages: 4}", "model.width=16", "data.selection=0"),
+    *("data.options.image_size=[48, 64]", "data.options.train_size=800", "data.options.val_size=200"),
+    *("data.workers=0", "devices=cpu", "retrain.steps=240"),
+]
+HEAD = (
+    "# every encoder tree of 3 tasks and 3 branching points: python -m analysis.branch_table\n"
+    "# rooms, 48 x 64, {steps} steps of {batch} images from scratch, short so that all 66 rows fit into 40 processor minutes; "
+    "seconds are processor seconds of training\n"
+)
+
+
+def experiment_of(seed: int, overrides: list[str] | None = None) -> Experiment:
+    """What every row is trained with."""
+    return Experiment.load("rooms-small", [*OVERRIDES, *(overrides or []), f"seed={seed}"])
+
+
+def contexts_of(branches: Branches) -> ContextConfig:
+    """No contexts: the plain multi-task network on that encoder."""
+    plain = ContextConfig.load("baseline")
+    model = ModelPart.model_validate({**plain.model.given(), "branches": branches.as_mapping()})
+    return plain.model_copy(update={"model": model})
+
+
+def trees(tasks: tuple[str, ...]) -> dict[str, Branches]:
+    """Every tree by its key; the one that Delta_m is against comes first."""
+    found = [as_branches(tree, tasks, POINTS) for tree in all_trees(len(tasks), len(POINTS))]
+    return {one.key: one for one in (found[-1], *found[:-1])}
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The table so far."""
+    return pd.read_csv(path, comment="#") if path.is_file() else pd.DataFrame({"tree": [], "seed": []})
+
+
+def row_of(experiment: Experiment, branches: Branches, data: tuple[Cached, Cached]) -> dict[str, float]:
+    """Train one tree; its scores, losses, multiply-adds and processor seconds."""
+    prepared = prepare(experiment, contexts_of(branches), data)
+    net = prepared.training.weights.net
+    size = prepared.splits.val[0].image.shape[:2]
+    seconds = sum(prepared.step() for _ in range(experiment.retrain.steps))
+    figures = {name.removesuffix(".full"): value for name, value in validate(prepared, "full").items()}
+    return {**figures, "multiply_adds": multiply_adds(net, size), "seconds": round(seconds, 2)}
+
+
+def left(tasks: tuple[str, ...], path: Path) -> Iterator[tuple[int, str, Branches]]:
+    """The seeds and trees that the table lacks."""
+    for seed in SEEDS:
+        for key, branches in trees(tasks).items():
+            table = read(path)
+            if not ((table["tree"] == key) & (table["seed"] == seed)).any():
+                yield seed, key, branches
+
+
+def append(path: Path, row: dict[str, object], experiment: Experiment) -> None:
+    """Add a row, with the head before the first."""
+    text = pd.DataFrame([row]).to_csv(index=False, header=not path.is_file(), float_format="%.6g")
+    if not path.is_file():
+        head = HEAD.format(steps=experiment.retrain.steps, batch=experiment.retrain.batch_size)
+        write_text(path, head + text)
+        return
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+def train(path: Path, minutes: float) -> None:
+    """Train what is left, until ``minutes`` have passed."""
+    torch.set_num_threads(1)
+    began, experiment = time.monotonic(), experiment_of(0)
+    tasks, data = experiment.predicted_tasks(), rendered(experiment)
+    apart = next(iter(trees(tuple(tasks))))
+    for seed, key, branches in left(tuple(tasks), path):
+        row = row_of(experiment_of(seed), branches, data)
+        scores = {name: row[f"{name}.{task.score}"] for name, task in tasks.items()}
+        table = read(path)
+        found = table[(table["tree"] == apart) & (table["seed"] == seed)]
+        against = (
+            scores if found.empty else {name: float(found[f"{name}.{t.score}"].iloc[0]) for name, t in tasks.items()}
+        )
+        gain = multi_task_gain(scores, against, tasks.values())
+        append(path, {"tree": key, "seed": seed, "delta_m": gain, **row}, experiment)
+        print(
+            f"{len(read(path))} of {len(trees(tuple(tasks))) * len(SEEDS)}: {key} seed {seed}, {row['seconds']} s",
+            flush=True,
+        )
+        if time.monotonic() - began > 60 * minutes:
+            return
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the row that passes this")
+    args = parser.parse_args()
+    train(args.out, args.minutes)
+
+
+if __name__ == "__main__":
+    main()

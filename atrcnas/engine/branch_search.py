@@ -1,0 +1,121 @@
+"""The search of branches: a supernet of copies, its training, and what one copy of each segment costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from lightning_fabric import Fabric
+
+from atrcnas.engine.branch_choice import BranchChoice
+from atrcnas.engine.choice import build_sampler
+from atrcnas.engine.class_weights import weighted_tasks
+from atrcnas.engine.costs import multiply_adds
+from atrcnas.engine.devices import place
+from atrcnas.engine.label_states import label_states
+from atrcnas.engine.networks import fixed_network, network
+from atrcnas.engine.splits import Splits
+from atrcnas.engine.training import Training, build_weighting
+from atrcnas.engine.weights import Weights
+from atrcnas.ground.errors import ConfigError
+from atrcnas.nn.backbone import Backbone
+from atrcnas.nn.branch_supernet import BranchSupernet
+from atrcnas.nn.encoder_parts import parts_of, points_of
+from atrcnas.nn.net import MultiTaskNet
+from atrcnas.objectives.objective import Objective
+from atrcnas.sampling.branch_sampler import BranchSampler
+from atrcnas.spec.branch_search import BranchSearchSpec
+from atrcnas.spec.branches import STEM, Branches
+from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.kinds import NONE
+from atrcnas.spec.pairs import Pair
+
+
+def searched_points(experiment: Experiment, spec: BranchSearchSpec) -> tuple[str, ...]:
+    """The branching points of a search, from the image on.
+
+    Raises:
+        ConfigError: the backbone has no such point, or cannot be cut; fewer than two tasks.
+    """
+    if len(experiment.all_tasks) < 2:
+        raise ConfigError(
+            "search.branches: expected at least two tasks, got one, which has nobody to part from. Remove it."
+        )
+    backbone = Backbone(**{**experiment.backbone.model_dump(), "weights": "none"})
+    known = points_of(parts_of(backbone.body, experiment.backbone.name))
+    for point in spec.points:
+        Branches.of({}, experiment.all_tasks, known).groups(point)
+    chosen = spec.points or [point for point in known if point != STEM and "." not in point]
+    return tuple(point for point in known if point in chosen)
+
+
+def segment_costs(experiment: Experiment, points: Sequence[str], size: tuple[int, int]) -> list[float]:
+    """Multiply-adds of one copy of the encoder after each point, up to the next one, for one image.
+
+    Args:
+        experiment: for backbone and model.
+        points: from the image on.
+        size: (height, width) of the image.
+    """
+    tasks, plain = experiment.all_tasks, ContextConfig.from_kinds(_no_contexts(experiment))
+    apart = [[task] for task in tasks]
+    trees = [{point: apart} for point in points] + [{}]
+    bare = experiment.replace(backbone={"weights": "none"})
+    totals = [multiply_adds(fixed_network(bare.replace(model={"branches": one}), plain), size) for one in trees]
+    return [(total - after) / (len(tasks) - 1) for total, after in pairwise(totals)]
+
+
+def branch_supernet(experiment: Experiment, points: Sequence[str], with_contexts: bool) -> MultiTaskNet:
+    """The network with a copy of each segment for each task, and with the candidates of the search space or none."""
+    tasks = experiment.all_tasks
+    torch.manual_seed(experiment.seed)
+    whole = Backbone(**experiment.backbone.model_dump())
+    encoder = BranchSupernet(whole, parts_of(whole.body, experiment.backbone.name), points, tasks)
+    apart = experiment.replace(model={"branches": {points[0]: [[task] for task in tasks]}})
+    none = {pair: (kind,) for pair, kind in _no_contexts(experiment).items()}
+    candidates = experiment.search_space().pools(experiment.tasks, tasks) if with_contexts else none
+    return network(apart, candidates, encoder)
+
+
+def branch_training(
+    experiment: Experiment, spec: BranchSearchSpec, splits: Splits, fabric: Fabric, with_contexts: bool = False
+) -> tuple[Training, BranchChoice]:
+    """The training of a search of branches before its first step, and its choice.
+
+    Args:
+        experiment: its ``search`` section is the recipe of weights and contexts.
+        spec: how branches are searched.
+        splits: with a part for the logits if ``search.held_out`` asks for one.
+        fabric: devices and precision.
+        with_contexts: search both at once; otherwise branches alone, on the network without contexts.
+    """
+    recipe, points = experiment.search, searched_points(experiment, spec)
+    net = branch_supernet(experiment, points, with_contexts)
+    sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
+    branches = BranchSampler(experiment.all_tasks, points, seed=experiment.seed, sampled=spec.estimator == "sampled")
+    tasks = weighted_tasks(experiment, splits.train, splits.weights)
+    objective = Objective(tasks, label_states(experiment, splits.train, splits.weights))
+    weighting = build_weighting(objective.tasks, recipe)
+    for module in (net, sampler, branches, objective, weighting):
+        place(fabric, module, experiment.precision)
+    costs = segment_costs(experiment, points, splits.val[0].image.shape[:2])
+    choice = BranchChoice(sampler, recipe, branches, spec, costs)
+    training = Training(
+        fabric,
+        "search",
+        Weights(net, recipe),
+        objective,
+        experiment.predicted_tasks(),
+        recipe,
+        experiment.seed,
+        choice,
+        experiment.sync_batchnorm,
+        weighting,
+    )
+    return training, choice
+
+
+def _no_contexts(experiment: Experiment) -> dict[Pair, str]:
+    return dict.fromkeys(experiment.search_space().pools(experiment.tasks, experiment.all_tasks), NONE)
