@@ -1,0 +1,151 @@
+"""Train the rows of the main table of `rooms-small`, one after the other.
+
+python -m analysis.main_table.run                          every row that is missing
+python -m analysis.main_table.run --system aspp-head --seed 3
+python -m analysis.main_table.run --minutes 8              begin no row after so long
+
+Started again it goes on where it was. Each system is trained as the rows of ContextBench are: all training images, the
+last state, scored on the validation split, which nothing was chosen on. A search by gradient chooses on training images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from analysis.contextbench.one_run import rendered, run
+from analysis.main_table.one_task import of_one_task
+from analysis.main_table.systems import SINGLE, System, systems
+from atrcnas.contextbench.table import spell
+from atrcnas.data.caching import Cached
+from atrcnas.engine.costs import parameters
+from atrcnas.engine.devices import connect
+from atrcnas.engine.gradient_search import search_batches, search_training
+from atrcnas.engine.networks import context_config, fixed_network, with_model_of
+from atrcnas.engine.splits import open_splits
+from atrcnas.engine.step import take_step
+from atrcnas.runs.tables import Columns, Table, read_table
+from atrcnas.spec.context_config import ContextConfig, Provenance
+from atrcnas.spec.experiment import Experiment
+
+OUT = Path(__file__).resolve().parents[1] / "results" / "main_table_rooms_small.csv"
+SEEDS = range(5)
+COSTS = {"parameters": int, "multiply_adds": int, "train_seconds": float}
+Data = tuple[Cached, Cached]
+Entry = tuple[str, int]
+
+
+def bundled() -> Experiment:
+    """The experiment of the table, as ContextBench trains it."""
+    return Experiment.load("rooms-small", ["data.selection=0", "data.workers=0", "devices=cpu"])
+
+
+def columns(experiment: Experiment) -> Columns:
+    """``config`` is spelled as in ContextBench; seconds are of one thread's processor time."""
+    figures = [
+        f"{name}.{figure}" for name, task in experiment.resolved_tasks().items() for figure in (task.score, "loss")
+    ]
+    return {
+        "system": str,
+        "seed": int,
+        "config": str,
+        **dict.fromkeys(figures, float),
+        "search_seconds": float,
+        **COSTS,
+    }
+
+
+def plan(names: Sequence[str]) -> list[Entry]:
+    """Seed by seed, so that what stands is balanced; of the random configs first each with one seed."""
+    drawn = [name for name in names if name.startswith("random-")]
+    others = [name for name in names if name not in drawn]
+    first = [(name, seed) for seed in SEEDS for name in [*others, *drawn[seed :: len(SEEDS)]]]
+    return [*first, *((name, seed) for seed in SEEDS for name in drawn if (name, seed) not in first)]
+
+
+def searched(experiment: Experiment, data: Data) -> tuple[ContextConfig, float]:
+    """What the experiment's search finds, and its seconds."""
+    splits = replace(open_splits(experiment, experiment.search.held_out), train=data[0], val=data[1])
+    training, choice = search_training(experiment, splits, connect(experiment))
+    batches, seconds = iter(search_batches(experiment, splits, {})), 0.0
+    while training.step < experiment.search.steps:
+        batch = next(batches)
+        began = time.process_time()
+        take_step(training, batch)
+        seconds += time.process_time() - began
+    return context_config(experiment, choice.chosen(), Provenance()), seconds
+
+
+def row(system: System, experiment: Experiment, data: Data) -> dict[str, Any]:
+    """Search where the system is searched, then train and score it."""
+    experiment = experiment.replace(**system.changes)
+    contexts, seconds = system.contexts, 0.0
+    if contexts is None:
+        contexts, seconds = searched(experiment, data)
+    if contexts.num_tasks == 1:
+        return {"config": SINGLE, "search_seconds": 0.0, **apart(experiment, contexts, data)}
+    kinds = contexts.kinds(experiment.tasks)
+    config = spell(kinds, {pair: (kind,) for pair, kind in kinds.items()})
+    return {"config": config, "search_seconds": round(seconds, 2), **trained(experiment, contexts, data)}
+
+
+def apart(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[str, Any]:
+    """A network for each task; what they cost is summed."""
+    parts = [trained(experiment.replace(tasks=[name]), contexts, of_one_task(data, name)) for name in experiment.tasks]
+    summed = {key: sum(part[key] for part in parts) for key in COSTS}
+    return {key: value for part in parts for key, value in part.items()} | summed
+
+
+def trained(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[str, Any]:
+    """One training's scores and losses after the last step, and costs."""
+    found = run(experiment, contexts, data)
+    last = {key.removesuffix(".full"): value for key, value in found.items() if key.endswith(".full")}
+    net = fixed_network(with_model_of(experiment, contexts), contexts)
+    costs = {"parameters": parameters(net), "multiply_adds": found["multiply_adds"]}
+    return {**last, **costs, "train_seconds": found["seconds"]}
+
+
+def missing(entries: Sequence[Entry], out: Path, form: Columns) -> Iterator[Entry]:
+    """The entries that have no row yet."""
+    rows: pd.DataFrame = read_table(out, form)
+    done = set(zip(rows["system"], rows["seed"], strict=True))
+    yield from (entry for entry in entries if entry not in done)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--system", help="one of them alone")
+    parser.add_argument("--seed", type=int, help="one seed alone")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so long")
+    parser.add_argument("--out", type=Path, default=OUT)
+    args = parser.parse_args()
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    experiment = bundled()
+    form, known = columns(experiment), systems(experiment)
+    table = Table(args.out, tuple(form))
+    if not args.out.is_file():
+        table.begin()
+    entries = [
+        (name, seed) for name, seed in plan(list(known)) if args.system in (None, name) and args.seed in (None, seed)
+    ]
+    data: Data | None = None
+    for name, seed in missing(entries, args.out, form):
+        if time.monotonic() - began > 60 * args.minutes:
+            break
+        data = data or rendered(experiment)
+        found = {"system": name, "seed": seed, **row(known[name], experiment.replace(seed=seed), data)}
+        table.append([tuple(found[column] for column in form)])
+        print(f"{time.monotonic() - began:.0f} s: {found}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
