@@ -23,7 +23,8 @@ import torch
 
 from analysis.contextbench.one_run import rendered, run
 from analysis.main_table.one_task import of_one_task
-from analysis.main_table.systems import SINGLE, System, systems
+from analysis.main_table.systems import BASELINE, SINGLE, WIDE_SEARCHED, System, systems
+from atrcnas.contextbench import load
 from atrcnas.contextbench.table import spell
 from atrcnas.data.caching import Cached
 from atrcnas.engine.costs import parameters
@@ -32,12 +33,17 @@ from atrcnas.engine.gradient_search import search_batches, search_training
 from atrcnas.engine.networks import context_config, fixed_network, with_model_of
 from atrcnas.engine.splits import open_splits
 from atrcnas.engine.step import take_step
+from atrcnas.ground.errors import ConfigError
 from atrcnas.runs.tables import Columns, Table, read_table
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
 
 OUT = Path(__file__).resolve().parents[1] / "results" / "main_table_rooms_small.csv"
 SEEDS = range(5)
+FIRST = (
+    *(BASELINE, "aspp-head", "searched-wide", f"searched-wide-{WIDE_SEARCHED}", "uniform-wide", "uniform-aspp"),
+    *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel", "wider"),
+)
 COSTS = {"parameters": int, "multiply_adds": int, "train_seconds": float}
 Data = tuple[Cached, Cached]
 Entry = tuple[str, int]
@@ -64,11 +70,25 @@ def columns(experiment: Experiment) -> Columns:
 
 
 def plan(names: Sequence[str]) -> list[Entry]:
-    """Seed by seed, so that what stands is balanced; of the random configs first each with one seed."""
+    """Those that answer the question first, seed by seed, so that what stands is balanced; then the others.
+
+    Of the random configs each comes with one seed first: what is asked of them is how configs differ.
+    """
     drawn = [name for name in names if name.startswith("random-")]
-    others = [name for name in names if name not in drawn]
-    first = [(name, seed) for seed in SEEDS for name in [*others, *drawn[seed :: len(SEEDS)]]]
-    return [*first, *((name, seed) for seed in SEEDS for name in drawn if (name, seed) not in first)]
+    some = [(name, seed) for seed in SEEDS for name in [*FIRST, *drawn[seed :: len(SEEDS)]]]
+    others = [(name, seed) for seed in SEEDS for name in names if name not in drawn]
+    return list(dict.fromkeys([*some, *others, *((name, seed) for seed in SEEDS for name in drawn)]))
+
+
+def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] | None:
+    """The row of ContextBench, where this very network was trained with this seed."""
+    bench = load("rooms-small")
+    if experiment.model != bench.experiment.model:
+        return None
+    try:
+        return bench.query(contexts, experiment.seed)
+    except ConfigError:
+        return None
 
 
 def searched(experiment: Experiment, data: Data) -> tuple[ContextConfig, float]:
@@ -105,11 +125,12 @@ def apart(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[s
 
 
 def trained(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[str, Any]:
-    """One training's scores and losses after the last step, and costs."""
-    found = run(experiment, contexts, data)
+    """One training's scores and losses after the last step, and costs; of ContextBench where it has them."""
+    known = in_bench(experiment, contexts)
+    found = run(experiment, contexts, data) if known is None else known.to_dict()
     last = {key.removesuffix(".full"): value for key, value in found.items() if key.endswith(".full")}
     net = fixed_network(with_model_of(experiment, contexts), contexts)
-    costs = {"parameters": parameters(net), "multiply_adds": found["multiply_adds"]}
+    costs = {"parameters": parameters(net), "multiply_adds": int(found["multiply_adds"])}
     return {**last, **costs, "train_seconds": found["seconds"]}
 
 
