@@ -1,7 +1,7 @@
 """Train the rows of the main table of `rooms-small`, one after the other.
 
 python -m analysis.main_table.run                          every row that is missing
-python -m analysis.main_table.run --system aspp-head --seed 3
+python -m analysis.main_table.run --system aspp-head wider --seed 3
 python -m analysis.main_table.run --minutes 8              begin no row after so long
 
 Started again it goes on where it was. Each system is trained as the rows of ContextBench are: all training images, the
@@ -11,9 +11,10 @@ last state, scored on the validation split, which nothing was chosen on. A searc
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,10 @@ OUT = Path(__file__).resolve().parents[1] / "results" / "main_table_rooms_small.
 SEEDS = range(5)
 FIRST = (
     *(BASELINE, "aspp-head", "searched-wide", f"searched-wide-{WIDE_SEARCHED}", "uniform-wide", "uniform-aspp"),
-    *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel", "wider"),
+    *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel"),
 )
 COSTS = {"parameters": int, "multiply_adds": int, "train_seconds": float}
-Data = tuple[Cached, Cached]
+Data = Callable[[], tuple[Cached, Cached]]  # rendered when the first training asks
 Entry = tuple[str, int]
 
 
@@ -72,12 +73,13 @@ def columns(experiment: Experiment) -> Columns:
 def plan(names: Sequence[str]) -> list[Entry]:
     """Those that answer the question first, seed by seed, so that what stands is balanced; then the others.
 
-    Of the random configs each comes with one seed first: what is asked of them is how configs differ.
+    Of the random configs each comes with one seed before any comes with a second: what is asked is how configs differ.
     """
     drawn = [name for name in names if name.startswith("random-")]
-    some = [(name, seed) for seed in SEEDS for name in [*FIRST, *drawn[seed :: len(SEEDS)]]]
+    first = [(name, seed) for seed in SEEDS for name in FIRST]
+    once = [(name, place % len(SEEDS)) for place, name in enumerate(drawn)]
     others = [(name, seed) for seed in SEEDS for name in names if name not in drawn]
-    return list(dict.fromkeys([*some, *others, *((name, seed) for seed in SEEDS for name in drawn)]))
+    return list(dict.fromkeys([*first, *once, *others, *((name, seed) for seed in SEEDS for name in drawn)]))
 
 
 def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] | None:
@@ -93,7 +95,7 @@ def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] 
 
 def searched(experiment: Experiment, data: Data) -> tuple[ContextConfig, float]:
     """What the experiment's search finds, and its seconds."""
-    splits = replace(open_splits(experiment, experiment.search.held_out), train=data[0], val=data[1])
+    splits = replace(open_splits(experiment, experiment.search.held_out), train=data()[0], val=data()[1])
     training, choice = search_training(experiment, splits, connect(experiment))
     batches, seconds = iter(search_batches(experiment, splits, {})), 0.0
     while training.step < experiment.search.steps:
@@ -119,7 +121,10 @@ def row(system: System, experiment: Experiment, data: Data) -> dict[str, Any]:
 
 def apart(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[str, Any]:
     """A network for each task; what they cost is summed."""
-    parts = [trained(experiment.replace(tasks=[name]), contexts, of_one_task(data, name)) for name in experiment.tasks]
+    parts = [
+        trained(experiment.replace(tasks=[name]), contexts, lambda name=name: of_one_task(data(), name))
+        for name in experiment.tasks
+    ]
     summed = {key: sum(part[key] for part in parts) for key in COSTS}
     return {key: value for part in parts for key, value in part.items()} | summed
 
@@ -127,7 +132,7 @@ def apart(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[s
 def trained(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[str, Any]:
     """One training's scores and losses after the last step, and costs; of ContextBench where it has them."""
     known = in_bench(experiment, contexts)
-    found = run(experiment, contexts, data) if known is None else known.to_dict()
+    found = run(experiment, contexts, data()) if known is None else known.to_dict()
     last = {key.removesuffix(".full"): value for key, value in found.items() if key.endswith(".full")}
     net = fixed_network(with_model_of(experiment, contexts), contexts)
     costs = {"parameters": parameters(net), "multiply_adds": int(found["multiply_adds"])}
@@ -143,7 +148,7 @@ def missing(entries: Sequence[Entry], out: Path, form: Columns) -> Iterator[Entr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--system", help="one of them alone")
+    parser.add_argument("--system", nargs="*", help="these alone")
     parser.add_argument("--seed", type=int, help="one seed alone")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so long")
     parser.add_argument("--out", type=Path, default=OUT)
@@ -156,13 +161,12 @@ def main() -> None:
     if not args.out.is_file():
         table.begin()
     entries = [
-        (name, seed) for name, seed in plan(list(known)) if args.system in (None, name) and args.seed in (None, seed)
+        (name, seed) for name, seed in plan(list(known)) if name in (args.system or known) and args.seed in (None, seed)
     ]
-    data: Data | None = None
+    data = functools.cache(lambda: rendered(experiment))
     for name, seed in missing(entries, args.out, form):
         if time.monotonic() - began > 60 * args.minutes:
             break
-        data = data or rendered(experiment)
         found = {"system": name, "seed": seed, **row(known[name], experiment.replace(seed=seed), data)}
         table.append([tuple(found[column] for column in form)])
         print(f"{time.monotonic() - began:.0f} s: {found}", file=sys.stderr, flush=True)
