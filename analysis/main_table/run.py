@@ -24,6 +24,7 @@ import torch
 
 from analysis.contextbench.one_run import rendered, run
 from analysis.main_table.one_task import of_one_task
+from analysis.main_table.rows import COSTS, ROWS, SEEDS, bundled, columns
 from analysis.main_table.systems import BASELINE, SINGLE, WIDE_SEARCHED, System, systems
 from atrcnas.contextbench import load
 from atrcnas.contextbench.table import spell
@@ -39,35 +40,12 @@ from atrcnas.runs.tables import Columns, Table, read_table
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
 
-OUT = Path(__file__).resolve().parents[1] / "results" / "main_table_rooms_small.csv"
-SEEDS = range(5)
 FIRST = (
     *(BASELINE, "aspp-head", "searched-wide", f"searched-wide-{WIDE_SEARCHED}", "uniform-wide", "uniform-aspp"),
     *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel"),
 )
-COSTS = {"parameters": int, "multiply_adds": int, "train_seconds": float}
 Data = Callable[[], tuple[Cached, Cached]]  # rendered when the first training asks
 Entry = tuple[str, int]
-
-
-def bundled() -> Experiment:
-    """The experiment of the table, as ContextBench trains it."""
-    return Experiment.load("rooms-small", ["data.selection=0", "data.workers=0", "devices=cpu"])
-
-
-def columns(experiment: Experiment) -> Columns:
-    """``config`` is spelled as in ContextBench; seconds are of one thread's processor time."""
-    figures = [
-        f"{name}.{figure}" for name, task in experiment.resolved_tasks().items() for figure in (task.score, "loss")
-    ]
-    return {
-        "system": str,
-        "seed": int,
-        "config": str,
-        **dict.fromkeys(figures, float),
-        "search_seconds": float,
-        **COSTS,
-    }
 
 
 def plan(names: Sequence[str]) -> list[Entry]:
@@ -95,7 +73,8 @@ def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] 
 
 def searched(experiment: Experiment, data: Data) -> tuple[ContextConfig, float]:
     """What the experiment's search finds, and its seconds."""
-    splits = replace(open_splits(experiment, experiment.search.held_out), train=data()[0], val=data()[1])
+    train, val = data()
+    splits = replace(open_splits(experiment, experiment.search.held_out), train=train, val=val)
     training, choice = search_training(experiment, splits, connect(experiment))
     batches, seconds = iter(search_batches(experiment, splits, {})), 0.0
     while training.step < experiment.search.steps:
@@ -111,7 +90,8 @@ def row(system: System, experiment: Experiment, data: Data) -> dict[str, Any]:
     experiment = experiment.replace(**system.changes)
     contexts, seconds = system.contexts, 0.0
     if contexts is None:
-        contexts, seconds = searched(experiment, data)
+        searching = experiment.replace(**system.searched_with)
+        contexts, seconds = searched(searching, (lambda: rendered(searching)) if system.searched_with else data)
     if contexts.num_tasks == 1:
         return {"config": SINGLE, "search_seconds": 0.0, **apart(experiment, contexts, data)}
     kinds = contexts.kinds(experiment.tasks)
@@ -151,7 +131,7 @@ def main() -> None:
     parser.add_argument("--system", nargs="*", help="these alone")
     parser.add_argument("--seed", type=int, help="one seed alone")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so long")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=ROWS)
     args = parser.parse_args()
     began = time.monotonic()
     torch.set_num_threads(1)

@@ -30,11 +30,13 @@ class System:
         says: one line for the table.
         contexts: the network; None where it is searched.
         changes: sections of the experiment that differ from the bundled one, in the search and in the training.
+        searched_with: what differs in the search alone.
     """
 
     says: str
     contexts: ContextConfig | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    searched_with: Mapping[str, Any] = field(default_factory=dict)
 
 
 def systems(experiment: Experiment) -> dict[str, System]:
@@ -49,6 +51,7 @@ def systems(experiment: Experiment) -> dict[str, System]:
         "uniform-slabel": by_label,
         "published": published,
         **_searched(),
+        **_transferred(experiment),
         **_random(pools),
     }
 
@@ -89,6 +92,24 @@ def _searched() -> dict[str, System]:
         "searched-wide-half": System(
             "searched, wide pool, at most half of the ASPP head's multiply-adds",
             changes=within(ASPP_MULTIPLY_ADDS // 2),
+        ),
+    }
+
+
+def _transferred(experiment: Experiment) -> dict[str, System]:
+    """Searched on other data than the network is then trained on."""
+
+    def on(**options: Any) -> dict[str, Any]:
+        return {"data": {"options": {**experiment.data.options, **options}}}
+
+    half = int(experiment.data.options["train_size"]) // 2
+    small = [side * 3 // 4 for side in experiment.data.options["image_size"]]
+    return {
+        "transfer-half": System(
+            "searched (wide pool) on half of the training images", None, {"space": "wide"}, on(train_size=half)
+        ),
+        "transfer-small": System(
+            f"searched (wide pool) on images of {small[0]} x {small[1]}", None, {"space": "wide"}, on(image_size=small)
         ),
     }
 
