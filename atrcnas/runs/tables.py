@@ -33,6 +33,15 @@ LOGITS: Columns = {
     "committed": int,
 }
 BUDGET: Columns = {"strategy": str, "trial": int, "step": int, "seconds": float, "score": float, "best": float}
+IMPORTANCE: Columns = {
+    "level": int,
+    "target": str,
+    "source": str,
+    "kind": str,
+    "task": str,
+    "drop": float,
+    "split": str,
+}
 CONFUSION: Columns = {"task": str, "truth": int, "prediction": int, "pixels": int}
 _MAX_BYTES = 10**9
 _HINT = "Run the stage again, or restore the file."
