@@ -106,6 +106,11 @@ class TrialsSpec(Spec):
     seed: Int | None = Field(
         default=None, ge=0, le=2**31 - 1, description="of the strategy; the experiment's if absent"
     )
+    proposals: Literal["auto", "nni", "optuna"] = Field(
+        default="auto",
+        description="library that proposes configs for random, evolution, tpe and grid; auto: NNI where it can be imported, "
+        "else Optuna",
+    )
     population: Int = Field(default=20, ge=2, le=100_000, description="size of the population; rows: of each target")
     supernet: str | None = Field(
         default=None,
