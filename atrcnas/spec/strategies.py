@@ -103,6 +103,13 @@ STRATEGIES.register(
 )
 STRATEGIES.register(
     Strategy(
+        "asha",
+        "trials of configs drawn evenly; the better half trains on after a quarter and after half of the steps",
+        explore="atrcnas.launch.asha:asha",
+    )
+)
+STRATEGIES.register(
+    Strategy(
         "grid",
         "trials of every config; of a large space, the corner that the number of trials reaches",
         explore="atrcnas.launch.strategies:grid",
