@@ -11,20 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from atrcnas.contextbench.table import spell
+from atrcnas.contextbench.table import parse, spell
 from atrcnas.data.caching import Cached
 from atrcnas.data.loading import open_source
 from atrcnas.data.rooms.dataset import Rooms
+from atrcnas.engine.retrain import retrain
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.search import search
 from atrcnas.launch.supernet import train_evenly
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.tables import LOGITS, read_table
+from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.datasets import DATASETS, DataSet
 from atrcnas.spec.experiment import Experiment
 
 # What each search changes in the bundled experiment. Trials of `rows`: each of a target's 16 rows, and the best joined.
 METHODS: dict[str, tuple[str, ...]] = {
+    "training": (),
     "soft": (),
     "paired": ("search.estimator=paired",),
     "rows": ("search.strategy=rows", "search.trials={number: 17}"),
@@ -32,6 +35,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "sampled": ("search.estimator=sampled",),
     "oneshot-random": ("search.strategy=oneshot-random", "search.trials={number: 32}"),
 }
+UNIT, CONFIG = "training", "global.local/local.global"  # not a search: what one training costs, beside the searches
 SCORED = ("rows", "oneshot-random")  # with the weights of one supernet of the seed, evenly trained
 
 
@@ -94,11 +98,14 @@ def run(method: str, seed: int, shared: Path, overrides: Sequence[str] = ()) -> 
     if method in SCORED:
         before = _supernet(asked, shared)
         asked = asked.replace(search={"trials": {**asked.search.trials.model_dump(), "supernet": str(shared)}})
+    pools = asked.search_space().pools(asked.tasks)
     with tempfile.TemporaryDirectory() as where:
         folder, began = RunFolder(Path(where) / method), time.process_time()
+        if method == UNIT:
+            retrain(asked, ContextConfig.from_kinds(parse(CONFIG, pools)), folder.root, report=False)
+            return Found(CONFIG, 0, 0, asked.retrain.steps, round(time.process_time() - began, 2))
         contexts = search(asked, folder.root)
         seconds = before + time.process_time() - began
-        pools = asked.search_space().pools(asked.tasks)
         config = spell(contexts.kinds(asked.tasks), pools)
         undecided = len(contexts.provenance.undecided or {})
         return Found(

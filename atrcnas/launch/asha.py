@@ -1,18 +1,17 @@
-"""Successive halving: every config trains for a quarter of its steps, the better half goes on, and again."""
+"""Successive halving: every config trains for a part of its steps, and the better half goes on, once or several times."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from atrcnas.launch.ask_tell import Pools, Sample, Trial, Trials
 from atrcnas.spec.recipe import TrialsSpec
 
-SHARES = (0.25, 0.5, 1.0)  # of the training, at which configs are compared
-KEPT = 2  # one of so many goes on
+KEPT = 2  # one of so many goes on, to as many times the steps
 REDRAWS = 50
 
 Config = tuple[str, ...]
@@ -23,15 +22,19 @@ def asha(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
 
     When no more may begin, the best config of each share goes on, so that one at least is trained to the end.
 
+    The shares of the training at which configs are compared are 1/2 and 1 with ``search.trials.halvings: 1``, 1/4, 1/2 and
+    1 with 2.
+
     Source: Li et al., MLSys 2020, algorithm 2. Differs: no config is begun twice; the last sentence above.
     """
-    generator, ladder = np.random.default_rng(seed), Ladder()
+    shares = [KEPT**-halvings for halvings in range(options.halvings, -1, -1)]
+    generator, ladder = np.random.default_rng(seed), Ladder(shares)
     seen, size = set[Config](), math.prod(len(pool) for pool in pools.values())
     while True:
         if (going_on := ladder.promotion()) is not None:
             answered = trials.submit(*going_on)
         elif trials.left and len(seen) < size:
-            answered = trials.submit(_fresh(pools, generator, seen), SHARES[0])
+            answered = trials.submit(_fresh(pools, generator, seen), shares[0])
         elif not (answered := trials.finish()):
             last = ladder.promotion(least=1)
             if last is None:
@@ -41,11 +44,16 @@ def asha(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
 
 
 class Ladder:
-    """What is known of the configs at each share of the training."""
+    """What is known of the configs at each share of the training.
 
-    def __init__(self) -> None:
-        self._scores: dict[float, dict[Config, tuple[float, Sample]]] = {share: {} for share in SHARES}
-        self._went_on: dict[float, set[Config]] = {share: set() for share in SHARES}
+    Args:
+        shares: rising, the last is 1.
+    """
+
+    def __init__(self, shares: Sequence[float]) -> None:
+        self._shares = shares
+        self._scores: dict[float, dict[Config, tuple[float, Sample]]] = {share: {} for share in shares}
+        self._went_on: dict[float, set[Config]] = {share: set() for share in shares}
 
     def hear(self, answered: Iterable[Trial]) -> None:
         """Learn scores."""
@@ -58,7 +66,7 @@ class Ladder:
         Args:
             least: configs of a share that go on however few came as far.
         """
-        for share, further in reversed(list(itertools.pairwise(SHARES))):
+        for share, further in reversed(list(itertools.pairwise(self._shares))):
             ranked = sorted(self._scores[share].items(), key=lambda item: item[1][0], reverse=True)
             for config, (_, sample) in ranked[: max(len(ranked) // KEPT, min(least, len(ranked)))]:
                 if config not in self._went_on[share]:

@@ -67,7 +67,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
             f"--profile: expected a search by gradient, got '{strategy.name}'. Set search.strategy=gumbel."
         )
     experiment.check_one_device("a trial")
-    explore = _explorer(strategy)
+    explore = explorer(strategy)
     require_labels(experiment, open_splits(experiment))
     folder = RunFolder(Path(run).absolute())
     with folder.locked():
@@ -92,7 +92,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
         return best.contexts()
 
 
-def _explorer(strategy: Strategy) -> Callable[..., None]:
+def explorer(strategy: Strategy) -> Callable[..., None]:
     """The function that proposes configs, after a look at what it needs."""
     try:
         with warnings.catch_warnings():

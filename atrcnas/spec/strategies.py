@@ -104,7 +104,7 @@ STRATEGIES.register(
 STRATEGIES.register(
     Strategy(
         "asha",
-        "trials of configs drawn evenly; the better half trains on after a quarter and after half of the steps",
+        "trials of configs drawn evenly; after half of the steps the better half trains on",
         explore="atrcnas.launch.asha:asha",
     )
 )

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from atrcnas import Experiment
 from atrcnas.ground.errors import Stopped
-from atrcnas.launch.asha import SHARES, Ladder, asha
+from atrcnas.launch.asha import Ladder, asha
 from atrcnas.launch.ask_tell import Sample, Trial, Trials
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.run_trial import train
@@ -22,7 +22,7 @@ from atrcnas.spec.recipe import TrialsSpec
 from tests.conftest import TINY
 from tests.unit.launch.fake import POOLS, true_score
 
-QUARTER, HALF, WHOLE = SHARES
+QUARTER, HALF, WHOLE = SHARES = (0.25, 0.5, 1.0)
 
 
 def heard(number: int, score: float, share: float) -> Trial:
@@ -35,7 +35,7 @@ def going_on(ladder: Ladder, least: int = 0) -> tuple[str, float] | None:
 
 
 def test_the_better_half_of_those_that_came_as_far_goes_on_once_and_far_ones_first() -> None:
-    ladder = Ladder()
+    ladder = Ladder(SHARES)
     ladder.hear([heard(0, 5.0, QUARTER)])
     assert going_on(ladder) is None, "half of one is none"
     ladder.hear([heard(1, 7.0, QUARTER)])
@@ -50,7 +50,7 @@ def test_the_better_half_of_those_that_came_as_far_goes_on_once_and_far_ones_fir
 
 
 def test_at_the_end_the_best_of_each_share_goes_on_however_few_there_are() -> None:
-    ladder = Ladder()
+    ladder = Ladder(SHARES)
     ladder.hear([heard(0, 5.0, QUARTER)])
     assert going_on(ladder, least=1) == ("0", HALF)
     assert going_on(ladder, least=1) is None
@@ -77,7 +77,7 @@ def on_a_table(
         return done
 
     trials = Trials(Journal(folder / "trials.jsonl", {"at_once": at_once}), make, number, answers.append)
-    asha(POOLS, trials, TrialsSpec(number=number), seed)
+    asha(POOLS, trials, TrialsSpec(number=number, halvings=2), seed)
     return answers
 
 
@@ -145,7 +145,7 @@ def test_a_pause_that_was_reached_before_the_kill_has_the_same_score_again(tmp_p
 
 
 def test_a_search_ends_with_the_best_of_those_trained_to_the_end(tmp_path: Path) -> None:
-    changes = {"strategy": "asha", "trials": {"number": 4, "steps": 4, "seed": 1}}
+    changes = {"strategy": "asha", "trials": {"number": 4, "steps": 4, "seed": 1, "halvings": 2}}
     experiment = Experiment.load({**TINY, "search": {**TINY.get("search", {}), **changes}})
     found = search(experiment, tmp_path / "run")
     entries = Journal(tmp_path / "run/search/trials.jsonl", {}).entries

@@ -165,7 +165,7 @@ def test_nni_prints_nothing_and_is_imported_by_its_strategies_alone() -> None:
         "import sys, atrcnas.launch.search, atrcnas.launch.sweep, atrcnas.cli\n"
         "assert not {'nni', 'ray'} & set(sys.modules)\n"
         "from atrcnas.spec.strategies import STRATEGIES\n"
-        "atrcnas.launch.search._explorer(STRATEGIES['evolution'])\nassert 'nni' in sys.modules"
+        "atrcnas.launch.search.explorer(STRATEGIES['evolution'])\nassert 'nni' in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
