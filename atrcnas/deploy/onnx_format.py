@@ -35,7 +35,13 @@ def write(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
     names = list(metadata.tasks)
     shapes = {INPUT: {0: "batch"}}
     exported: Any = torch.onnx.export(
-        program, input_names=[INPUT], output_names=names, dynamic_shapes=shapes, dynamo=True, verbose=False
+        program,
+        input_names=[INPUT],
+        output_names=names,
+        dynamic_shapes=shapes,
+        dynamo=True,
+        verbose=False,
+        optimize=False,
     )
     exported.model.metadata_props[KEY] = metadata.to_json()
     exported.save(path, external_data=False)
