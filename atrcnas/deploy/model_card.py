@@ -8,6 +8,7 @@ from atrcnas.deploy.hub import HEATMAP
 from atrcnas.deploy.pretrained import Config, Origin
 from atrcnas.ground.files import dump_yaml
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.spec.branches import Branches
 from atrcnas.spec.tasks import Task
 
 _ALL_CLASSES = 60
@@ -24,7 +25,7 @@ def card_text(net: MultiTaskNet) -> str:
     parts = [
         f"---\n{dump_yaml(header)}---\n\n# {title}",
         f"A dense multi-task network of atrcnas {config.version}: one image in, one "
-        f"map per task out. Backbone `{config.backbone.name}`.",
+        f"map per task out. Backbone `{config.backbone.name}`{_tree(config)}.",
         "## Tasks\n\n" + _table(("task", "predicts", "classes"), (_task_row(task) for task in config.tasks.values())),
         *(_scores(config, origin) if origin else ()),
         *_contexts(config),
@@ -52,6 +53,11 @@ net = MultiTaskNet.from_pretrained("FOLDER_OR_HUB_ID")  # the torch module, in e
 ```
 
 Images are RGB; the network itself normalises them. Nothing in this folder is executed: it holds safetensors and JSON."""
+
+
+def _tree(config: Config) -> str:
+    tree = Branches.of(config.model.branches, [*config.tasks, *config.auxiliary_tasks])
+    return "" if tree.together else f", where tasks part (`{tree.key}`)"
 
 
 def _task_row(task: Task) -> Sequence[str]:

@@ -108,7 +108,8 @@ class Config(Spec):
     def context_config(self) -> ContextConfig | None:
         """The contexts in the form of contexts.yaml; None of a network without pairs."""
         provenance = self.origin.provenance if self.origin else None
-        return ContextConfig.from_kinds(self.kinds(), provenance=provenance) if self.contexts else None
+        model = self.model.model_dump(exclude_defaults=True)
+        return ContextConfig.from_kinds(self.kinds(), model, provenance) if self.contexts else None
 
     def build(self) -> MultiTaskNet:
         """The network, with weights that are not trained."""

@@ -14,6 +14,7 @@ from atrcnas.engine.training import Training
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.runs.folder import RunFolder
+from atrcnas.spec.branches import Branches
 from atrcnas.spec.experiment import Experiment
 
 Fact = tuple[str, str]
@@ -32,6 +33,8 @@ def briefing(experiment: Experiment, folder: RunFolder, training: Training, spli
     parameters = sum(parameter.numel() for parameter in net.parameters())
     costs = f"{parameters / 1e6:.2f} M parameters, {training_multiply_adds(net, size) / 1e9:.2f} G multiply-adds"
     helping = f", helped by {', '.join(experiment.auxiliary_tasks)}" if experiment.auxiliary_tasks else ""
+    tree = Branches.of(experiment.model.branches, experiment.all_tasks)
+    branched = [] if tree.together else [("branches", tree.key)]
     begun = f", from step {training.step + 1} on" if training.step else ""
     return [
         ("run", str(folder.root)),
@@ -40,6 +43,7 @@ def briefing(experiment: Experiment, folder: RunFolder, training: Training, spli
         ("tasks", ", ".join(experiment.tasks) + helping),
         ("pairs", _pairs(net)),
         ("network", f"{experiment.backbone.name}: {costs} for an image of {size[0]} x {size[1]}"),
+        *branched,
         ("steps", f"{recipe.steps} of {recipe.batch_size} images{begun}"),
     ]
 

@@ -29,6 +29,7 @@ from atrcnas.runs.budget import spent as spent_on
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results, write_results
 from atrcnas.runs.tables import CONFUSION, Table
+from atrcnas.spec.branches import Branches
 from atrcnas.spec.experiment import Experiment
 
 DEPLOYED = "latency_ms_deployed"  # of the costs
@@ -104,6 +105,7 @@ def score_run(
     Returns:
         ``scores`` (task -> figures on the validation split; without ``report`` on what choices are made on), ``classes``
         (those of each class, see :func:`class_report`),
+        ``branches`` (where tasks part in the encoder; none where they share all of it),
         ``selection`` (the total by which states and configs are chosen), ``selected_on`` (where it comes from: split,
         number of samples, figures), ``keep``, ``seconds`` by stage, ``device`` and ``costs``.
     """
@@ -134,6 +136,7 @@ def score_run(
         "selection": chosen.selection(figures),
         "selected_on": {"split": splits.chosen_on, "samples": len(splits.choosing[1]), "scores": figures},
         "keep": experiment.retrain.keep,
+        "branches": Branches.of(experiment.model.branches, experiment.all_tasks).as_mapping(),
         "config_by_trials": folder.journal.exists(),
         "seconds": spent,
         "device": surroundings(experiment)["device"],

@@ -17,6 +17,7 @@ from atrcnas.spec.schema import show
 
 Groups = tuple[tuple[str, ...], ...]
 STEM = "stem"  # the branching point before the first layer
+_POINT = re.compile(rf"{STEM}|stage(?P<stage>[1-9][0-9]{{0,2}})(?:\.(?P<block>[1-9][0-9]{{0,2}}))?")
 _TOGETHER = "together"
 
 
@@ -132,9 +133,14 @@ def refines(finer: Groups, coarser: Groups) -> bool:
     return all(any(set(group) <= set(whole) for whole in coarser) for group in finer)
 
 
-def _place(point: str) -> tuple[bool, list[int], str]:
+def _place(point: str) -> tuple[int, int]:
     """Where a point lies among others by its name alone: ``stem``, ``stage1``, ``stage1.2``, ``stage2``."""
-    return point != STEM, [int(number) for number in re.findall(r"\d+", point)], point
+    match = _POINT.fullmatch(point)
+    if match is None:
+        raise ConfigError(
+            f"branches.{point[:40]}: expected a branching point such as stem, stage3 or stage3.2. Correct the name."
+        )
+    return int(match["stage"] or 0), int(match["block"] or 1)
 
 
 def _canonical(groups: Any, tasks: Sequence[str], point: str) -> Groups:

@@ -212,10 +212,12 @@ class ContextConfig(Spec):
         """Write the reference implementation's JSON: ``{"data": {target: {source: code}}, "step": n}``.
 
         Raises:
-            ConfigError: several levels, or a kind the reference does not have.
+            ConfigError: several levels, a branched encoder, or a kind the reference does not have.
         """
         if self.levels != (BASE_LEVEL,) or self.is_rule:
             raise ConfigError("the reference's JSON holds listed pairs at level 4 only. Use --format yaml.")
+        if self.model.branches:
+            raise ConfigError("model.branches: the reference's JSON holds pairs only. Use --format yaml.")
         data: dict[str, dict[str, int]] = {}
         for pair, kind in self._listed().items():
             code = KINDS[kind].reference_code

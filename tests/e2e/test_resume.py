@@ -75,8 +75,9 @@ def same_files(first: Path, second: Path, names: list[str]) -> None:
         ["search.strategy=darts", "search.commit_gap=0.01"],
         ["search.estimator=paired", "search.draws=3", "search.logits_warm_up=0.2"],
         ["search.estimator=paired", "search.held_out=0.5", "search.logits_warm_up=0"],
+        ["model.branches={stage2: [[semseg], [depth]]}"],
     ],
-    ids=["soft", "sampled, bi-level", "darts, committing", "paired", "paired, bi-level"],
+    ids=["soft", "sampled, bi-level", "darts, committing", "paired", "paired, bi-level", "branched encoder"],
 )
 def test_a_search_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
     experiment = Experiment.load(TINY, options)

@@ -33,6 +33,7 @@ _SECTIONS = [Experiment, SearchSpace, ContextConfig] + [
 KEYS = sorted({field.alias or name for model in _SECTIONS for name, field in model.model_fields.items()})  # type: ignore[union-attr]
 WORDS = [
     *TASKS.names, *KINDS.names, *DATASETS.names, *KEYS, "default", "diagonal", "<-", "@8", "auto", "none", "full", "atrc",
+    "stem", "stage4", "stage4.2",
     "", "../../etc/passwd", "/dev/zero", "x" * 5000, "nan", "null", "~", "1e999", "0x1f", "1:59", "2020-01-01",
 ]  # fmt: skip
 WORDS += [

@@ -52,6 +52,10 @@ def documents(shelf: list[Any], known: list[str]) -> st.SearchStrategy[bytes]:
 @example(content=b"tasks: [sal]\ndata: {name: folder, options: {root: x, classes: {none: 11}}}\n")
 @example(content=b"tasks: [sal]\ndata: {name: folder, options: {root: x, classes: {sal: 11}}}\n")
 @example(content=b"tasks: [sal]\ndata: {name: folder, options: {root: x, class_names: {depth: [a, b]}}}\n")
+@example(content=b"tasks: [sal, edge]\nmodel: {branches: {stage3: [[sal], [edge, sal]]}}\n")
+@example(content=b"tasks: [sal, edge]\nmodel: {branches: {stage3: [[sal], [edge]], stage4: [[sal, edge]]}}\n")
+@example(content=b"tasks: [sal]\nmodel: {branches: {stage%s: [[sal]]}}\n" % (b"9" * 5000))
+@example(content=b"tasks: [sal]\nmodel: {branches: {1: [[sal]], stem: [[]], null: sal}}\n")
 @given(content=documents(EXPERIMENTS, [field.alias or name for name, field in Experiment.model_fields.items()]))
 def test_an_experiment_is_read_or_refused_by_name(content: bytes) -> None:
     path = written("experiment.yaml", content)

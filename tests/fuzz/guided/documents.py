@@ -36,11 +36,12 @@ RECORDS = {name: TASKS[name].with_options(5 if TASKS[name].channels is None else
 _ONE = {"depth": RECORDS["depth"]}
 _RULES = {"default": ["none", "local", "global"], "diagonal": ["none", "tlabel"], "depth<-semseg": ["slabel"]}
 _SPACE = {"schema": 1, "levels": [4], "choose": 1, "pairs": _RULES}
+_BRANCHES = {"stage3": [["semseg", "edge"], ["depth"]]}
 _EXPERIMENT = {
     "schema": 1, "name": "x", "seed": 3, "tasks": [*NAMES], "auxiliary_tasks": ["edge"], "space": _SPACE,
     "data": {"name": "rooms", "options": {"image_size": [64, 96], "train_size": 8}, "augment": {"scale": [0.75, 1.5]}},
     "task_options": {"depth": {"weight": 2.0}}, "backbone": {"name": "resnet18", "options": {}},
-    "model": {"width": 16, "fuse": "concat"}, "loggers": {"tensorboard": {}}, "devices": 1,
+    "model": {"width": 16, "fuse": "concat", "branches": _BRANCHES}, "loggers": {"tensorboard": {}}, "devices": 1,
     "search": {"steps": 6, "strategy": "gumbel", "trials": {"number": 3}},
     "retrain": {"steps": 4, "optimizer": "adamw", "optimizer_options": {}, "schedule": "poly"},
 }  # fmt: skip
@@ -55,7 +56,11 @@ _SOURCE = {
 _CONTEXTS = [
     {"schema": 1, "tasks": [*NAMES], "levels": [4], "pairs": _CHOSEN, "model": {"width": 16}, "provenance": _SOURCE},
     {"tasks": [*NAMES], "levels": [4, 8], "pairs": {level: _CHOSEN for level in (4, 8)}},
-    {"num_tasks": 2, "pairs": {"default": "local+global", "diagonal": "none"}, "model": {"neck": "pyramid"}},
+    {
+        "num_tasks": 2,
+        "pairs": {"default": "local+global", "diagonal": "none"},
+        "model": {"neck": "pyramid", "branches": _BRANCHES},
+    },
 ]
 _SWEEP = {
     "name": "s",
