@@ -34,7 +34,7 @@ SEEDS = (0, 1, 2)
 OVERRIDES = [
     *("tasks=[semseg,depth,normals]", "backbone.options={stages: 4}", "model.width=16", "data.selection=0"),
     *("data.options.image_size=[48, 64]", "data.options.train_size=800", "data.options.val_size=200"),
-    *("data.workers=0", "devices=cpu", "retrain.steps=240"),
+    *("data.workers=0", "devices=cpu", "retrain.steps=120"),
 ]
 HEAD = (
     "# every encoder tree of 3 tasks and 3 branching points: python -m analysis.branch_table\n"

@@ -27,9 +27,9 @@ from torch import Tensor, nn
 
 from analysis.contextbench.one_run import Prepared, prepare, rendered
 from atrcnas import ContextConfig, Experiment
-from atrcnas.data.caching import Cached
 from atrcnas.data.loading import validation_loader
 from atrcnas.engine.branch_search import searched_points, segment_costs
+from atrcnas.engine.splits import open_splits
 from atrcnas.ground.files import write_text
 from atrcnas.nn.encoder_parts import Part, State, parts_of
 from atrcnas.nn.net import MultiTaskNet
@@ -109,16 +109,17 @@ def features_of(net: MultiTaskNet, modules: Sequence[str], prepared: Prepared, i
     return [torch.cat(found).double().numpy() for found in kept.values()]
 
 
-def measure(experiment: Experiment, points: Sequence[str], images: int, data: tuple[Cached, Cached]) -> list[Floats]:
+def measure(experiment: Experiment, points: Sequence[str], images: int) -> list[Floats]:
     """Train each task alone; [T, T] similarities of the features after each point's segment."""
     by_task = []
     for task in experiment.tasks:
-        prepared = prepare(experiment.replace(tasks=[task]), ContextConfig.load("baseline"), data)
+        alone = experiment.replace(tasks=[task])
+        prepared = prepare(alone, ContextConfig.load("baseline"), rendered(alone))
         for _ in range(experiment.retrain.steps):
             prepared.step()
         net = prepared.training.weights.evaluated
         modules = ends(parts_of(net.backbone.body, experiment.backbone.name), points)
-        by_task.append(features_of(net, modules, prepared, images))
+        by_task.append(features_of(net, modules, prepared, min(images, len(prepared.splits.val))))
         print(f"{task}: trained for {experiment.retrain.steps} steps", flush=True)
     return [similarities(found) for found in zip(*by_task, strict=True)]
 
@@ -133,9 +134,8 @@ def main() -> None:
     args = parser.parse_intermixed_args()
     experiment = Experiment.load(args.experiment, ["data.workers=0", "devices=cpu", *args.overrides])
     points = searched_points(experiment, BranchSearchSpec(points=args.points))
-    data = rendered(experiment)
-    similar = measure(experiment, points, min(args.images, len(data[1])), data)
-    costs = segment_costs(experiment, points, data[1][0].image.shape[:2])
+    similar = measure(experiment, points, args.images)
+    costs = segment_costs(experiment, points, open_splits(experiment).val[0].image.shape[:2])
     rows = [
         (point, first, second, table[i, j])
         for point, table in zip(points, similar, strict=True)
