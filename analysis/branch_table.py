@@ -1,7 +1,8 @@
 """Train every encoder tree of a small experiment, to see which trees are good and what a choice of tree is worth.
 
-python -m analysis.branch_table [--minutes 9]                       trains what the table lacks, row by row
-python -m analysis.branch_table --summary [--choices choices.csv]   prints a summary and draws branch_table.png
+python -m analysis.branch_table [--minutes 9]     trains what the table lacks, row by row
+python -m analysis.branch_choices                 what the search, RSA and TAG choose there
+python -m analysis.branch_summary                 what the table says of all this, and a figure
 
 Three tasks on `rooms` at 48 x 64, a backbone of four convolutions of which the first is shared, and three branching points
 after it: 22 trees, each with three seeds, at most 40 processor minutes in all. Started again it goes on where it was.
@@ -19,6 +20,7 @@ import pandas as pd
 import torch
 
 from analysis.contextbench.one_run import prepare, rendered, validate
+from analysis.tree_candidates import with_branches
 from atrcnas import ContextConfig, Experiment
 from atrcnas.data.caching import Cached
 from atrcnas.engine.costs import multiply_adds
@@ -26,7 +28,6 @@ from atrcnas.ground.files import write_text
 from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.sampling.trees import all_trees, as_branches
 from atrcnas.spec.branches import Branches
-from atrcnas.spec.model import ModelPart
 
 OUT = Path(__file__).parent / "results" / "branch_table.csv"
 POINTS = ("stage1", "stage2", "stage3")
@@ -48,13 +49,6 @@ def experiment_of(seed: int, overrides: list[str] | None = None) -> Experiment:
     return Experiment.load("rooms-small", [*OVERRIDES, *(overrides or []), f"seed={seed}"])
 
 
-def contexts_of(branches: Branches) -> ContextConfig:
-    """No contexts: the plain multi-task network on that encoder."""
-    plain = ContextConfig.load("baseline")
-    model = ModelPart.model_validate({**plain.model.given(), "branches": branches.as_mapping()})
-    return plain.model_copy(update={"model": model})
-
-
 def trees(tasks: tuple[str, ...]) -> dict[str, Branches]:
     """Every tree by its key; the one that Delta_m is against comes first."""
     found = [as_branches(tree, tasks, POINTS) for tree in all_trees(len(tasks), len(POINTS))]
@@ -68,7 +62,7 @@ def read(path: Path) -> pd.DataFrame:
 
 def row_of(experiment: Experiment, branches: Branches, data: tuple[Cached, Cached]) -> dict[str, float]:
     """Train one tree; its scores, losses, multiply-adds and processor seconds."""
-    prepared = prepare(experiment, contexts_of(branches), data)
+    prepared = prepare(experiment, with_branches(ContextConfig.load("baseline"), branches), data)
     net = prepared.training.weights.net
     size = prepared.splits.val[0].image.shape[:2]
     seconds = sum(prepared.step() for _ in range(experiment.retrain.steps))
