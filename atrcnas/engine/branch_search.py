@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from atrcnas.engine.branch_choice import BranchChoice
 from atrcnas.engine.choice import build_sampler
 from atrcnas.engine.class_weights import weighted_tasks
-from atrcnas.engine.costs import multiply_adds
+from atrcnas.engine.costs import measure_latency, multiply_adds
 from atrcnas.engine.devices import place
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.networks import fixed_network, network
@@ -67,6 +67,24 @@ def segment_costs(experiment: Experiment, points: Sequence[str], size: tuple[int
     return [(total - after) / (len(tasks) - 1) for total, after in pairwise(totals)]
 
 
+@torch.no_grad()
+def segment_latencies(experiment: Experiment, points: Sequence[str], size: tuple[int, int]) -> list[float]:
+    """Milliseconds of one copy of the encoder after each point, up to the next one, for one image on this machine's CPU.
+
+    Args:
+        experiment: for the backbone.
+        points: from the image on.
+        size: (height, width) of the image.
+    """
+    whole = Backbone(**{**experiment.backbone.model_dump(), "weights": "none"})
+    encoder = BranchSupernet(whole, parts_of(whole.body, experiment.backbone.name), points, experiment.all_tasks[:1])
+    image = torch.rand(1, 3, *size)
+    return [
+        measure_latency(lambda _, one=copies[0], given=state: one(given), image)["median"]
+        for copies, state in zip(encoder.copies, encoder.eval().entering(image), strict=True)
+    ]
+
+
 def branch_supernet(experiment: Experiment, points: Sequence[str], with_contexts: bool) -> MultiTaskNet:
     """The network with a copy of each segment for each task, and with the candidates of the search space or none."""
     tasks = experiment.all_tasks
@@ -100,7 +118,11 @@ def branch_training(
     weighting = build_weighting(objective.tasks, recipe)
     for module in (net, sampler, branches, objective, weighting):
         place(fabric, module, experiment.precision)
-    costs = segment_costs(experiment, points, splits.val[0].image.shape[:2])
+    size = splits.val[0].image.shape[:2]
+    if spec.cost == "latency_ms":
+        costs = segment_latencies(experiment, points, size)
+    else:
+        costs = [cost / 1e9 for cost in segment_costs(experiment, points, size)]
     choice = BranchChoice(sampler, recipe, branches, spec, costs)
     training = Training(
         fabric,

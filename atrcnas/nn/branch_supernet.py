@@ -85,6 +85,15 @@ class BranchSupernet(Backbone):
             found = [self._path(begun, place, weights, active) for place in range(len(self.tasks))]
         return [self._pyramid(maps, padded.shape[-2:], image.shape[-2:]) for maps in found]
 
+    def entering(self, image: Tensor) -> list[State]:
+        """What each segment reads, of an image [B, 3, H, W] that goes through the first copies."""
+        state, _ = self.trunk(self._padded(image))
+        states: list[State] = []
+        for copies in self.copies:
+            states.append(state)
+            state, _ = copies[0](state)
+        return states
+
     def _path(self, begun: Reached, place: int, weights: Tensor, active: Sequence[list[list[bool]]]) -> list[Tensor]:
         """The maps of one task."""
         state, maps = begun

@@ -35,5 +35,10 @@ class BranchSearchSpec(Spec):
     logits_learning_rate: Float = Field(default=0.01, gt=0, le=100, description="of Adam")
     logits_weight_decay: Float = Field(default=5e-5, ge=0, le=1, description="pull of the logits towards even chances")
     cost_weight: Float = Field(
-        default=0.05, ge=0, description="of the expected cost of the encoder in the loss, per 10^9 multiply-adds"
+        default=0.05,
+        ge=0,
+        description="of the expected cost of the encoder in the loss, per 10^9 multiply-adds or per millisecond",
+    )
+    cost: Literal["multiply_adds", "latency_ms"] = Field(
+        default="multiply_adds", description="what the encoder costs: counted, or measured on this machine at the start"
     )
