@@ -149,6 +149,8 @@ def score_run(
         results["costs"]["pairs"] = {str(pair): cost for pair, cost in pair_costs(net, size).items()}
     if not seconds:  # the weights are those of before
         results |= {key: before[key] for key in (TEST, FILES) if key in before}
+    else:
+        folder.importance.unlink(missing_ok=True)
     write_results(folder.results, results)
     return results
 

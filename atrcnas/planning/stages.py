@@ -50,9 +50,9 @@ class StageCost:
         setup_s: until the first step.
         step: a step before any pair has committed.
         settled_s: a step after all have.
-        image_s: validation of one image among others.
+        image_s: validation of one image among others, once it is read.
         alone_s: of one image at a time, as the answer is scored.
-        read_s: reading one training sample.
+        read_s: reading one sample.
         sample_bytes: of a sample that is kept in memory.
         save: one checkpoint.
         peak_bytes: of memory, with everything that the process has loaded.

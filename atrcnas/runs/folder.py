@@ -77,6 +77,11 @@ class RunFolder:
         return self.root / "confusion.csv"
 
     @property
+    def importance(self) -> Path:
+        """What the scores lose without the context of each pair."""
+        return self.root / "importance.csv"
+
+    @property
     def plots(self) -> Path:
         """Figures."""
         return below(self.root, "plots")

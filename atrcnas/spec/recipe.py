@@ -29,11 +29,20 @@ class TrainSpec(Spec):
     backbone_rate: Float = Field(
         default=1.0, ge=0, le=100, description="learning rate of the backbone, as a multiple of learning_rate"
     )
+    layer_decay: Float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="learning rate of each layer of the backbone, as a multiple of that of the layer after it; 1: the same",
+    )
     optimizer: str = Field(default="sgd", description="of the weights; `atrcnas list optimizers` shows them")
     optimizer_options: dict[str, Any] = Field(default={}, description="of that optimizer")
     momentum: Float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: Float = Field(default=5e-4, ge=0, le=1, description="pull of all weights towards zero")
-    decay_norms: Bool = Field(default=True, description="decay norms and biases like all other weights")
+    decay_norms: Bool = Field(
+        default=True,
+        description="decay norms, biases and what the backbone's authors exempt (position embeddings) like all other weights",
+    )
     schedule: str = Field(default="poly", description="of the learning rate; `atrcnas list schedules` shows them")
     schedule_options: dict[str, Any] = Field(default={}, description="of that schedule")
     poly_power: Float = Field(default=0.9, ge=0, le=10, description="of poly")
@@ -106,6 +115,11 @@ class TrialsSpec(Spec):
     steps: Steps = Field(default=1_000, description="of each config's own training; all else as in retrain")
     seed: Int | None = Field(
         default=None, ge=0, le=2**31 - 1, description="of the strategy; the experiment's if absent"
+    )
+    proposals: Literal["auto", "nni", "optuna"] = Field(
+        default="auto",
+        description="library that proposes configs for random, evolution, tpe and grid; auto: NNI where it can be imported, "
+        "else Optuna",
     )
     population: Int = Field(default=20, ge=2, le=100_000, description="size of the population; rows: of each target")
     supernet: str | None = Field(
