@@ -9,6 +9,7 @@ import typer
 
 from atrcnas.arguments import Overrides, Plugins, RunArg, SizeOption
 from atrcnas.asked import load_plugins_of, load_run
+from atrcnas.ground.errors import RunError
 from atrcnas.ground.registry import load_plugins
 
 
@@ -34,6 +35,9 @@ def predict(
 def plot(
     source: Annotated[str, typer.Argument(help="A run folder, a context config or a preset.")],
     out: Annotated[Path | None, typer.Option(help="Folder for a run's plots, or file for a heat map.")] = None,
+    importance: Annotated[
+        bool, typer.Option("--importance", help="First score a run's network without the context of each pair.")
+    ] = False,
     plugin: Plugins = None,
 ) -> None:
     """Draw the heat map of a context config, or every figure of a run."""
@@ -41,8 +45,14 @@ def plot(
 
     path = Path(source)
     load_plugins(plugin or [])
+    if importance and not path.is_dir():
+        raise RunError(f"{path}: --importance: expected a run folder with a retrained network, got none. Leave it out.")
     if path.is_dir():
         load_plugins_of(path)
+        if importance:
+            from atrcnas.engine.importance import write_importance
+
+            write_importance(path)
         for figure in plot_run(path, out):
             typer.echo(str(figure))
     else:

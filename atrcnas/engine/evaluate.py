@@ -124,6 +124,9 @@ def score_run(
     spent = {**before.get("seconds", {}), **(seconds or {}), "evaluate": round(time.monotonic() - began, 2)}
     if folder.budget.is_file():
         spent["search"] = spent_on(folder.budget)[1]
+    branches = RunFolder(folder.branches).budget
+    if branches.is_file():
+        spent["branches"] = spent_on(branches)[1]
     figures, confusions = chosen.compute(), scores.confusions()
     if report and confusions:
         Table(folder.confusion, CONFUSION).begin(confusion_rows(confusions))
@@ -146,6 +149,8 @@ def score_run(
         results["costs"]["pairs"] = {str(pair): cost for pair, cost in pair_costs(net, size).items()}
     if not seconds:  # the weights are those of before
         results |= {key: before[key] for key in (TEST, FILES) if key in before}
+    else:
+        folder.importance.unlink(missing_ok=True)
     write_results(folder.results, results)
     return results
 

@@ -7,16 +7,20 @@ selection part, `data.selection` of the training split, which nothing is trained
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch.utils.data import DataLoader
 
 from atrcnas.data.batch import Batch
+from atrcnas.data.caching import Cached
 from atrcnas.data.loading import open_source, validation_loader
 from atrcnas.data.sample import Source, labelled_indices
 from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.experiment import Experiment
+
+_CALIBRATION_BATCHES = 8
+_CACHE_MIB = 512
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,18 @@ def choosing_loader(experiment: Experiment, splits: Splits, batch_size: int, **p
     skips = splits.selection and experiment.data.on_corrupt == "skip"
     stand_ins = sorted(samples) if skips else None
     return validation_loader(experiment, source, batch_size, samples=samples, stand_ins=stand_ins, **place)
+
+
+def kept_in_memory(experiment: Experiment, splits: Splits) -> Splits:
+    """The same splits for who reads their samples again and again, for each config that is scored."""
+    share = max(experiment.data.cache_mib, _CACHE_MIB) * 2**20 // max(2 * experiment.data.workers, 1)
+    return replace(splits, train=Cached(splits.train, share), val=Cached(splits.val, share))
+
+
+def calibration_loader(experiment: Experiment, splits: Splits, batch_size: int) -> DataLoader[Batch]:
+    """Loader of a few whole training images, for BatchNorm statistics; without a last batch of one image, if it can."""
+    whole = max(min(_CALIBRATION_BATCHES, len(splits.weights) // batch_size), 1)
+    return validation_loader(experiment, splits.train, batch_size, samples=splits.weights[: whole * batch_size])
 
 
 def _labelled_first(order: Sequence[int], labelled: Sequence[Sequence[int]]) -> list[int]:

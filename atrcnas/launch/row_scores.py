@@ -9,26 +9,20 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from atrcnas.data.batch import Batch
-from atrcnas.data.caching import Cached
-from atrcnas.data.loading import validation_loader
 from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.recalibrate import recalibrate
-from atrcnas.engine.splits import choosing_loader, open_splits
+from atrcnas.engine.splits import calibration_loader, choosing_loader, kept_in_memory, open_splits
 from atrcnas.launch.supernet import scored
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.objective import Objective
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
-
-CALIBRATION_BATCHES = 8
-CACHE_MIB = 512  # the same samples are read in every trial
 
 
 def score(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,12 +74,9 @@ def _measures(experiment_json: str) -> tuple[Iterable[Batch], Iterable[Batch], O
     """Training images for BatchNorm, the selection part, both of whole images, and the losses; the same in every trial."""
     experiment = Experiment.load(json.loads(experiment_json))
     size = experiment.search.batch_size
-    share = max(experiment.data.cache_mib, CACHE_MIB) * 2**20 // max(2 * experiment.data.workers, 1)
-    splits = open_splits(experiment)
-    splits = replace(splits, train=Cached(splits.train, share))
-    whole = max(min(CALIBRATION_BATCHES, len(splits.weights) // size), 1)  # a last batch of one image has no variance
+    splits = kept_in_memory(experiment, open_splits(experiment))
     return (
-        validation_loader(experiment, splits.train, size, samples=splits.weights[: whole * size]),
+        calibration_loader(experiment, splits, size),
         choosing_loader(experiment, splits, size),
         Objective(weighted_tasks(experiment, splits.train, splits.weights)),
     )

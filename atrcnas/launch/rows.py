@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -16,17 +15,15 @@ import numpy as np
 from atrcnas.costs.choosing import Limits
 from atrcnas.costs.front import front
 from atrcnas.launch.ask_tell import Pools, Trial, Trials
+from atrcnas.launch.evolution import Evolution, Row
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import TrialsSpec
 
-Row = tuple[str, ...]
-REDRAWS = 50
-
 
 def rows(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
-    """Try every row of a target that has fewer than there are trials, else mutated winners; last, the best rows joined.
+    """Try every row of a target that has fewer than there are trials, else evolve them; last, the best rows joined.
 
-    Source: evolution by Real et al., AAAI 2019. Differs: one population per target.
+    Differs: from evolution of configs by one population per target.
     """
     targets = _targets(pools, trials.left - 1, options.population, seed)
     while trials.left > 1 and not all(target.done for target in targets):
@@ -79,15 +76,14 @@ class _Target:
     def __init__(
         self, name: str, pools: Mapping[str, Row], number: int, population: int, generator: np.random.Generator
     ) -> None:
-        self.name, self.pools, self.generator = name, dict(pools), generator
+        self.name, self.pools = name, dict(pools)
         self.waiting: list[Row] | None = None
         if math.prod(map(len, pools.values())) <= number:
             everything = list(itertools.product(*pools.values()))
             self.waiting = [everything[place] for place in generator.permutation(len(everything))]
         self.best: Row = tuple(pool[0] for pool in pools.values())
         self.best_score = -math.inf
-        self.alive: deque[tuple[float, Row]] = deque(maxlen=population)
-        self.population, self.seen = population, set[Row]()
+        self.evolution = Evolution(pools, population, generator)
         self.heard: dict[Row, float] = {}
 
     @property
@@ -99,12 +95,7 @@ class _Target:
         """The next row; the best so far once all have been tried."""
         if self.waiting is not None:
             return self.named(self.waiting.pop() if self.waiting else self.best)
-        for _ in range(REDRAWS):
-            row = self._evolved()
-            if row not in self.seen:
-                break
-        self.seen.add(row)
-        return self.named(row)
+        return self.named(self.evolution.propose())
 
     def named(self, row: Row) -> dict[str, str]:
         """Kind per pair."""
@@ -119,21 +110,7 @@ class _Target:
     def hear(self, trial: Trial) -> None:
         """Learn what this target's row of a trial scored."""
         row, score = tuple(trial.sample[pair] for pair in self.pools), trial.by_target[self.name]
-        self.alive.append((score, row))
+        self.evolution.hear(row, score)
         self.heard[row] = score
         if score > self.best_score:
             self.best, self.best_score = row, score
-
-    def _evolved(self) -> Row:
-        """The best of a quarter of the population with one kind changed; evenly drawn until there is a population."""
-        if len(self.alive) < self.population:
-            return tuple(self._any(pool) for pool in self.pools.values())
-        rivals = self.generator.choice(self.population, max(self.population // 4, 1), replace=False)
-        row = list(max(self.alive[place] for place in rivals)[1])
-        free = [place for place, pool in enumerate(self.pools.values()) if len(pool) > 1]
-        place = free[self.generator.integers(len(free))]
-        row[place] = self._any(tuple(kind for kind in list(self.pools.values())[place] if kind != row[place]))
-        return tuple(row)
-
-    def _any(self, pool: Row) -> str:
-        return pool[self.generator.integers(len(pool))]

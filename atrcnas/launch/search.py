@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -19,12 +17,13 @@ from atrcnas.engine.logging import open_clients, tell
 from atrcnas.engine.networks import searched_config
 from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import ConfigError, RunError
-from atrcnas.ground.registry import resolve
 from atrcnas.launch.ask_tell import Sample, Trial, Trials, progress
+from atrcnas.launch.branches import with_branches
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Pool
 from atrcnas.launch.profiling import Profile
+from atrcnas.launch.proposals import as_begun, choose
 from atrcnas.launch.run_trial import TRAIN
 from atrcnas.launch.seeds import search_seeds
 from atrcnas.launch.supernet import train_evenly
@@ -33,11 +32,11 @@ from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
-from atrcnas.spec.strategies import STRATEGIES, Strategy
+from atrcnas.spec.strategies import STRATEGIES
 
 
 def search(experiment: Experiment, run: str | Path, resume: bool = False, profile: bool = False) -> ContextConfig:
-    """Search the context of every pair by ``search.strategy``.
+    """Search the context of every pair by ``search.strategy``, and the branches of the encoder if ``search.branches`` asks.
 
     Args:
         experiment: what to search on; its ``search`` section is the recipe, ``launch`` says where trials run.
@@ -53,7 +52,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
     Raises:
         AtrcnasError: see the message.
     """
-    strategy = STRATEGIES[experiment.search.strategy]
+    experiment, strategy = with_branches(experiment, run, resume), STRATEGIES[experiment.search.strategy]
     if experiment.search.seeds > 1:
         if profile:
             raise ConfigError("--profile: looks at one search, got several seeds. Set search.seeds=1.")
@@ -66,44 +65,29 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
             f"--profile: expected a search by gradient, got '{strategy.name}'. Set search.strategy=gumbel."
         )
     experiment.check_one_device("a trial")
-    explore = _explorer(strategy)
+    options = experiment.search.trials
+    proposals = choose(strategy, options.proposals)
     require_labels(experiment, open_splits(experiment))
     folder = RunFolder(Path(run).absolute())
     with folder.locked():
         folder.enter(experiment, "search", resume, surroundings(experiment))
         supernet, cost = _supernet(experiment, folder) if strategy.score else (None, (0, 0.0))
-        journal = Journal(folder.journal, {"at_once": experiment.launch.workers})
-        best = _Best(experiment, folder, cost)
+        journal = Journal(folder.journal, {"at_once": experiment.launch.workers, **proposals.header})
+        proposals = as_begun(proposals, strategy, journal)
+        best = _Best(experiment, folder, cost, proposals.library)
         pools = experiment.search_space().pools(experiment.tasks, experiment.all_tasks)
-        options = experiment.search.trials
         try:
             with open_pool(experiment.launch) as pool:
                 limits = limits_of(experiment, open_splits(experiment)) if experiment.search.budget else None
                 make = _maker(experiment, folder, pool, supernet)
                 trials = Trials(journal, make, options.number, best.on_trial, limits, pools)
                 seed = experiment.seed if options.seed is None else options.seed
-                explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
+                proposals.explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
                 trials.finish()
             best.budget.table.sync()
         finally:
             tell(best.loggers, lambda logger: logger.close())
         return best.contexts()
-
-
-def _explorer(strategy: Strategy) -> Callable[..., None]:
-    """The function that proposes configs, after a look at what it needs."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NNI's, about a torch that is newer than it
-            for module in strategy.needs:
-                importlib.import_module(module)
-            found: Callable[..., None] = resolve(strategy.explore)
-    except Exception as error:  # a package that is broken may raise anything
-        raise RunError(
-            f"search.strategy: '{strategy.name}' needs {' and '.join(strategy.needs)}, which cannot be imported here "
-            f"({type(error).__name__}: {error}). Install it, or choose gumbel, darts or oneshot-random."
-        ) from error
-    return found
 
 
 def _supernet(experiment: Experiment, folder: RunFolder) -> tuple[str, tuple[int, float]]:
@@ -161,8 +145,11 @@ def _maker(
 class _Best:
     """Callback per trial: keeps the budget, and the best config in contexts.yaml."""
 
-    def __init__(self, experiment: Experiment, folder: RunFolder, cost: tuple[int, float]) -> None:
+    def __init__(
+        self, experiment: Experiment, folder: RunFolder, cost: tuple[int, float], proposals: str | None
+    ) -> None:
         self.experiment, self.folder, (self.steps, self.seconds) = experiment, folder, cost
+        self.proposals = proposals
         self.budget = Budget(folder.budget, experiment.search.strategy)
         self.budget.table.begin()
         self.loggers = open_clients(experiment, folder, "search")
@@ -185,6 +172,7 @@ class _Best:
         if self.best is None:
             raise RunError("search.strategy: the strategy asked for no trial. Check it, or the search space.")
         kinds = {Pair.parse(pair): kind for pair, kind in self.best.sample.items()}
-        found = searched_config(self.experiment, kinds, self.steps, trials=self.num_trials, score=self.best.score)
+        made = {"trials": self.num_trials, "score": self.best.score, "proposals": self.proposals}
+        found = searched_config(self.experiment, kinds, self.steps, **made)
         found.save(self.folder.contexts)
         return found

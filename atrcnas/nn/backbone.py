@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn import hrnet, small_backbone, timm_model  # noqa: F401 - the second registers itself with timm
 from atrcnas.nn.blocks import resize
+from atrcnas.nn.training_rules import TrainingRules, training_rules
 from atrcnas.spec.pairs import BASE_LEVEL, LEVELS
 
 # Settings timm needs to give the native scales, by prefix of the name.
@@ -22,7 +24,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "deit": {"dynamic_img_size": True, "dynamic_img_pad": True},
     "swin": {"strict_img_size": False},
 }
-# Sizes to try a model with: one that no stride divides, and one that every stride up to 32 divides.
+# Sizes to try a model with: one that no stride divides, and about one that every stride is made to divide.
 _ODD, _EVEN = (65, 97), (96, 32)
 
 
@@ -47,9 +49,10 @@ class Backbone(nn.Module):
     do so themselves and see the image as it is. For the others (patches that must fit: ConvNeXt, transformers) it is
     padded with zeros to a multiple of the coarsest stride, and the maps are cut.
 
-    Plain transformers have one stride; four of their blocks, evenly spaced, are resized to the four strides. A model
-    of your own joins by timm's registry: import a module that calls ``timm.models.register_model`` under ``plugins``
-    (``small_backbone.py`` is a complete one); it needs a map of stride 4 and may lack the other strides.
+    Plain transformers have one stride; four of their blocks, evenly spaced, are resized to the four strides, each value
+    staying where its patch is, whatever the side of a patch. A model of your own joins by timm's registry: import a
+    module that calls ``timm.models.register_model`` under ``plugins`` (``small_backbone.py`` is a complete one); it
+    needs a map of stride 4 and may lack the other strides.
 
     Args:
         name: timm model name.
@@ -60,6 +63,7 @@ class Backbone(nn.Module):
 
     Attributes:
         widths: level -> channels, of the levels the model has.
+        strides: level -> stride of the model's own map that it is made from.
 
     Raises:
         ConfigError: timm does not know the model or one of its options, it has no map of stride 4, takes images of one
@@ -82,9 +86,12 @@ class Backbone(nn.Module):
         self.body = timm_model.create(name, weights, {**settings, **options, "out_indices": tuple(indices.values())})
         info = cast(FeatureInfo, self.body.feature_info)
         self.widths = dict(zip(indices, info.channels(), strict=True))
+        self.strides = dict(zip(indices, info.reduction(), strict=True))
         hrnet.take_any_size(self.body)
         if upsample == "bilinear":
             hrnet.enlarge_bilinearly(self.body, name)
+        self.name, self.options = name, dict(options)
+        self.timm_names = {key: timm_model.flat(self.body, key) for key, _ in self.body.named_parameters()}
         self.manner = self._probe(name, _as_size(options.get("img_size")))
         self.freeze = freeze
         self.requires_grad_(not freeze)
@@ -97,8 +104,9 @@ class Backbone(nn.Module):
             ConfigError: none is taken, or the maps are not as declared.
         """
         self.body.eval()
-        reason = ""
-        for attempt in (_ODD, _EVEN, size) if size else (_ODD, _EVEN):
+        reason, stride = "", max(self.strides.values())
+        even = tuple(-(-side // stride) * stride for side in _EVEN)
+        for attempt in (_ODD, even, size) if size else (_ODD, even):
             try:
                 maps = self.body(torch.zeros(2, 3, *attempt))
             except (AssertionError, RuntimeError, ValueError) as error:
@@ -107,7 +115,7 @@ class Backbone(nn.Module):
             channels_last = self._channels_last(name, maps)
             sizes = [tuple(x.shape[1:3] if channels_last else x.shape[2:]) for x in maps]
             if attempt != _ODD or sizes == list(_sizes(attempt, self.widths).values()):
-                return _Manner(channels_last, attempt == _EVEN, attempt if attempt == size else None)
+                return _Manner(channels_last, attempt == even, attempt if attempt == size else None)
         raise ConfigError(
             f"backbone.name: '{name}' does not take images of any size ({reason}). Set backbone.options.img_size to "
             "the one size of all images, if the model has that option, or choose another."
@@ -120,6 +128,20 @@ class Backbone(nn.Module):
                 return channel_axis == 3
         shapes = [tuple(x.shape) for x in maps]
         raise ConfigError(f"backbone.name: '{name}' gives maps {shapes}, expected channels {widths}. Choose another.")
+
+    def training_rules(self) -> TrainingRules:
+        """How the model's authors tell its parameters apart in training."""
+        known = {name: self.timm_names[self._in_body(name)] for name, _ in self.named_parameters()}
+        return training_rules(self.name, self.options, known)
+
+    def _in_body(self, name: str) -> str:
+        """What the body of a plain backbone calls a parameter."""
+        return name.removeprefix("body.")
+
+    def _take_after(self, whole: Backbone) -> None:
+        """Say of itself what ``whole`` does, whose modules it has taken."""
+        self.widths, self.strides, self.manner, self.freeze = whole.widths, whole.strides, whole.manner, whole.freeze
+        self.name, self.options, self.timm_names = whole.name, whole.options, whole.timm_names
 
     def train(self, mode: bool = True) -> Backbone:
         """Training mode, except that a frozen backbone stays in evaluation mode."""
@@ -142,18 +164,30 @@ class Backbone(nn.Module):
             )
         if not self.manner.pads:
             return image
-        stride = max(self.widths)
+        stride = max(self.strides.values())
         return F.pad(image, (0, -given[1] % stride, 0, -given[0] % stride))
 
     def _pyramid(self, maps: Sequence[Tensor], padded: Sequence[int], given: Sequence[int]) -> dict[int, Tensor]:
         """The body's maps of an image of size ``padded``, in form and cut to the size ``given``."""
         if self.manner.channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
-        whole, kept = _sizes(padded, self.widths), _sizes(given, self.widths)
+        kept = _sizes(given, self.widths)
         return {
-            level: resize(x, whole[level])[..., : kept[level][0], : kept[level][1]]
-            for level, x in zip(self.widths, maps, strict=True)
+            level: _on_pixels(x, stride, level, padded)[..., : kept[level][0], : kept[level][1]]
+            for (level, stride), x in zip(self.strides.items(), maps, strict=True)
         }
+
+
+def _on_pixels(x: Tensor, stride: int, level: int, size: Sequence[int]) -> Tensor:
+    """A map [B, C, h, w] of ``stride`` over an image of ``size``, at ``level``, each value where it was."""
+    if stride == level:
+        return resize(x, _sizes(size, (level,))[level])
+    # Only a whole number of pixels keeps them there, so there may be more patches first, like those at the edge.
+    step = level // math.gcd(level, stride)
+    more = [-side % step for side in x.shape[-2:]]
+    if any(more):
+        x = F.pad(x, (0, more[1], 0, more[0]), mode="replicate")
+    return resize(x, [side * stride // level for side in x.shape[-2:]])
 
 
 def _sizes(size: Sequence[int], levels: Iterable[int]) -> dict[int, tuple[int, int]]:

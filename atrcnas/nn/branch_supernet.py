@@ -26,6 +26,7 @@ class Segment(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(body.get_submodule(part.module) for part in parts)
         self.gives = tuple(part.gives for part in parts)
+        self.names = tuple(part.module for part in parts)
 
     def forward(self, state: State) -> Reached:
         """Map what the segment before gave to what the next one reads, and the maps of the backbone on the way."""
@@ -56,7 +57,7 @@ class BranchSupernet(Backbone):
 
     def __init__(self, whole: Backbone, parts: Sequence[Part], points: Sequence[str], tasks: Sequence[str]) -> None:
         nn.Module.__init__(self)
-        self.widths, self.manner, self.freeze = whole.widths, whole.manner, whole.freeze
+        self._take_after(whole)
         self.tasks = tuple(tasks)
         pieces: list[list[Part]] = [[]]
         for part in parts:
@@ -93,6 +94,13 @@ class BranchSupernet(Backbone):
             states.append(state)
             state, _ = copies[0](state)
         return states
+
+    def _in_body(self, name: str) -> str:
+        holder, _, within = name.partition(".parts.")
+        index, _, rest = within.partition(".")
+        segment = self.get_submodule(holder)
+        assert isinstance(segment, Segment)
+        return f"{segment.names[int(index)]}.{rest}".rstrip(".")
 
     def _path(self, begun: Reached, place: int, weights: Tensor, active: Sequence[list[list[bool]]]) -> list[Tensor]:
         """The maps of one task."""

@@ -57,7 +57,7 @@ class EncoderTree(Backbone):
 
     def __init__(self, whole: Backbone, parts: Sequence[Part], tree: Branches) -> None:
         nn.Module.__init__(self)
-        self.widths, self.manner, self.freeze = whole.widths, whole.manner, whole.freeze
+        self._take_after(whole)
         self.tasks, self.leaves = tree.tasks, tree.leaves
         self.steps: list[tuple[Part, Collection[Group]]] = []
         self.body, self.branches = nn.Module(), nn.ModuleDict()
@@ -68,6 +68,9 @@ class EncoderTree(Backbone):
             for group in groups:
                 module = whole.body.get_submodule(part.module)
                 _put(self._home(group), part.module, module if group == tree.tasks else copy.deepcopy(module))
+
+    def _in_body(self, name: str) -> str:
+        return name.removeprefix("body.") if name.startswith("body.") else name.split(".", 2)[2]
 
     def _home(self, group: Group) -> nn.Module:
         """What holds the modules of a group; an empty one at first."""

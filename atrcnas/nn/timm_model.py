@@ -31,21 +31,34 @@ def features(name: str, settings: Mapping[str, Any], options: Mapping[str, Any])
         near = difflib.get_close_matches(name, timm.list_models(), n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise ConfigError(f"backbone.name: timm {timm.__version__} has no model '{name}'.{hint}")
-    found = _described(name, settings, f"backbone.name: '{name}' cannot give feature maps", "Choose another")
-    so_far = dict(settings)
-    for key, value in options.items():
-        so_far[key] = value
-        what = f"backbone.options.{key}: '{name}' does not take {key}: {show(value)}"
-        found = _described(name, so_far, what, "Remove it, or change its value")
-    return found
-
-
-def _described(name: str, settings: Mapping[str, Any], what: str, way_out: str) -> Any:
-    with torch.device("meta"):
+    try:
+        return _described(name, {**settings, **options})
+    except Exception as error:  # a model's own constructor, perhaps a plugin's, fails in its own way
         try:
-            return timm.create_model(name, features_only=True, **settings).feature_info
-        except Exception as error:  # a model's own constructor, perhaps a plugin's, fails in its own way
-            raise ConfigError(f"{what} ({_reason(error)}). {way_out}.") from error
+            _described(name, settings)
+        except Exception as without:
+            raise ConfigError(
+                f"backbone.name: '{name}' cannot give feature maps ({_reason(without)}). Choose another."
+            ) from without
+        raise ConfigError(
+            f"backbone.options{_blamed(name, settings, options)} ({_reason(error)}). Remove it, or change its value."
+        ) from error
+
+
+def _described(name: str, settings: Mapping[str, Any]) -> Any:
+    with torch.device("meta"):
+        return timm.create_model(name, features_only=True, **settings).feature_info
+
+
+def _blamed(name: str, settings: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """The first option without which the model can be built; all of them if there is none."""
+    for key, value in options.items():
+        try:
+            _described(name, {**settings, **{other: options[other] for other in options if other != key}})
+        except Exception:  # then this one alone is not to blame
+            continue
+        return f".{key}: '{name}' does not take {key}: {show(value)}"
+    return f": '{name}' does not take {show(dict(options))}"
 
 
 def _reason(error: Exception) -> str:
@@ -104,8 +117,14 @@ def _check_complete(body: nn.Module, given: dict[str, Tensor]) -> None:
     Raises:
         KeyError: naming the first tensor that the file does not hold.
     """
-    # timm's feature extractors may write "stages_0" for "stages.0".
     known = {key.replace(".", "_") for key in given}
     for key in body.state_dict():
-        if key.replace(".", "_") not in known and not key.endswith("num_batches_tracked"):
+        if flat(body, key) not in known and not key.endswith("num_batches_tracked"):
             raise KeyError(f"'{key}' is missing")
+
+
+def flat(body: nn.Module, key: str) -> str:
+    """A name in a feature extractor, comparable with the whole model's when its dots are underscores too."""
+    # Some extractors wrap the model, others write "stages_0" for "stages.0".
+    wrapped = [name for name, _ in body.named_children()] == ["model"]
+    return (key.removeprefix("model.") if wrapped else key).replace(".", "_")

@@ -15,8 +15,8 @@ from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.recipe import TrainSpec
 from atrcnas.spec.strategies import STRATEGIES
 
-# Mean share of committed pairs over the steps of a search by `soft`; 0.45 in the bundled quickstart.
-COMMITTED = 0.4
+# Mean share of committed pairs over the steps of a search by `soft`: between 0.1 (40 steps) and 0.45 (the bundled quickstart).
+COMMITTED = 0.25
 BUDGET_S = 5.0  # for the timed steps of each stage
 _PASSES = 30  # of one image, to measure parameters and latency
 _LOGIT_ROW, _METRIC_ROW = 60, 35  # bytes in the tables
@@ -111,7 +111,8 @@ def plan(experiment: Experiment, budget_s: float = BUDGET_S) -> Plan:
     retrain = _stage(experiment, fixed, experiment.retrain, fixed.step.seconds)
     trials_s = 0.0 if strategy.by_gradient else _trials(experiment, fixed)
     parameters, multiply_adds, size = inference_cost(experiment)
-    evaluate_s = fixed.alone_s * (len(fixed.splits.val) + len(fixed.splits.selection) + _PASSES)
+    images = len(fixed.splits.val) + len(fixed.splits.selection)
+    evaluate_s = images * _with_reading(experiment, fixed, fixed.alone_s) + _PASSES * fixed.alone_s
     around = surroundings(experiment)
     return Plan(
         experiment=experiment.name,
@@ -143,7 +144,8 @@ def search_stage(experiment: Experiment, fabric: Fabric, budget_s: float = BUDGE
 
 def _stage(experiment: Experiment, cost: StageCost, recipe: TrainSpec, step_s: float, times: int = 1) -> StagePlan:
     validations = math.ceil(recipe.steps / recipe.validate_every)
-    validating = validations * (cost.image_s * len(cost.splits.choosing[1]) + cost.save.seconds)
+    images_s = len(cost.splits.choosing[1]) * _with_reading(experiment, cost, cost.image_s)
+    validating = validations * (images_s + cost.save.seconds)
     training = (
         recipe.steps * step_s - cached_reads(experiment, cost, recipe, kept_mib=experiment.data.cache_mib) * cost.read_s
     )
@@ -158,6 +160,12 @@ def _stage(experiment: Experiment, cost: StageCost, recipe: TrainSpec, step_s: f
         peak_mib=cost.peak_bytes / 2**20,
         disk_mib=2 * times * cost.save.num_bytes / 2**20,
     )
+
+
+def _with_reading(experiment: Experiment, cost: StageCost, image_s: float) -> float:
+    """Seconds of a validation image that is also read: before, or by the loader processes meanwhile."""
+    workers = experiment.data.workers
+    return max(image_s, cost.read_s / workers) if workers else image_s + cost.read_s
 
 
 def cached_reads(experiment: Experiment, cost: StageCost, recipe: TrainSpec, kept_mib: float) -> float:
@@ -181,11 +189,12 @@ def _trials(experiment: Experiment, cost: StageCost) -> float:
     options, recipe = experiment.search.trials, experiment.retrain
     images = len(cost.splits.choosing[1])
     if STRATEGIES[experiment.search.strategy].score is not None:
-        return options.number * images * cost.alone_s / experiment.launch.workers
+        return options.number * images * _with_reading(experiment, cost, cost.alone_s) / experiment.launch.workers
     short = experiment.replace(
         retrain={"steps": options.steps, "validate_every": min(recipe.validate_every, options.steps)}
     ).retrain
-    one = _stage(experiment, cost, short, cost.step.seconds).seconds + (images + _PASSES) * cost.alone_s
+    one = _stage(experiment, cost, short, cost.step.seconds).seconds + _PASSES * cost.alone_s
+    one += images * _with_reading(experiment, cost, cost.alone_s)
     return options.number * one / experiment.launch.workers
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from lightning_fabric import Fabric
@@ -50,9 +50,9 @@ class StageCost:
         setup_s: until the first step.
         step: a step before any pair has committed.
         settled_s: a step after all have.
-        image_s: validation of one image among others.
+        image_s: validation of one image among others, once it is read.
         alone_s: of one image at a time, as the answer is scored.
-        read_s: reading one training sample.
+        read_s: reading one sample.
         sample_bytes: of a sample that is kept in memory.
         save: one checkpoint.
         peak_bytes: of memory, with everything that the process has loaded.
@@ -172,11 +172,13 @@ def _step_multiply_adds(training: Training, shape: tuple[int, ...]) -> int:
     """Of forward and backward, by shapes alone; a backward pass takes two products for each of the forward pass."""
     net: MultiTaskNet = copy.deepcopy(training.weights.net).to("meta").eval()
     choice = training.choice
-    mixtures = [None] if choice is None else [one.to(torch.device("meta")) for one in choice.draw(0)]
+    draws = [] if choice is None else choice.draw(0)
+    # Which copies of a segment are computed is read from their weights, which therefore keep their values.
+    mixtures = [replace(one.to(torch.device("meta")), copies=one.copies) for one in draws] or [None]
     image = torch.empty(shape, device="meta", dtype=next(net.parameters()).dtype)
 
     def forward() -> None:
-        encoded = net.encode(image)
+        encoded = net.encode(image, mixture=mixtures[0])
         for mixture in mixtures:
             net.decode(encoded, mixture)
 

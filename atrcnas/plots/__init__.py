@@ -14,6 +14,7 @@ from atrcnas.plots.confusion import draw_confusion
 from atrcnas.plots.contexts import draw_heatmap
 from atrcnas.plots.curves import draw_losses, draw_scores
 from atrcnas.plots.gallery import draw_gallery
+from atrcnas.plots.importance import draw_importance
 from atrcnas.plots.palette import palette
 from atrcnas.plots.pareto import draw_pareto
 from atrcnas.plots.probabilities import draw_probabilities
@@ -30,6 +31,7 @@ __all__ = [
     "draw_confusion",
     "draw_gallery",
     "draw_heatmap",
+    "draw_importance",
     "draw_losses",
 ]
 __all__ += ["draw_probabilities", "draw_scores", "palette", "plot_contexts", "plot_run"]
@@ -94,6 +96,11 @@ def _draw_scores(run_dir: Path) -> Figure:
     return draw_scores(_metrics(run_dir), RunFolder(run_dir).task_table())
 
 
+def _draw_importance(run_dir: Path) -> Figure:
+    folder = RunFolder(run_dir)
+    return draw_importance(folder.importance, folder.load_experiment().name if folder.experiment.is_file() else "")
+
+
 def _draw_confusion(run_dir: Path) -> Mapping[str, Figure]:
     folder = RunFolder(run_dir)
     return draw_confusion(folder.confusion, folder.task_table())
@@ -106,6 +113,7 @@ def _draw_gallery(run_dir: Path) -> Figure:
 
 PLOTS.register(Plot("contexts", lambda run_dir: _draw_contexts(RunFolder(run_dir).contexts), "contexts.yaml"))
 PLOTS.register(Plot("probabilities", _draw_probabilities, "search/logits.csv"))
+PLOTS.register(Plot("importance", _draw_importance, "importance.csv"))
 PLOTS.register(Plot("losses", lambda run_dir: draw_losses(_metrics(run_dir)), "[rs]e*/metrics.csv"))
 PLOTS.register(Plot("scores", _draw_scores, "[rs]e*/metrics.csv"))
 PLOTS.register(Plot("confusion", _draw_confusion, "confusion.csv"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from atrcnas._version import __version__
 
-_PACKAGES = ("torch", "timm", "nni", "pytorch-lightning", "torchmetrics", "numpy")
+_PACKAGES = ("torch", "timm", "nni", "optuna", "pytorch-lightning", "torchmetrics", "numpy")
 
 
 def environment(device: str | None, threads: int) -> dict[str, Any]:

@@ -32,7 +32,17 @@ LOGITS: Columns = {
     "probability": float,
     "committed": int,
 }
+BRANCHES: Columns = {"step": int, "point": str, "task": str, "copy": int, "logit": float, "probability": float}
 BUDGET: Columns = {"strategy": str, "trial": int, "step": int, "seconds": float, "score": float, "best": float}
+IMPORTANCE: Columns = {
+    "level": int,
+    "target": str,
+    "source": str,
+    "kind": str,
+    "task": str,
+    "drop": float,
+    "split": str,
+}
 CONFUSION: Columns = {"task": str, "truth": int, "prediction": int, "pixels": int}
 _MAX_BYTES = 10**9
 _HINT = "Run the stage again, or restore the file."

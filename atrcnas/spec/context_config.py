@@ -30,6 +30,7 @@ class Provenance(Spec):
     commit: str | None = Field(default=None, description="of the program that searched")
     strategy: str | None = Field(default=None, description="that searched")
     trials: int | None = Field(default=None, ge=0, description="configs scored")
+    proposals: str | None = Field(default=None, description="library that proposed the configs")
     score: float | None = Field(default=None, description="of this config in the search; higher is better")
     probabilities: dict[str, dict[str, float]] = {}
     undecided: dict[str, float] | None = Field(

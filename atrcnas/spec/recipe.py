@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.registry import Registry
+from atrcnas.spec.branch_search import BranchSearchSpec
 from atrcnas.spec.loss_weighting import LOSS_WEIGHTINGS
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
 from atrcnas.spec.schema import Bool, Float, Int, Spec, validate
@@ -28,11 +29,20 @@ class TrainSpec(Spec):
     backbone_rate: Float = Field(
         default=1.0, ge=0, le=100, description="learning rate of the backbone, as a multiple of learning_rate"
     )
+    layer_decay: Float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="learning rate of each layer of the backbone, as a multiple of that of the layer after it; 1: the same",
+    )
     optimizer: str = Field(default="sgd", description="of the weights; `atrcnas list optimizers` shows them")
     optimizer_options: dict[str, Any] = Field(default={}, description="of that optimizer")
     momentum: Float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: Float = Field(default=5e-4, ge=0, le=1, description="pull of all weights towards zero")
-    decay_norms: Bool = Field(default=True, description="decay norms and biases like all other weights")
+    decay_norms: Bool = Field(
+        default=True,
+        description="decay norms, biases and what the backbone's authors exempt (position embeddings) like all other weights",
+    )
     schedule: str = Field(default="poly", description="of the learning rate; `atrcnas list schedules` shows them")
     schedule_options: dict[str, Any] = Field(default={}, description="of that schedule")
     poly_power: Float = Field(default=0.9, ge=0, le=10, description="of poly")
@@ -106,6 +116,11 @@ class TrialsSpec(Spec):
     seed: Int | None = Field(
         default=None, ge=0, le=2**31 - 1, description="of the strategy; the experiment's if absent"
     )
+    proposals: Literal["auto", "nni", "optuna"] = Field(
+        default="auto",
+        description="library that proposes configs for random, evolution, tpe and grid; auto: NNI where it can be imported, "
+        "else Optuna",
+    )
     population: Int = Field(default=20, ge=2, le=100_000, description="size of the population; rows: of each target")
     supernet: str | None = Field(
         default=None,
@@ -164,6 +179,9 @@ class SearchSpec(TrainSpec):
         default=None,
         description="table that `atrcnas costs` wrote; latency_ms needs one, the others are counted without",
     )
+    branches: BranchSearchSpec | None = Field(
+        default=None, description="search where tasks part in the encoder, too; null: as model.branches says"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -198,6 +216,8 @@ class SearchSpec(TrainSpec):
             raise ValueError(
                 f"seeds: strategy '{self.strategy}' has no probabilities to average. Set seeds: 1, or strategy: gumbel."
             )
+        if self.branches is not None and self.branches.at_once:
+            self._check_at_once(self.branches.contexts)
         if "latency_ms" in self.budget and self.costs is None:
             raise ValueError(
                 "budget.latency_ms: expected costs, measured on the machine that will run the network, got none. "
@@ -208,6 +228,24 @@ class SearchSpec(TrainSpec):
         if not self.noise and ESTIMATORS[self.estimator].draws:
             raise ValueError(f"estimator: '{self.strategy}' draws nothing. Set estimator: soft, or strategy: gumbel.")
         return self
+
+    def _check_at_once(self, contexts: str) -> None:
+        """A search of branches that nothing follows is one search by gradient, without limits on costs.
+
+        Raises:
+            ValueError: something else is asked for.
+        """
+        way_out = "Set branches.contexts: after"
+        if not STRATEGIES[self.strategy].by_gradient:
+            raise ValueError(
+                f"branches.contexts: '{contexts}' needs a search by gradient, got strategy '{self.strategy}'. {way_out}."
+            )
+        if self.seeds > 1:
+            raise ValueError(f"branches.contexts: '{contexts}' with several seeds would give several trees. {way_out}.")
+        if self.budget:
+            raise ValueError(
+                f"branches.contexts: '{contexts}' with a budget, but what the encoder costs is not known yet. {way_out}."
+            )
 
 
 class RetrainSpec(TrainSpec):

@@ -35,12 +35,13 @@ def resolve_tasks(
     _check_foreground(data, table)
     counts = source.num_classes(data_options)
     names, colours = class_names(source, data_options), class_colours(source, data_options)
-    return {
-        entry.name: table[entry.name]
-        .with_options(counts.get(entry.name), task_options.get(entry.name))
-        .with_classes(names.get(entry.name, ()), colours.get(entry.name, ()))
-        for entry in entries
-    }
+    resolved = {}
+    for entry in entries:
+        later = task_options.get(entry.name, {})
+        key = f"tasks.{entry.name}.options" if entry.options and not later else None
+        task = table[entry.name].with_options(counts.get(entry.name), {**entry.options, **later}, key)
+        resolved[entry.name] = task.with_classes(names.get(entry.name, ()), colours.get(entry.name, ()))
+    return resolved
 
 
 def _check_foreground(data: DataSpec, table: Registry[Task]) -> None:

@@ -25,7 +25,9 @@ class Strategy:
             ``"module:function"`` string; None: each config has a short training of its own.
         needs_selection: scores on the selection part alone, never on the validation split.
         noise: Gumbel noise on the logits, where they are trained.
-        needs: modules without which it cannot work; tried before a run starts.
+        needs: modules without which ``explore`` cannot work; tried before a run starts.
+        by_optuna: of a strategy by NNI: the same with Optuna in its place, in the form of ``explore``; None: Optuna has
+            none.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Strategy:
     needs_selection: bool = False
     noise: bool = True
     needs: tuple[str, ...] = ()
+    by_optuna: Any = None
 
     @property
     def by_gradient(self) -> bool:
@@ -83,7 +86,13 @@ STRATEGIES: Registry[Strategy] = Registry("strategy")
 STRATEGIES.register(Strategy("gumbel", "logits trained in a supernet, mixtures drawn with Gumbel noise"))
 STRATEGIES.register(Strategy("darts", "logits trained in a supernet, mixtures are their plain softmax", noise=False))
 STRATEGIES.register(
-    Strategy("random", "trials of configs drawn evenly", explore="atrcnas.launch.strategies:random", needs=_NNI)
+    Strategy(
+        "random",
+        "trials of configs drawn evenly",
+        explore="atrcnas.launch.strategies:random",
+        needs=_NNI,
+        by_optuna="atrcnas.launch.optuna_strategies:random",
+    )
 )
 STRATEGIES.register(
     Strategy(
@@ -91,6 +100,7 @@ STRATEGIES.register(
         "trials of mutated winners; the oldest die (regularized evolution)",
         explore="atrcnas.launch.strategies:evolution",
         needs=_NNI,
+        by_optuna="atrcnas.launch.optuna_strategies:evolution",
     )
 )
 STRATEGIES.register(
@@ -99,6 +109,7 @@ STRATEGIES.register(
         "trials where good configs are dense (tree-structured Parzen estimator)",
         explore="atrcnas.launch.strategies:tpe",
         needs=("nni.algorithms.hpo.tpe_tuner",),
+        by_optuna="atrcnas.launch.optuna_strategies:tpe",
     )
 )
 STRATEGIES.register(
@@ -107,6 +118,7 @@ STRATEGIES.register(
         "trials of every config; of a large space, the corner that the number of trials reaches",
         explore="atrcnas.launch.strategies:grid",
         needs=_NNI,
+        by_optuna="atrcnas.launch.optuna_strategies:grid",
     )
 )
 STRATEGIES.register(

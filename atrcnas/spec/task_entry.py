@@ -66,6 +66,10 @@ class TaskEntry(Spec):
         default=None, gt=0, description="where lower is better: the score that counts as half as good as perfect"
     )
     display_range: tuple[Float, Float] | None = Field(default=None, description="values at the ends of the colour map")
+    options: dict[str, Any] = Field(
+        default={},
+        description="its weight and those of its losses and metric, as in task_options, which goes before them",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -78,7 +82,7 @@ class TaskEntry(Spec):
 
     @model_serializer(mode="wrap")
     def _as_written(self, handler: SerializerFunctionWrapHandler) -> Any:
-        given = {key: value for key, value in handler(self).items() if value not in (None, (), [])}
+        given = {key: value for key, value in handler(self).items() if value not in (None, (), [], {})}
         return self.name if set(given) == {"name"} else given
 
     @field_validator("loss", "label_loss", "label_encoder", "decode", "metric")
@@ -121,7 +125,9 @@ class TaskEntry(Spec):
             ConfigError: not a task of the table; more or fewer classes than a task of its kind has.
         """
         original = TASKS[self.like or self.name]
-        own = {key: value for key, value in self if value not in (None, ()) and key not in ("like", "classes")}
+        own = {
+            key: value for key, value in self if value not in (None, ()) and key not in ("like", "classes", "options")
+        }
         task = replace(original, **own)
         num_classes = self.classes or len(self.class_names or self.class_colours) or None
         if num_classes:

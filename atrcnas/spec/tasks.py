@@ -86,8 +86,12 @@ class Task:
     class_names: tuple[str, ...] = ()
     class_colours: tuple[tuple[int, int, int], ...] = ()
 
-    def options(self, given: Mapping[str, Any]) -> TaskOptions:
+    def options(self, given: Mapping[str, Any], key: str | None = None) -> TaskOptions:
         """The weight and every option of its losses and its metric, with its own values where none is ``given``.
+
+        Args:
+            given: replace its own.
+            key: under which they were written, for messages; ``task_options`` and its name if None.
 
         Raises:
             ConfigError: a loss, metric, label encoder or decoder that is not registered; an option that none of them
@@ -105,26 +109,30 @@ class Task:
             create_model(f"options of {self.name}", __base__=bases),
             {**own, **given},
             "",
-            key=f"task_options.{self.name}",
+            key=key or f"task_options.{self.name}",
         )
         return checked
 
-    def with_options(self, num_classes: int | None = None, options: Mapping[str, Any] | None = None) -> Task:
+    def with_options(
+        self, num_classes: int | None = None, options: Mapping[str, Any] | None = None, key: str | None = None
+    ) -> Task:
         """This task for one experiment.
 
         Args:
             num_classes: from the data set; needed for a task without a count of its own.
             options: replace the table's weight, loss and metric options.
+            key: see :meth:`options`.
 
         Raises:
             ConfigError: the class count is needed and missing, or contradicts a fixed one; see also :meth:`options`.
         """
         task = self.with_count(num_classes)
-        values = self.options(options or {}).model_dump()
+        key = key or f"task_options.{self.name}"
+        values = self.options(options or {}, key).model_dump()
         weights = values.get("class_weights")
         if isinstance(weights, tuple) and len(weights) != task.channels:
             raise ConfigError(
-                f"task_options.{self.name}.class_weights: expected {task.channels} numbers, one per class, got {len(weights)}."
+                f"{key}.class_weights: expected {task.channels} numbers, one per class, got {len(weights)}."
             )
         return replace(
             task,

@@ -97,7 +97,8 @@ def test_run_leaves_every_file_and_says_where(job: Path) -> None:
 
 
 def test_export_plot_evaluate_predict_and_deploy(job: Path) -> None:
-    assert atrcnas(job, "plot", "run").returncode == 0
+    done = atrcnas(job, "plot", "run", "--importance")
+    assert done.returncode == 0 and "run/plots/importance.png" in done.stdout, done.stderr
     assert atrcnas(job, "plot", "run/contexts.yaml", "--out", "heat.png").returncode == 0
     done = atrcnas(job, "report", "run", "run", "--baseline", "run", "--out", "two.html")
     assert (done.returncode, done.stdout) == (0, "two.html\n") and "Delta_m" in (job / "two.html").read_text()

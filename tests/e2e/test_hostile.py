@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +29,14 @@ from tests.results import record_part
 STEPS = int(os.environ.get("ATRCNAS_HOSTILE_STEPS", "10000"))
 MAX_S = 900.0  # for one part of the search
 AWAY_S = 4.0
+MEMORY_GROUPS = [
+    (Path(parent), limit, used)
+    for parent, limit, used in (
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ("/sys/fs/cgroup", "memory.max", "memory.current"),
+    )
+    if os.access(parent, os.W_OK) and (Path(parent) / used).exists()
+]
 IMPATIENT = "from atrcnas.data import patient\npatient.PATIENCE_S = 4\n"
 
 
@@ -156,6 +164,41 @@ def little_memory(machine: Machine) -> None:
     resource.prlimit(machine.process.pid, resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
 
 
+@contextlib.contextmanager
+def memory_group(machine: Machine, room: int) -> Iterator[Path]:
+    """A control group of the kernel (version 1 or 2) with the search in it, and ``room`` bytes more than it uses by then."""
+    parent, limit, used = MEMORY_GROUPS[0]
+    group = parent / f"atrcnas-{machine.process.pid}"
+    group.mkdir()
+    try:
+        (group / "cgroup.procs").write_text(str(machine.process.pid))
+        time.sleep(2)  # from now on its memory counts here
+        (group / limit).write_text(str(int((group / used).read_text()) + room))
+        yield group
+    finally:
+        for pid in (group / "cgroup.procs").read_text().split():
+            (parent / "cgroup.procs").write_text(pid)
+        group.rmdir()
+
+
+def in_a_small_group(machine: Machine) -> None:
+    """A container with little memory to spare: the kernel takes back what it can, such as cached files."""
+    with memory_group(machine, room=2**23):
+        time.sleep(5)
+
+
+def killed_in_its_group(machine: Machine) -> None:
+    """Another process of the same container takes the memory, and the kernel kills the search for it."""
+    with memory_group(machine, room=2**25) as group:
+        enter = f"open({str(group / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))"
+        spared = "open('/proc/self/oom_score_adj', 'w').write('-1000')"
+        more = "while True:\n    held.append(bytearray(2**20))\n    time.sleep(0.02)"
+        greedy = subprocess.Popen([sys.executable, "-c", f"import os, time\n{spared}\n{enter}\nheld = []\n{more}"])
+        machine.process.wait(timeout=60)
+        greedy.kill()
+        greedy.wait()
+
+
 @dataclass(frozen=True)
 class Fault:
     """What happens to one part of the search.
@@ -168,6 +211,7 @@ class Fault:
         says: part of a line it has to say.
         ends: whether it has to end by a message; None if it may.
         nowhere: started where no file can be made.
+        killed: whether it has to be killed.
     """
 
     name: str
@@ -177,6 +221,7 @@ class Fault:
     says: str = ""
     ends: bool | None = False
     nowhere: bool = False
+    killed: bool = False
 
 
 ONE_LOADER = "data.workers=1"
@@ -204,6 +249,15 @@ FAULTS = [
     ),
     Fault("address space limited to less than is in use (RLIMIT_AS)", happens=little_memory, ends=None),
 ]
+if MEMORY_GROUPS:
+    FAULTS += [
+        Fault(
+            "memory limit of a control group 8 MiB above what is in use, for 5 s", happens=in_a_small_group, ends=None
+        ),
+        Fault(
+            "killed by the kernel at the memory limit of its control group", happens=killed_in_its_group, killed=True
+        ),
+    ]
 
 
 def suffer(machine: Machine, fault: Fault, until: int) -> str:
@@ -223,13 +277,16 @@ def suffer(machine: Machine, fault: Fault, until: int) -> str:
         machine.process.send_signal(signal.SIGTERM)
     said = machine.end()
     assert "Traceback" not in said, said
+    if fault.killed:
+        assert machine.process.returncode == -signal.SIGKILL, said
+        return "killed; nothing of what it had saved was lost"
     assert fault.says in said, said
     if fault.ends is not None:
         assert ended == fault.ends, said
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
     assert len(errors) == ended and machine.process.returncode == (2 if ended else 0), said
     warned = ", after one line" if fault.says and not ended else ""
-    return f"ended: `{errors[0][7:].replace(str(machine.home), '...'):.150}`" if ended else f"went on{warned}"
+    return f"ended: `{errors[0][7:].replace(str(machine.home), '...'):.220}`" if ended else f"went on{warned}"
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ def test_a_preset_is_drawn_by_its_name(tmp_path: Path, name: str) -> None:
     done = atrcnas(tmp_path, "plot", name)
     assert (done.returncode, done.stdout) == (0, f"{name}.png\n"), done.stderr
     assert (tmp_path / f"{name}.png").stat().st_size > 10_000
+    assert "expected a run folder" in refused(tmp_path, "plot", name, "--importance")
 
 
 def test_keys_are_shown_by_section_and_by_path(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Searches by trials on real, tiny trainings: their files, their account, a kill, and what is said when NNI is missing."""
+"""Searches by trials on real, tiny trainings: their files, their account, and a kill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from atrcnas.ground.errors import CheckpointError, ConfigError, RunError
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
 from atrcnas.runs.tables import BUDGET
-from atrcnas.spec.strategies import STRATEGIES
 from tests.conftest import TINY
 
 DATA = {"name": "rooms", "options": {"image_size": [64, 64], "train_size": 8, "val_size": 2}}
@@ -146,18 +145,6 @@ def test_darts_is_the_same_supernet_without_noise(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=says):
             Experiment.load(SMALL, wrong)
-
-
-@pytest.mark.parametrize("strategy", ["random", "tpe", "rl"])
-def test_without_nni_its_strategies_say_so_and_start_nothing(
-    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in [*STRATEGIES[strategy].needs, "nni", "atrcnas.launch.strategies"]:
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(RunError, match=rf"search\.strategy: '{strategy}' needs nni.*Install it, or choose gumbel"):
-        searched(tmp_path / "run", strategy)
-    assert not (tmp_path / "run").exists()
-    assert searched(tmp_path / "run", "gumbel", "search.steps=1").provenance.strategy == "gumbel"
 
 
 PLUGIN = """

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from atrcnas.ground.errors import RunError
-from atrcnas.ground.registry import resolve
 from atrcnas.launch.ask_tell import Sample, Trial, Trials
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Local, Pool
+from atrcnas.launch.proposals import choose
 from atrcnas.spec.launch import LaunchSpec
+from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import TrialsSpec
 from atrcnas.spec.strategies import STRATEGIES
 from tests.unit.launch.fake import POOLS, SCORE, true_score
@@ -27,11 +28,17 @@ from tests.unit.launch.fake import POOLS, SCORE, true_score
 NO_TIANSHOU = pytest.mark.skipif(
     importlib.util.find_spec("tianshou") is None, reason="needs tianshou==0.4.11, gym==0.26.2"
 )
+WITHOUT_NNI = [f"{strategy.name} by optuna" for strategy in STRATEGIES if strategy.by_optuna]
 BY_TRIALS = [
     pytest.param(strategy.name, marks=NO_TIANSHOU if strategy.name == "rl" else ())
     for strategy in STRATEGIES
     if not strategy.by_gradient
-]
+] + WITHOUT_NNI
+
+
+def explorer(name: str) -> Callable[..., None]:
+    name, _, library = name.partition(" by ")
+    return choose(STRATEGIES[name], library or "auto").explore
 
 
 def explore(
@@ -49,7 +56,7 @@ def explore(
     journal = Journal(folder / "trials.jsonl", {"at_once": at_once})
     trials = Trials(journal, make, number, heard.append)
     options = TrialsSpec(number=number, population=8)
-    resolve(STRATEGIES[name].explore)(POOLS, trials, options, 4)
+    explorer(name)(POOLS, trials, options, 4)
     trials.finish()
     return heard
 
@@ -101,19 +108,40 @@ def test_after_a_kill_the_course_is_the_same_and_nothing_is_scored_twice(
     assert journal.read_bytes().splitlines(keepends=True) == lines
 
 
-@pytest.mark.parametrize("name", ["evolution", "tpe"])
+@pytest.mark.parametrize("name", ["evolution", "tpe", "evolution by optuna", "tpe by optuna"])
 def test_what_learns_goes_up(name: str, tmp_path: Path) -> None:
     scores = [trial.score for trial in explore(name, tmp_path / "a", number=90)]
     assert sum(scores[-30:]) / 30 > sum(scores[:30]) / 30 + 1.0
 
 
-def test_another_seed_is_another_course(tmp_path: Path) -> None:
-    first = explore("random", tmp_path / "a")
+@pytest.mark.parametrize("name", ["random", *WITHOUT_NNI])
+def test_another_seed_is_another_course(name: str, tmp_path: Path) -> None:
+    first = explore(name, tmp_path / "a")
     journal = Journal(tmp_path / "b.jsonl", {"at_once": 1})
     heard: list[Trial] = []
     trials = Trials(journal, lambda _, sample: Local().submit(SCORE, {"sample": dict(sample)}), 30, heard.append)
-    resolve(STRATEGIES["random"].explore)(POOLS, trials, TrialsSpec(number=30), 5)
+    explorer(name)(POOLS, trials, TrialsSpec(number=30, population=8), 5)
     assert course(heard) != course(first)
+
+
+class NoLabels:
+    """Limits within which no label branch fits."""
+
+    def nearest(self, kinds: dict[Pair, str], pools: object) -> dict[Pair, str]:
+        return {pair: "none" if kind == "tlabel" else kind for pair, kind in kinds.items()}
+
+
+@pytest.mark.parametrize("name", WITHOUT_NNI)
+def test_within_a_budget_they_learn_from_the_configs_that_were_tried(name: str, tmp_path: Path) -> None:
+    heard: list[Trial] = []
+    journal = Journal(tmp_path / "trials.jsonl", {"at_once": 2})
+    make = lambda _, sample: Local().submit(SCORE, {"sample": dict(sample)})  # noqa: E731
+    trials = Trials(journal, make, 60, heard.append, NoLabels())
+    explorer(name)(POOLS, trials, TrialsSpec(number=60, population=8), 0)
+    trials.finish()
+    assert len(heard) == 60
+    assert all(trial.score == true_score(trial.sample) for trial in heard)
+    assert not any("tlabel" in trial.sample.values() for trial in heard)
 
 
 def test_a_config_asked_for_again_costs_nothing(tmp_path: Path) -> None:
@@ -143,22 +171,21 @@ def test_an_answer_for_another_config_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_space_smaller_than_the_number_of_trials_is_walked_once(tmp_path: Path) -> None:
-    for name in ("random", "grid"):
+    for name in ("random", "grid", "random by optuna", "grid by optuna"):
         heard: list[Trial] = []
         journal = Journal(tmp_path / f"{name}.jsonl", {"at_once": 1})
         trials = Trials(journal, lambda _, sample: Local().submit(SCORE, {"sample": dict(sample)}), 50, heard.append)
-        resolve(STRATEGIES[name].explore)(
-            {"a<-a": ("none", "local"), "a<-b@8": ("none", "global")}, trials, TrialsSpec(), 0
-        )
+        explorer(name)({"a<-a": ("none", "local"), "a<-b@8": ("none", "global")}, trials, TrialsSpec(), 0)
         assert len({json.dumps(trial.sample) for trial in heard}) == len(heard) == 4
 
 
 def test_nni_prints_nothing_and_is_imported_by_its_strategies_alone() -> None:
     code = (
         "import sys, atrcnas.launch.search, atrcnas.launch.sweep, atrcnas.cli\n"
-        "assert not {'nni', 'ray'} & set(sys.modules)\n"
+        "assert not {'nni', 'optuna', 'ray'} & set(sys.modules)\n"
         "from atrcnas.spec.strategies import STRATEGIES\n"
-        "atrcnas.launch.search._explorer(STRATEGIES['evolution'])\nassert 'nni' in sys.modules"
+        "atrcnas.launch.search.choose(STRATEGIES['evolution'], 'auto')\n"
+        "assert 'nni' in sys.modules and 'optuna' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -79,7 +79,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("made_up")
 def test_the_job_is_the_sum_of_its_steps_validations_and_checkpoints() -> None:
     found = plan(tiny(search={"steps": 100, "validate_every": 40}, retrain={"steps": 50, "validate_every": 50}))
-    validation = 4 * IMAGE + 0.2
+    validation = 4 * (IMAGE + READ) + 0.2
     search_s = 2.0 + 100 * ((1 - COMMITTED) * STEP + COMMITTED * SETTLED) + 3 * validation
     retrain_s = 2.0 + 50 * STEP + 1 * validation
     assert found.search is not None
@@ -88,6 +88,14 @@ def test_the_job_is_the_sum_of_its_steps_validations_and_checkpoints() -> None:
     assert found.seconds == pytest.approx(search_s + retrain_s + found.evaluate_s)
     assert found.evaluate_s >= (10 + 4) * ALONE
     assert found.disk_mib == pytest.approx(2 * 3 + 2 * 3, rel=0.05)
+
+
+@pytest.mark.usefixtures("made_up")
+def test_loader_processes_read_validation_images_meanwhile() -> None:
+    recipe = {"steps": 50, "validate_every": 50}
+    for workers, image_s in ((0, IMAGE + READ), (256, IMAGE)):
+        found = plan(tiny(retrain=recipe, data={"workers": workers})).retrain
+        assert found.validating_s == pytest.approx(4 * image_s + 0.2)
 
 
 @pytest.mark.usefixtures("made_up")
@@ -102,7 +110,7 @@ def test_seeds_and_trials_are_counted() -> None:
         found.trials_s / 4
     )
     by_supernet = plan(tiny(search={"strategy": "oneshot-random", "trials": {"number": 20}}))
-    assert by_supernet.search is not None and by_supernet.trials_s == pytest.approx(20 * 4 * ALONE)
+    assert by_supernet.search is not None and by_supernet.trials_s == pytest.approx(20 * 4 * (ALONE + READ))
 
 
 def test_reads_from_memory_are_those_that_the_order_of_the_samples_repeats() -> None:
@@ -157,7 +165,7 @@ def test_what_would_be_cheaper_is_named_with_its_saving(monkeypatch: pytest.Monk
     named = {one.overrides: one for one in savings(experiment, found, 0.0)}
     assert named["search.estimator=paired"].seconds > 0
     assert named["data.cache_mib=36"].seconds == pytest.approx(2 * (4000 - 36) * READ)
-    assert named["search.validate_every=4"].seconds == pytest.approx(250 * (4 * IMAGE + 0.2))
+    assert named["search.validate_every=4"].seconds == pytest.approx(250 * (4 * (IMAGE + READ) + 0.2))
     assert named["search.steps=500"].seconds > 0
     for text in named:  # each can be given as it stands
         Experiment.load({**copy.deepcopy(TINY)}, [text])

@@ -23,6 +23,7 @@ from atrcnas.ground.files import write_yaml
 from atrcnas.ground.registry import Registry
 from atrcnas.plots.canvas import save
 from atrcnas.plots.contexts import Cell, draw_cells
+from atrcnas.runs.tables import IMPORTANCE
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import Pair
@@ -86,6 +87,24 @@ def test_heatmap_marks_the_pairs_that_the_search_left_undecided() -> None:
     assert faults(figure) == []
     assert [tuple(int(x) for x in mark.get_position()) for mark in marks] == [(1, 0)], "second column, first row"
     assert any("?  undecided: the search did not settle this pair" in text.get_text() for text in texts(figure))
+
+
+def test_importance_is_what_delta_m_loses_for_each_pair(tmp_path: Path) -> None:
+    first, second = TASKS.names[:2]
+    losses = {(first, first): ("local", 3.0, 0.0), (first, second): ("none", 0.0, 0.0), (second, first): ("mti", 0, -1)}
+    rows = [
+        (4, *pair, kind, task, drop, "train")
+        for pair, (kind, *drops) in losses.items()
+        for task, drop in zip((first, second), drops, strict=True)
+    ]
+    rows.append((4, second, second, "global+local", first, "nan", "train"))
+    write_rows(tmp_path / "importance.csv", tuple(IMPORTANCE), rows)
+    figure = plots.draw_importance(tmp_path / "importance.csv", "an experiment")
+    written = [text.get_text() for text in texts(figure)]
+    assert faults(figure) == []
+    assert [text for text in written if text[:1] in "+-" and text[1:2].isdigit()] == ["+1.5", "+0.0", "-0.5"]
+    assert "unknown" in written, "a score of 0 has no share to lose"
+    assert any("on the selection part" in text for text in written)
 
 
 def test_heatmap_survives_long_names_and_long_titles() -> None:

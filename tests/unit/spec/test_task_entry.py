@@ -57,6 +57,17 @@ def test_options_of_its_losses_and_metric_are_given_like_those_of_any_task() -> 
     assert material.metric_options == {"miou_over": "all"}
 
 
+def test_options_may_stand_in_the_definition_too_and_task_options_go_before_them() -> None:
+    material = {**MATERIAL, "options": {"weight": 0.5, "class_weights": [1.0, 2.0, 3.0]}}
+    own = load("semseg", material).resolved_tasks()["material"]
+    assert own.weight == 0.5 and own.loss_options["class_weights"] == (1.0, 2.0, 3.0)
+    later = load("semseg", material, task_options={"material": {"weight": 4.0}}).resolved_tasks()["material"]
+    assert later.weight == 4.0 and later.loss_options["class_weights"] == (1.0, 2.0, 3.0)
+    assert load("semseg", material).dump()["tasks"][1] == material
+    with pytest.raises(ConfigError, match=r"tasks\.material\.options\.weight: .*got -1"):
+        load("semseg", {**MATERIAL, "options": {"weight": -1}}).resolved_tasks()
+
+
 def test_a_task_of_the_table_can_be_given_names_and_colours_in_place() -> None:
     own = {"name": "sal", "class_names": ["rest", "salient"], "class_colours": [[0, 0, 0], [9, 9, 9]]}
     assert load(own).resolved_tasks()["sal"].class_colours == ((0, 0, 0), (9, 9, 9))

@@ -1,0 +1,1 @@
+"""The searched networks beside every alternative: `python -m analysis.main_table.run`, then `.latency` and `.report`."""

@@ -1,0 +1,114 @@
+"""Time the networks of the main table in turns, so that a change of the machine's pace meets all alike.
+
+python -m analysis.main_table.latency [--rounds 60]
+
+One image, one thread; a median per network, as an exported file in ONNX Runtime and eager in PyTorch. Only shapes matter for
+time: weights are as they start. Writes analysis/results/main_table_latency.csv anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.main_table.rows import LATENCY, bundled, with_delta_m
+from analysis.main_table.systems import BASELINE, SINGLE, System, systems
+from atrcnas.runs.tables import Columns, Table, read_table
+from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.pairs import all_pairs
+
+FORM: Columns = {"system": str, "config": str, "runtime": str, "latency_ms": float, "low": float, "high": float}
+RUNTIMES = ("onnxruntime", "eager")
+WARM_UP = 5
+
+
+def networks() -> Iterator[tuple[str, str]]:
+    """Each network of the table once, without the random ones: its system and config."""
+    rows = with_delta_m(bundled())
+    named = rows[~rows["system"].str.startswith("random-") & (rows["system"] != SINGLE)]
+    yield from named[["system", "config"]].drop_duplicates().itertuples(index=False, name=None)
+
+
+def contexts_of(system: System, config: str, experiment: Experiment) -> ContextConfig:
+    """The context config of a row."""
+    if system.contexts is not None:
+        return system.contexts
+    kinds = [kind for row in config.split("/") for kind in row.split(".")]
+    return ContextConfig.from_kinds(dict(zip(all_pairs(experiment.tasks, (4,)), kinds, strict=True)))
+
+
+def measure(rounds: int) -> list[tuple[object, ...]]:
+    """A row per network and runtime: the median, and the range of the middle 80 %, milliseconds."""
+    import torch
+
+    from atrcnas.deploy.export import export
+    from atrcnas.deploy.loading import load_exported
+    from atrcnas.engine.networks import fixed_network, with_model_of
+    from atrcnas.engine.recalibrate import give_statistics
+    from atrcnas.nn.fold import fold_batch_norm, inference_copy
+
+    torch.set_num_threads(1)
+    experiment = bundled()
+    known, (height, width) = systems(experiment), experiment.data.options["image_size"]
+    image, runs = torch.rand(1, 3, height, width), {}
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (name, config) in enumerate(networks()):
+            changed = experiment.replace(**known[name].changes)
+            contexts = contexts_of(known[name], config, changed)
+            net = fixed_network(with_model_of(changed, contexts), contexts)
+            give_statistics(net, torch.rand(2, 3, height, width))
+            path = Path(folder) / f"{number}.onnx"
+            export(net, (height, width), path, tolerance=1e-2)  # what is timed need not be exact
+            runs[name, config, "onnxruntime"] = load_exported(path, trusted=True).run
+            runs[name, config, "eager"] = fold_batch_norm(inference_copy(net), (height, width))
+            print(f"{name} {config}", file=sys.stderr, flush=True)
+    taken: dict[tuple[str, str, str], list[float]] = {key: [] for key in runs}
+    with torch.inference_mode():
+        for _ in range(WARM_UP + rounds):
+            for key, run in runs.items():
+                began = time.perf_counter()
+                run(image)
+                taken[key].append(1e3 * (time.perf_counter() - began))
+    return [
+        (*key, *(round(float(np.quantile(values[WARM_UP:], share)), 4) for share in (0.5, 0.1, 0.9)))
+        for key, values in taken.items()
+    ]
+
+
+def by_system() -> pd.DataFrame:
+    """Median latency of each system (rows) and runtime (columns), ms: the mean over the configs its searches found."""
+    if not LATENCY.is_file():
+        return pd.DataFrame(columns=list(RUNTIMES))
+    table = read_table(LATENCY, FORM)
+    return table.groupby(["system", "runtime"], sort=False)["latency_ms"].mean().unstack("runtime")[list(RUNTIMES)]
+
+
+def lines() -> Iterator[str]:
+    """Each system's latency, and how many times the baseline's it is."""
+    table = by_system()
+    if table.empty:
+        yield "Not measured yet."
+        return
+    yield "| | ONNX Runtime, ms | of the baseline | PyTorch, ms | of the baseline |"
+    yield "|---|---|---|---|---|"
+    for name, row in table.iterrows():
+        cells = [f"{row[key]:.2f} | {row[key] / table.loc[BASELINE, key]:.2f}" for key in RUNTIMES]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=60)
+    Table(LATENCY, tuple(FORM)).begin(measure(parser.parse_args().rounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What the rows of the main table say: tables in Markdown, and the figure of score against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.main_table.rows import SEEDS, bundled, with_delta_m
+from analysis.main_table.systems import BASELINE, RANDOM_CONFIGS, System, systems
+from atrcnas.plots import canvas
+from atrcnas.spec.kinds import KINDS
+
+RANDOM = "random"
+RIVALS = ("aspp-head", "deeper", "wider")
+SEARCHED, DRAWN, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
+
+
+def summary() -> pd.DataFrame:
+    """One row per system in the order of the table, with means, deviations over seeds and numbers of seeds.
+
+    The random configs are one row: their deviation is that between configs, each the mean of its own seeds.
+    """
+    experiment = bundled()
+    rows = with_delta_m(experiment)
+    numbers = [name for name in rows.columns if name not in ("system", "seed", "config")]
+    drawn = rows["system"].str.startswith(f"{RANDOM}-")
+    whole = rows[~drawn].groupby("system")[numbers].agg(["mean", "std", "count"])
+    each = rows[drawn].groupby("system")[numbers].mean()
+    both = pd.concat([whole, each.groupby(lambda _: RANDOM).agg(["mean", "std", "count"])])
+    order = list(dict.fromkeys(RANDOM if name.startswith(f"{RANDOM}-") else name for name in systems(experiment)))
+    return both.reindex([name for name in order if name in both.index])
+
+
+def lines() -> Iterator[str]:
+    """The main table."""
+    experiment, table = bundled(), summary()
+    known = systems(experiment)
+    scores = [f"{name}.{task.score}" for name, task in experiment.resolved_tasks().items()]
+    yield f"| | {' | '.join(scores)} | Delta_m, % | seeds | parameters | multiply-adds | search, s | training, s |"
+    yield "|---" * (len(scores) + 7) + "|"
+    for name, row in table.iterrows():
+        figures = [_spread(row[score], 3) for score in scores]
+        delta = "0 (the reference)" if name == BASELINE else _spread(row["delta_m"], 1)
+        cost = [f"{row['parameters', 'mean'] / 1e3:.1f} k", f"{row['multiply_adds', 'mean'] / 1e6:.1f} M"]
+        seconds = [f"{row[key, 'mean']:.0f}" if row[key, "mean"] else "" for key in ("search_seconds", "train_seconds")]
+        cells = [_says(str(name), known), *figures, delta, _count(str(name), row), *cost, *seconds]
+        yield f"| {' | '.join(cells)} |"
+
+
+def versus() -> Iterator[str]:
+    """The searched networks against each rival, seed by seed."""
+    experiment = bundled()
+    by_seed = with_delta_m(experiment).pivot(index="seed", columns="system", values="delta_m")
+    drawn = [name for name in by_seed if name.startswith(f"{RANDOM}-")]
+    uniform = [name for name in by_seed if name.startswith("uniform-")]
+    best = by_seed[uniform].mean().where(by_seed[uniform].count() == by_seed[uniform].count().max()).idxmax()
+    rivals = {name: by_seed[name] for name in [best, *RIVALS] if name in by_seed}
+    if drawn:
+        rivals["the median random config"] = pd.Series(by_seed[drawn].mean().median(), index=by_seed.index)
+    yield "| | against | difference in Delta_m | better in |"
+    yield "|---|---|---|---|"
+    for name in [name for name in by_seed if name.startswith("searched")]:
+        for rival, other in rivals.items():
+            found = (by_seed[name] - other).dropna()
+            if len(found):
+                spread = f" ± {found.std():.1f}" if len(found) > 1 else ""
+                yield f"| {name} | {rival} | {found.mean():+.1f}{spread} | {(found > 0).sum()} of {len(found)} seeds |"
+
+
+def missing() -> str:
+    """What the table is planned to hold and does not."""
+    rows, known = with_delta_m(bundled()), systems(bundled())
+    done = rows.groupby("system").size()
+    short = {name: len(SEEDS) - int(done.get(name, 0)) for name in known}
+    left = [f"{name} ({count})" for name, count in short.items() if count]
+    return f"Still to be trained (seeds): {', '.join(left)}." if left else "Every row is trained."
+
+
+def draw() -> Figure:
+    """Delta_m against multiply-adds, with the deviation over seeds."""
+    with canvas.styled():
+        figure, (axes,) = canvas.panels("What contexts are worth, by how they are chosen", 1, 1, (7.0, 3.6))
+        table = summary()
+        for name, row in table.iterrows():
+            if name != RANDOM:
+                _draw_system(axes, str(name), row)
+        _draw_random(axes)
+        axes.axhline(0, color=canvas.RULE, linewidth=0.8)
+        axes.set_xlabel("multiply-adds of one image, millions")
+        axes.set_ylabel("Delta_m over the multi-task baseline, %")
+        canvas.legend_below(figure, 7.0, note="mean and standard deviation over seeds (random configs: one point each)")
+    return figure
+
+
+def _draw_system(axes: Axes, name: str, row: pd.Series) -> None:
+    at = (row["multiply_adds", "mean"] / 1e6, row["delta_m", "mean"])
+    kind = name.removeprefix("uniform-")
+    style: dict[str, Any] = {"fmt": "s", "color": PLAIN, "label": "no contexts, or published networks", "markersize": 5}
+    if name.startswith("searched"):
+        style = {"fmt": "D", "color": SEARCHED, "label": "searched", "markersize": 7, "zorder": 5}
+    elif name.startswith("uniform"):
+        style = {"fmt": "o", "color": KINDS[kind].colour, "label": "the same kind everywhere", "markersize": 6}
+        style |= {"mec": canvas.INK, "ecolor": canvas.INK, "mew": 0.6}
+    spread = row["delta_m", "std"]
+    axes.errorbar(*at, None if pd.isna(spread) or name == BASELINE else spread, elinewidth=0.9, capsize=2, **style)
+    shown = kind if name.startswith("uniform") else name.removeprefix("searched-")
+    axes.annotate(shown, at, (6, 4), textcoords="offset points", size=canvas.SMALL_SIZE)
+
+
+def _draw_random(axes: Axes) -> None:
+    rows = with_delta_m(bundled())
+    drawn = rows[rows["system"].str.startswith(f"{RANDOM}-")].groupby("system")[["multiply_adds", "delta_m"]].mean()
+    if len(drawn):
+        axes.plot(
+            drawn["multiply_adds"] / 1e6, drawn["delta_m"], "o", color=DRAWN, markersize=3.5, label="random configs"
+        )
+
+
+def _says(name: str, known: Mapping[str, System]) -> str:
+    return f"random configs of the wide pool ({RANDOM_CONFIGS})" if name == RANDOM else f"{name}: {known[name].says}"
+
+
+def _count(name: str, row: pd.Series) -> str:
+    count = int(row["delta_m", "count"])
+    return f"{count} configs" if name == RANDOM else str(count)
+
+
+def _spread(figure: pd.Series, digits: int) -> str:
+    mean = f"{figure['mean']:.{digits}f}"
+    return mean if pd.isna(figure["std"]) else f"{mean} ± {figure['std']:.{digits}f}"

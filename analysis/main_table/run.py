@@ -1,0 +1,156 @@
+"""Train the rows of the main table of `rooms-small`, one after the other.
+
+python -m analysis.main_table.run                          every row that is missing
+python -m analysis.main_table.run --system aspp-head wider --seed 3
+python -m analysis.main_table.run --minutes 8              begin no row after so long
+
+Started again it goes on where it was. Each system is trained as the rows of ContextBench are: all training images, the
+last state, scored on the validation split, which nothing was chosen on. A search by gradient chooses on training images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from analysis.contextbench.one_run import rendered, run
+from analysis.main_table.one_task import of_one_task
+from analysis.main_table.rows import COSTS, ROWS, SEEDS, bundled, columns
+from analysis.main_table.systems import BASELINE, SINGLE, WIDE_SEARCHED, System, systems
+from atrcnas.contextbench import load
+from atrcnas.contextbench.table import spell
+from atrcnas.data.caching import Cached
+from atrcnas.engine.costs import parameters
+from atrcnas.engine.devices import connect
+from atrcnas.engine.gradient_search import search_batches, search_training
+from atrcnas.engine.networks import context_config, fixed_network, with_model_of
+from atrcnas.engine.splits import open_splits
+from atrcnas.engine.step import take_step
+from atrcnas.ground.errors import ConfigError
+from atrcnas.runs.tables import Columns, Table, read_table
+from atrcnas.spec.context_config import ContextConfig, Provenance
+from atrcnas.spec.experiment import Experiment
+
+FIRST = (
+    *(BASELINE, "aspp-head", "searched-wide", f"searched-wide-{WIDE_SEARCHED}", "uniform-wide", "uniform-aspp"),
+    *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel"),
+)
+Data = Callable[[], tuple[Cached, Cached]]  # rendered when the first training asks
+Entry = tuple[str, int]
+
+
+def plan(names: Sequence[str]) -> list[Entry]:
+    """Those that answer the question first, seed by seed, so that what stands is balanced; then the others.
+
+    Of the random configs each comes with one seed before any comes with a second: what is asked is how configs differ.
+    """
+    drawn = [name for name in names if name.startswith("random-")]
+    first = [(name, seed) for seed in SEEDS for name in FIRST]
+    once = [(name, place % len(SEEDS)) for place, name in enumerate(drawn)]
+    others = [(name, seed) for seed in SEEDS for name in names if name not in drawn]
+    return list(dict.fromkeys([*first, *once, *others, *((name, seed) for seed in SEEDS for name in drawn)]))
+
+
+def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] | None:
+    """The row of ContextBench, where this very network was trained with this seed."""
+    bench = load("rooms-small")
+    if experiment.model != bench.experiment.model:
+        return None
+    try:
+        return bench.query(contexts, experiment.seed)
+    except ConfigError:
+        return None
+
+
+def searched(experiment: Experiment, data: Data) -> tuple[ContextConfig, float]:
+    """What the experiment's search finds, and its seconds."""
+    train, val = data()
+    splits = replace(open_splits(experiment, experiment.search.held_out), train=train, val=val)
+    training, choice = search_training(experiment, splits, connect(experiment))
+    batches, seconds = iter(search_batches(experiment, splits, {})), 0.0
+    while training.step < experiment.search.steps:
+        batch = next(batches)
+        began = time.process_time()
+        take_step(training, batch)
+        seconds += time.process_time() - began
+    return context_config(experiment, choice.chosen(), Provenance()), seconds
+
+
+def row(system: System, experiment: Experiment, data: Data) -> dict[str, Any]:
+    """Search where the system is searched, then train and score it."""
+    experiment = experiment.replace(**system.changes)
+    contexts, seconds = system.contexts, 0.0
+    if contexts is None:
+        searching = experiment.replace(**system.searched_with)
+        contexts, seconds = searched(searching, (lambda: rendered(searching)) if system.searched_with else data)
+    if contexts.num_tasks == 1:
+        return {"config": SINGLE, "search_seconds": 0.0, **apart(experiment, contexts, data)}
+    kinds = contexts.kinds(experiment.tasks)
+    config = spell(kinds, {pair: (kind,) for pair, kind in kinds.items()})
+    return {"config": config, "search_seconds": round(seconds, 2), **trained(experiment, contexts, data)}
+
+
+def apart(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[str, Any]:
+    """A network for each task; what they cost is summed."""
+    parts = [
+        trained(experiment.replace(tasks=[name]), contexts, lambda name=name: of_one_task(data(), name))
+        for name in experiment.tasks
+    ]
+    summed = {key: sum(part[key] for part in parts) for key in COSTS}
+    return {key: value for part in parts for key, value in part.items()} | summed
+
+
+def trained(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[str, Any]:
+    """One training's scores and losses after the last step, and costs; of ContextBench where it has them."""
+    known = in_bench(experiment, contexts)
+    found = run(experiment, contexts, data()) if known is None else known.to_dict()
+    last = {key.removesuffix(".full"): value for key, value in found.items() if key.endswith(".full")}
+    net = fixed_network(with_model_of(experiment, contexts), contexts)
+    costs = {"parameters": parameters(net), "multiply_adds": int(found["multiply_adds"])}
+    return {**last, **costs, "train_seconds": found["seconds"]}
+
+
+def missing(entries: Sequence[Entry], out: Path, form: Columns) -> Iterator[Entry]:
+    """The entries that have no row yet."""
+    rows: pd.DataFrame = read_table(out, form)
+    done = set(zip(rows["system"], rows["seed"], strict=True))
+    yield from (entry for entry in entries if entry not in done)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--system", nargs="*", help="these alone")
+    parser.add_argument("--seed", type=int, help="one seed alone")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so long")
+    parser.add_argument("--out", type=Path, default=ROWS)
+    args = parser.parse_args()
+    began = time.monotonic()
+    torch.set_num_threads(1)
+    experiment = bundled()
+    form, known = columns(experiment), systems(experiment)
+    table = Table(args.out, tuple(form))
+    if not args.out.is_file():
+        table.begin()
+    entries = [
+        (name, seed) for name, seed in plan(list(known)) if name in (args.system or known) and args.seed in (None, seed)
+    ]
+    data = functools.cache(lambda: rendered(experiment))
+    for name, seed in missing(entries, args.out, form):
+        if time.monotonic() - began > 60 * args.minutes:
+            break
+        found = {"system": name, "seed": seed, **row(known[name], experiment.replace(seed=seed), data)}
+        table.append([tuple(found[column] for column in form)])
+        print(f"{time.monotonic() - began:.0f} s: {found}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

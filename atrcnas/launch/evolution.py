@@ -1,0 +1,57 @@
+"""Regularized evolution: the winner of a small contest has a child with one kind changed, and the oldest dies."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+
+import numpy as np
+
+Row = tuple[str, ...]
+REDRAWS = 50
+
+
+class Evolution:
+    """A population of rows of kinds.
+
+    Source: Real et al., AAAI 2019.
+
+    Args:
+        pools: kinds of each pair.
+        population: rows alive.
+        generator: of the mutations.
+    """
+
+    def __init__(self, pools: Mapping[str, Row], population: int, generator: np.random.Generator) -> None:
+        self._pools, self._population, self._generator = list(pools.values()), population, generator
+        self._alive: deque[tuple[float, Row]] = deque(maxlen=population)
+        self._seen = set[Row]()
+
+    def propose(self) -> Row:
+        """A row not proposed before, if one is found."""
+        for _ in range(REDRAWS):
+            row = self._child()
+            if row not in self._seen:
+                break
+        self._seen.add(row)
+        return row
+
+    def hear(self, row: Row, score: float) -> None:
+        """Let a row live, which may be another than was proposed; higher scores are better, and NaN is the worst."""
+        self._alive.append((-math.inf if math.isnan(score) else score, row))
+
+    def _child(self) -> Row:
+        """The best of a quarter of the population with one kind changed; evenly drawn until there is a population."""
+        if len(self._alive) < self._population:
+            return tuple(self._any(pool) for pool in self._pools)
+        rivals = self._generator.choice(self._population, max(self._population // 4, 1), replace=False)
+        row = list(max(self._alive[place] for place in rivals)[1])
+        free = [place for place, pool in enumerate(self._pools) if len(pool) > 1]
+        if free:
+            place = free[self._generator.integers(len(free))]
+            row[place] = self._any(tuple(kind for kind in self._pools[place] if kind != row[place]))
+        return tuple(row)
+
+    def _any(self, pool: Row) -> str:
+        return pool[self._generator.integers(len(pool))]

@@ -1,0 +1,114 @@
+"""The main table: what is compared is what it says, rows are planned once each, and figures follow from the rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.ablation_path import greedy
+from analysis.main_table.agreement import votes
+from analysis.main_table.rows import SEEDS, bundled, columns, with_delta_m
+from analysis.main_table.run import FIRST, in_bench, plan
+from analysis.main_table.systems import ASPP_MULTIPLY_ADDS, WIDER, systems
+from atrcnas.engine.costs import multiply_adds
+from atrcnas.engine.networks import fixed_network, with_model_of
+from atrcnas.runs.tables import Table
+from atrcnas.spec.kinds import NONE
+from atrcnas.spec.pairs import Pair
+
+EXPERIMENT = bundled()
+SYSTEMS = systems(EXPERIMENT)
+OWN, CROSS = Pair("depth", "depth"), Pair("depth", "semseg")
+
+
+def cost(name: str) -> int:
+    system = SYSTEMS[name]
+    assert system.contexts is not None
+    changed = with_model_of(EXPERIMENT.replace(**system.changes), system.contexts)
+    return multiply_adds(fixed_network(changed, system.contexts), (64, 96))
+
+
+def test_the_wider_baseline_and_the_budgets_cost_what_the_aspp_head_costs() -> None:
+    assert cost("aspp-head") == ASPP_MULTIPLY_ADDS
+    assert cost("wider") == pytest.approx(ASPP_MULTIPLY_ADDS, rel=0.01)
+    assert SYSTEMS["wider"].changes == {"model": {"width": WIDER}}
+
+
+def test_the_published_config_is_that_of_these_tasks_pairs() -> None:
+    contexts = SYSTEMS["published"].contexts
+    assert contexts is not None and contexts.kinds(EXPERIMENT.tasks) == {
+        Pair("semseg", "semseg"): "tlabel",
+        Pair("semseg", "depth"): "tlabel",
+        Pair("depth", "semseg"): "slabel",
+        Pair("depth", "depth"): "tlabel",
+    }
+
+
+def test_random_configs_are_different_mixed_and_the_same_each_time() -> None:
+    drawn = [system.contexts for name, system in SYSTEMS.items() if name.startswith("random-")]
+    kinds = [tuple(contexts.kinds(EXPERIMENT.tasks).values()) for contexts in drawn if contexts]
+    assert len(set(kinds)) == 10 and all(len(set(config)) > 1 for config in kinds)
+    again = systems(EXPERIMENT)
+    assert all(again[name].contexts == system.contexts for name, system in SYSTEMS.items())
+
+
+def test_every_row_is_planned_once_and_the_deciding_ones_seed_by_seed() -> None:
+    entries = plan(list(SYSTEMS))
+    assert len(entries) == len(set(entries)) == len(SYSTEMS) * len(SEEDS)
+    assert entries[: len(FIRST) * len(SEEDS)] == [(name, seed) for seed in SEEDS for name in FIRST]
+
+
+def test_only_networks_that_contextbench_trained_are_looked_up() -> None:
+    fixed = {name: system for name, system in SYSTEMS.items() if system.contexts is not None}
+    found = {
+        name
+        for name, system in fixed.items()
+        if in_bench(EXPERIMENT.replace(**system.changes), system.contexts) is not None  # type: ignore[arg-type]
+    }
+    assert found == {"baseline", "uniform-none", "uniform-global", "uniform-local", "uniform-slabel"}
+
+
+def test_delta_m_is_against_the_baseline_of_the_same_seed(tmp_path: Path) -> None:
+    form = columns(EXPERIMENT)
+    given = [
+        ("baseline", 0, 0.2, 1.0),
+        ("a", 0, 0.3, 0.9),
+        ("baseline", 1, 0.1, 2.0),
+        ("a", 1, 0.1, 1.0),
+        ("a", 2, 1.0, 1.0),
+    ]
+    table = Table(tmp_path / "rows.csv", tuple(form))
+    table.begin(
+        tuple(
+            {"system": name, "seed": seed, "config": "", "semseg.miou": miou, "depth.rmse": rmse}.get(key, 1)
+            for key in form
+        )
+        for name, seed, miou, rmse in given
+    )
+    rows = with_delta_m(EXPERIMENT, table.path).set_index(["system", "seed"])["delta_m"]
+    # 50 % more mIoU and 10 % less error; no change and half of the error; no baseline, no row.
+    assert rows.to_dict() == {
+        ("baseline", 0): 0.0,
+        ("a", 0): pytest.approx(30.0),
+        ("baseline", 1): 0.0,
+        ("a", 1): pytest.approx(25.0),
+    }
+
+
+def test_votes_count_the_searches_that_chose_a_kind() -> None:
+    found = {0: {OWN: "wide", CROSS: "aspp"}, 1: {OWN: "wide", CROSS: "none"}, 2: {OWN: "aspp", CROSS: "none"}}
+    assert votes(found) == {OWN: ("wide", 2), CROSS: ("none", 2)}
+
+
+def test_the_greedy_path_adds_what_helps_most_given_what_is_there() -> None:
+    third, idle = Pair("semseg", "depth"), Pair("semseg", "semseg")
+    alone = {OWN: 3.0, CROSS: 2.5, third: 1.0}
+
+    def value(kinds: dict[Pair, str]) -> float:
+        there = {pair for pair, kind in kinds.items() if kind != NONE}
+        return sum(alone[pair] for pair in there) - (2.0 if {OWN, CROSS} <= there else 0.0)
+
+    answer = {OWN: "wide", CROSS: "aspp", third: "local", idle: NONE}
+    # CROSS is second alone, but OWN has most of it already.
+    assert greedy(answer, value) == [(None, 0.0), (OWN, 3.0), (third, 4.0), (CROSS, 4.5)]  # type: ignore[arg-type]
