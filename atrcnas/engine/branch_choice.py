@@ -88,9 +88,10 @@ class BranchChoice(Choice):
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values for a checkpoint."""
-        return {**super().state(), "branches": self.branches.state_dict()}
+        return {**super().state(), "branches": self.branches.state_dict(), "branch_costs": list(self.costs)}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Restore :meth:`state`."""
+        """Restore :meth:`state`; costs that were measured stay what they were at the start."""
         super().load(state)
         self.branches.load_state_dict(state["branches"])
+        self.costs = tuple(state["branch_costs"])

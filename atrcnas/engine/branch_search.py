@@ -123,6 +123,7 @@ def branch_training(
         costs = segment_latencies(experiment, points, size)
     else:
         costs = [cost / 1e9 for cost in segment_costs(experiment, points, size)]
+    costs = fabric.broadcast(costs)  # what one process has measured holds for all
     choice = BranchChoice(sampler, recipe, branches, spec, costs)
     training = Training(
         fabric,
