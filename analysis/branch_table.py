@@ -1,6 +1,6 @@
 """Train every encoder tree of a small experiment, to see which trees are good and what a choice of tree is worth.
 
-python -m analysis.branch_table [--minutes 9]     trains what the table lacks, row by row
+python -m analysis.branch_table [--rows 20]       trains what the table lacks, row by row
 python -m analysis.branch_choices                 what the search, RSA and TAG choose there
 python -m analysis.branch_summary                 what the table says of all this, and a figure
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
@@ -90,13 +91,13 @@ def append(path: Path, row: dict[str, object], experiment: Experiment) -> None:
         stream.write(text)
 
 
-def train(path: Path, minutes: float) -> None:
-    """Train what is left, until ``minutes`` have passed."""
+def train(path: Path, minutes: float, rows: int | None = None) -> None:
+    """Train what is left, until ``minutes`` have passed or ``rows`` are trained."""
     torch.set_num_threads(1)
     began, experiment = time.monotonic(), experiment_of(0)
     tasks, data = experiment.predicted_tasks(), rendered(experiment)
     apart = next(iter(trees(tuple(tasks))))
-    for seed, key, branches in left(tuple(tasks), path):
+    for seed, key, branches in islice(left(tuple(tasks), path), rows):
         row = row_of(experiment_of(seed), branches, data)
         scores = {name: row[f"{name}.{task.score}"] for name, task in tasks.items()}
         table = read(path)
@@ -118,8 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the row that passes this")
+    parser.add_argument("--rows", type=int, help="train at most so many rows [default: all that are left]")
     args = parser.parse_args()
-    train(args.out, args.minutes)
+    train(args.out, args.minutes, args.rows)
 
 
 if __name__ == "__main__":

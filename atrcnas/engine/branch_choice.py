@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -53,7 +54,7 @@ class BranchChoice(Choice):
 
     def branch_tau(self, step: int) -> float:
         """Temperature of the copies in a step."""
-        first = self.spec.warm_up * self.recipe.steps
+        first = math.ceil(self.spec.warm_up * self.recipe.steps)
         return linear(self.spec.tau, max(step - first, 0), self.recipe.steps - first)
 
     def rests(self, step: int) -> bool:

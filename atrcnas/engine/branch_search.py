@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from atrcnas.engine.branch_choice import BranchChoice
 from atrcnas.engine.choice import build_sampler
@@ -20,8 +21,8 @@ from atrcnas.engine.training import Training, build_weighting
 from atrcnas.engine.weights import Weights
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
-from atrcnas.nn.branch_supernet import BranchSupernet
-from atrcnas.nn.encoder_parts import parts_of, points_of
+from atrcnas.nn.branch_supernet import BranchSupernet, Segment
+from atrcnas.nn.encoder_parts import State, parts_of, points_of
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.objective import Objective
 from atrcnas.sampling.branch_sampler import BranchSampler
@@ -79,10 +80,8 @@ def segment_latencies(experiment: Experiment, points: Sequence[str], size: tuple
     whole = Backbone(**{**experiment.backbone.model_dump(), "weights": "none"})
     encoder = BranchSupernet(whole, parts_of(whole.body, experiment.backbone.name), points, experiment.all_tasks[:1])
     image = torch.rand(1, 3, *size)
-    return [
-        measure_latency(lambda _, one=copies[0], given=state: one(given), image)["median"]
-        for copies, state in zip(encoder.copies, encoder.eval().entering(image), strict=True)
-    ]
+    states = encoder.eval().entering(image)
+    return [_timed(copies[0], state, image) for copies, state in zip(encoder.segments, states, strict=True)]
 
 
 def branch_supernet(experiment: Experiment, points: Sequence[str], with_contexts: bool) -> MultiTaskNet:
@@ -142,3 +141,7 @@ def branch_training(
 
 def _no_contexts(experiment: Experiment) -> dict[Pair, str]:
     return dict.fromkeys(experiment.search_space().pools(experiment.tasks, experiment.all_tasks), NONE)
+
+
+def _timed(segment: Segment, state: State, image: Tensor) -> float:
+    return measure_latency(lambda _: segment(state), image)["median"]
