@@ -32,6 +32,7 @@ from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import NONE
 from atrcnas.spec.pairs import Pair
+from atrcnas.spec.strategies import STRATEGIES
 
 
 def searched_points(experiment: Experiment, spec: BranchSearchSpec) -> tuple[str, ...]:
@@ -50,6 +51,25 @@ def searched_points(experiment: Experiment, spec: BranchSearchSpec) -> tuple[str
         Branches.of({}, experiment.all_tasks, known).groups(point)
     chosen = spec.points or [point for point in known if point != STEM and "." not in point]
     return tuple(point for point in known if point in chosen)
+
+
+def branches_alone(experiment: Experiment) -> Experiment:
+    """The search of branches that comes before that of contexts, by the same recipe of the weights."""
+    recipe = experiment.search
+    branches = recipe.branches.model_dump() if recipe.branches else {}
+    settings = {"branches": {**branches, "contexts": "none"}, "steps": branches.get("steps") or recipe.steps}
+    plain = {"estimator": "soft", "logits_warm_up": 0.0, "seeds": 1, "budget": {}}
+    if not STRATEGIES[recipe.strategy].by_gradient:
+        plain |= {"strategy": "gumbel", "noise": True}
+    return experiment.replace(model={"branches": {}}, search={**plain, **settings}, retrain={"inherit": False})
+
+
+def all_apart(experiment: Experiment) -> Experiment:
+    """The experiment on the most expensive tree that its search of branches can find."""
+    if experiment.search.branches is None or experiment.model.branches:
+        return experiment
+    points = searched_points(experiment, experiment.search.branches)
+    return experiment.replace(model={"branches": {points[0]: [[task] for task in experiment.all_tasks]}})
 
 
 def segment_costs(experiment: Experiment, points: Sequence[str], size: tuple[int, int]) -> list[float]:

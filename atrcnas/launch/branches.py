@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from atrcnas.engine.branch_search import branches_alone
 from atrcnas.engine.devices import connect, surroundings
 from atrcnas.engine.gradient_search import search
 from atrcnas.ground.errors import ConfigError
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.experiment import Experiment
-from atrcnas.spec.strategies import STRATEGIES
 
 
 def with_branches(experiment: Experiment, run: str | Path, resume: bool = False) -> Experiment:
@@ -41,16 +41,5 @@ def with_branches(experiment: Experiment, run: str | Path, resume: bool = False)
     with folder.locked(fabric.is_global_zero):
         if not folder.begun("search"):
             folder.enter(experiment, "search", resume, surroundings(experiment))
-        found = search(_alone(experiment), own.root, resume)
+        found = search(branches_alone(experiment), own.root, resume)
     return experiment.replace(model={"branches": found.model.branches})
-
-
-def _alone(experiment: Experiment) -> Experiment:
-    """The search of branches without contexts."""
-    recipe = experiment.search
-    branches = recipe.branches.model_dump() if recipe.branches else {}
-    settings = {"branches": {**branches, "contexts": "none"}, "steps": branches.get("steps") or recipe.steps}
-    plain = {"estimator": "soft", "logits_warm_up": 0.0, "seeds": 1, "budget": {}}
-    if not STRATEGIES[recipe.strategy].by_gradient:
-        plain |= {"strategy": "gumbel", "noise": True}
-    return experiment.replace(model={"branches": {}}, search={**plain, **settings}, retrain={"inherit": False})

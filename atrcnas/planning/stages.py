@@ -19,6 +19,7 @@ from atrcnas.engine.retrain import fixed_training
 from atrcnas.engine.splits import Splits, choosing_loader, open_splits
 from atrcnas.engine.training import Training
 from atrcnas.nn.fold import inference_copy
+from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.objective import Objective
 from atrcnas.planning.memory import forget_peak, peak_bytes
@@ -172,9 +173,10 @@ def _step_multiply_adds(training: Training, shape: tuple[int, ...]) -> int:
     """Of forward and backward, by shapes alone; a backward pass takes two products for each of the forward pass."""
     net: MultiTaskNet = copy.deepcopy(training.weights.net).to("meta").eval()
     choice = training.choice
-    draws = [] if choice is None else choice.draw(0)
-    # Which copies of a segment are computed is read from their weights, which therefore keep their values.
-    mixtures = [replace(one.to(torch.device("meta")), copies=one.copies) for one in draws] or [None]
+    mixtures: list[Mixture | None] = [None]
+    if choice is not None:
+        # Which copies of a segment are computed is read from their weights, which therefore keep their values.
+        mixtures = [replace(one.to(torch.device("meta")), copies=one.copies) for one in choice.draw(0)]
     image = torch.empty(shape, device="meta", dtype=next(net.parameters()).dtype)
 
     def forward() -> None:

@@ -321,5 +321,6 @@ def _without_free(dump: dict[str, Any]) -> dict[str, Any]:
 
 def asked(dump: Mapping[str, Any]) -> dict[str, Any]:
     """An experiment's values without a tree that its own search finds, which the run writes into it."""
-    found = {"branches": {}} if dump["search"].get("branches") else {}
-    return {**dump, "model": {**dump["model"], **found}}
+    if not dump["search"].get("branches"):
+        return dict(dump)
+    return {**dump, "model": {**dump["model"], "branches": {}}}
