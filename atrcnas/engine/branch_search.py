@@ -48,7 +48,10 @@ def searched_points(experiment: Experiment, spec: BranchSearchSpec) -> tuple[str
     backbone = Backbone(**{**experiment.backbone.model_dump(), "weights": "none"})
     known = points_of(parts_of(backbone.body, experiment.backbone.name))
     for point in spec.points:
-        Branches.of({}, experiment.all_tasks, known).groups(point)
+        try:
+            Branches.of({}, experiment.all_tasks, known).groups(point)
+        except ConfigError as error:
+            raise ConfigError(f"search.branches.points: {str(error).removeprefix('branches.')}") from error
     chosen = spec.points or [point for point in known if point != STEM and "." not in point]
     return tuple(point for point in known if point in chosen)
 

@@ -103,6 +103,23 @@ def test_the_whole_job_retrains_the_tree_that_was_found(
         assert next(lines).startswith("semseg: miou")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [["search.seeds=2"], ["search.strategy=random", "search.trials={number: 2, steps: 1}"]],
+    ids=["several seeds", "trials"],
+)
+def test_contexts_are_searched_on_the_tree_by_any_strategy(tmp_path: Path, more: list[str]) -> None:
+    experiment = experiment_of("after", *more)
+    found = search(experiment, tmp_path)
+    tree = ContextConfig.load(tmp_path / "search/branches/contexts.yaml").model.branches
+    assert found.model.branches == tree
+    inner = [path for path in tmp_path.glob("search/*/**/experiment.yaml") if "branches" not in path.parts]
+    assert len(inner) == 2
+    assert all(RunFolder(path.parent).load_experiment().model.branches == tree for path in inner)
+    assert search(experiment, tmp_path, resume=True) == found
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
