@@ -1,7 +1,8 @@
 """Train every encoder tree of a small experiment, to see which trees are good and what a choice of tree is worth.
 
-python -m analysis.branch_table [--minutes 9]                       trains what the table lacks, row by row
-python -m analysis.branch_table --summary [--choices choices.csv]   prints a summary and draws branch_table.png
+python -m analysis.branch_table [--rows 20]       trains what the table lacks, row by row
+python -m analysis.branch_choices                 what the search, RSA and TAG choose there
+python -m analysis.branch_summary                 what the table says of all this, and a figure
 
 Three tasks on `rooms` at 48 x 64, a backbone of four convolutions of which the first is shared, and three branching points
 after it: 22 trees, each with three seeds, at most 40 processor minutes in all. Started again it goes on where it was.
@@ -13,12 +14,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from analysis.contextbench.one_run import prepare, rendered, validate
+from analysis.tree_candidates import with_branches
 from atrcnas import ContextConfig, Experiment
 from atrcnas.data.caching import Cached
 from atrcnas.engine.costs import multiply_adds
@@ -26,7 +29,6 @@ from atrcnas.ground.files import write_text
 from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.sampling.trees import all_trees, as_branches
 from atrcnas.spec.branches import Branches
-from atrcnas.spec.model import ModelPart
 
 OUT = Path(__file__).parent / "results" / "branch_table.csv"
 POINTS = ("stage1", "stage2", "stage3")
@@ -34,7 +36,7 @@ SEEDS = (0, 1, 2)
 OVERRIDES = [
     *("tasks=[semseg,depth,normals]", "backbone.options={stages: 4}", "model.width=16", "data.selection=0"),
     *("data.options.image_size=[48, 64]", "data.options.train_size=800", "data.options.val_size=200"),
-    *("data.workers=0", "devices=cpu", "retrain.steps=240"),
+    *("data.workers=0", "devices=cpu", "retrain.steps=120"),
 ]
 HEAD = (
     "# every encoder tree of 3 tasks and 3 branching points: python -m analysis.branch_table\n"
@@ -46,13 +48,6 @@ HEAD = (
 def experiment_of(seed: int, overrides: list[str] | None = None) -> Experiment:
     """What every row is trained with."""
     return Experiment.load("rooms-small", [*OVERRIDES, *(overrides or []), f"seed={seed}"])
-
-
-def contexts_of(branches: Branches) -> ContextConfig:
-    """No contexts: the plain multi-task network on that encoder."""
-    plain = ContextConfig.load("baseline")
-    model = ModelPart.model_validate({**plain.model.given(), "branches": branches.as_mapping()})
-    return plain.model_copy(update={"model": model})
 
 
 def trees(tasks: tuple[str, ...]) -> dict[str, Branches]:
@@ -68,7 +63,7 @@ def read(path: Path) -> pd.DataFrame:
 
 def row_of(experiment: Experiment, branches: Branches, data: tuple[Cached, Cached]) -> dict[str, float]:
     """Train one tree; its scores, losses, multiply-adds and processor seconds."""
-    prepared = prepare(experiment, contexts_of(branches), data)
+    prepared = prepare(experiment, with_branches(ContextConfig.load("baseline"), branches), data)
     net = prepared.training.weights.net
     size = prepared.splits.val[0].image.shape[:2]
     seconds = sum(prepared.step() for _ in range(experiment.retrain.steps))
@@ -96,13 +91,13 @@ def append(path: Path, row: dict[str, object], experiment: Experiment) -> None:
         stream.write(text)
 
 
-def train(path: Path, minutes: float) -> None:
-    """Train what is left, until ``minutes`` have passed."""
+def train(path: Path, minutes: float, rows: int | None = None) -> None:
+    """Train what is left, until ``minutes`` have passed or ``rows`` are trained."""
     torch.set_num_threads(1)
     began, experiment = time.monotonic(), experiment_of(0)
     tasks, data = experiment.predicted_tasks(), rendered(experiment)
     apart = next(iter(trees(tuple(tasks))))
-    for seed, key, branches in left(tuple(tasks), path):
+    for seed, key, branches in islice(left(tuple(tasks), path), rows):
         row = row_of(experiment_of(seed), branches, data)
         scores = {name: row[f"{name}.{task.score}"] for name, task in tasks.items()}
         table = read(path)
@@ -124,8 +119,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the row that passes this")
+    parser.add_argument("--rows", type=int, help="train at most so many rows [default: all that are left]")
     args = parser.parse_args()
-    train(args.out, args.minutes)
+    train(args.out, args.minutes, args.rows)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -27,7 +28,7 @@ class BranchChoice(Choice):
         recipe: of the search.
         branches: of the copies, on the same device.
         spec: how branches are searched.
-        costs: of one copy of each segment, multiply-adds.
+        costs: of one copy of each segment, in the unit of the cost weight.
         pressure: as in :class:`Choice`.
     """
 
@@ -42,7 +43,7 @@ class BranchChoice(Choice):
     ) -> None:
         super().__init__(sampler, recipe, pressure)
         self.branches, self.spec = branches, spec
-        self.giga_costs = [cost / 1e9 for cost in costs]
+        self.costs = tuple(costs)
         self.parameters = [sampler.logits, branches.logits]
         rate, decay = spec.logits_learning_rate, spec.logits_weight_decay
         self.optimizer.add_param_group({"params": [branches.logits], "lr": rate, "weight_decay": decay})
@@ -53,7 +54,7 @@ class BranchChoice(Choice):
 
     def branch_tau(self, step: int) -> float:
         """Temperature of the copies in a step."""
-        first = self.spec.warm_up * self.recipe.steps
+        first = math.ceil(self.spec.warm_up * self.recipe.steps)
         return linear(self.spec.tau, max(step - first, 0), self.recipe.steps - first)
 
     def rests(self, step: int) -> bool:
@@ -68,7 +69,7 @@ class BranchChoice(Choice):
 
     def objective(self, step: int, mixtures: Sequence[Mixture], losses: Losses) -> Tensor:
         """That of :class:`Choice`, and the weighted expected cost of the encoder."""
-        cost = self.spec.cost_weight * self.branches.expected_cost(self.giga_costs)
+        cost = self.spec.cost_weight * self.branches.expected_cost(self.costs)
         return super().objective(step, mixtures, losses) + cost.to(losses.total.dtype)
 
     def argmax_mixture(self) -> Mixture:
@@ -80,17 +81,18 @@ class BranchChoice(Choice):
         return self.branches.chosen()
 
     def schedule_values(self, step: int) -> dict[str, float]:
-        """Those of :class:`Choice`, the copies' temperature, and the expected cost, 10^9 multiply-adds."""
+        """Those of :class:`Choice`, the copies' temperature, and the expected cost in the unit of its weight."""
         return super().schedule_values(step) | {
             "branch_tau": self.branch_tau(step),
-            "expected_encoder_cost": float(self.branches.expected_cost(self.giga_costs).detach()),
+            "expected_encoder_cost": float(self.branches.expected_cost(self.costs).detach()),
         }
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values for a checkpoint."""
-        return {**super().state(), "branches": self.branches.state_dict()}
+        return {**super().state(), "branches": self.branches.state_dict(), "branch_costs": list(self.costs)}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Restore :meth:`state`."""
+        """Restore :meth:`state`; costs that were measured stay what they were at the start."""
         super().load(state)
         self.branches.load_state_dict(state["branches"])
+        self.costs = tuple(state["branch_costs"])

@@ -7,11 +7,12 @@ from itertools import pairwise
 
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from atrcnas.engine.branch_choice import BranchChoice
 from atrcnas.engine.choice import build_sampler
 from atrcnas.engine.class_weights import weighted_tasks
-from atrcnas.engine.costs import multiply_adds
+from atrcnas.engine.costs import measure_latency, multiply_adds
 from atrcnas.engine.devices import place
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.networks import fixed_network, network
@@ -20,8 +21,8 @@ from atrcnas.engine.training import Training, build_weighting
 from atrcnas.engine.weights import Weights
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
-from atrcnas.nn.branch_supernet import BranchSupernet
-from atrcnas.nn.encoder_parts import parts_of, points_of
+from atrcnas.nn.branch_supernet import BranchSupernet, Segment
+from atrcnas.nn.encoder_parts import State, parts_of, points_of
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.objective import Objective
 from atrcnas.sampling.branch_sampler import BranchSampler
@@ -31,6 +32,7 @@ from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import NONE
 from atrcnas.spec.pairs import Pair
+from atrcnas.spec.strategies import STRATEGIES
 
 
 def searched_points(experiment: Experiment, spec: BranchSearchSpec) -> tuple[str, ...]:
@@ -46,9 +48,31 @@ def searched_points(experiment: Experiment, spec: BranchSearchSpec) -> tuple[str
     backbone = Backbone(**{**experiment.backbone.model_dump(), "weights": "none"})
     known = points_of(parts_of(backbone.body, experiment.backbone.name))
     for point in spec.points:
-        Branches.of({}, experiment.all_tasks, known).groups(point)
+        try:
+            Branches.of({}, experiment.all_tasks, known).groups(point)
+        except ConfigError as error:
+            raise ConfigError(f"search.branches.points: {str(error).removeprefix('branches.')}") from error
     chosen = spec.points or [point for point in known if point != STEM and "." not in point]
     return tuple(point for point in known if point in chosen)
+
+
+def branches_alone(experiment: Experiment) -> Experiment:
+    """The search of branches that comes before that of contexts, by the same recipe of the weights."""
+    recipe = experiment.search
+    branches = recipe.branches.model_dump() if recipe.branches else {}
+    settings = {"branches": {**branches, "contexts": "none"}, "steps": branches.get("steps") or recipe.steps}
+    plain = {"estimator": "soft", "logits_warm_up": 0.0, "seeds": 1, "budget": {}}
+    if not STRATEGIES[recipe.strategy].by_gradient:
+        plain |= {"strategy": "gumbel", "noise": True}
+    return experiment.replace(model={"branches": {}}, search={**plain, **settings}, retrain={"inherit": False})
+
+
+def all_apart(experiment: Experiment) -> Experiment:
+    """The experiment on the most expensive tree that its search of branches can find."""
+    if experiment.search.branches is None or experiment.model.branches:
+        return experiment
+    points = searched_points(experiment, experiment.search.branches)
+    return experiment.replace(model={"branches": {points[0]: [[task] for task in experiment.all_tasks]}})
 
 
 def segment_costs(experiment: Experiment, points: Sequence[str], size: tuple[int, int]) -> list[float]:
@@ -65,6 +89,22 @@ def segment_costs(experiment: Experiment, points: Sequence[str], size: tuple[int
     bare = experiment.replace(backbone={"weights": "none"})
     totals = [multiply_adds(fixed_network(bare.replace(model={"branches": one}), plain), size) for one in trees]
     return [(total - after) / (len(tasks) - 1) for total, after in pairwise(totals)]
+
+
+@torch.no_grad()
+def segment_latencies(experiment: Experiment, points: Sequence[str], size: tuple[int, int]) -> list[float]:
+    """Milliseconds of one copy of the encoder after each point, up to the next one, for one image on this machine's CPU.
+
+    Args:
+        experiment: for the backbone.
+        points: from the image on.
+        size: (height, width) of the image.
+    """
+    whole = Backbone(**{**experiment.backbone.model_dump(), "weights": "none"})
+    encoder = BranchSupernet(whole, parts_of(whole.body, experiment.backbone.name), points, experiment.all_tasks[:1])
+    image = torch.rand(1, 3, *size)
+    states = encoder.eval().entering(image)
+    return [_timed(copies[0], state, image) for copies, state in zip(encoder.segments, states, strict=True)]
 
 
 def branch_supernet(experiment: Experiment, points: Sequence[str], with_contexts: bool) -> MultiTaskNet:
@@ -100,7 +140,12 @@ def branch_training(
     weighting = build_weighting(objective.tasks, recipe)
     for module in (net, sampler, branches, objective, weighting):
         place(fabric, module, experiment.precision)
-    costs = segment_costs(experiment, points, splits.val[0].image.shape[:2])
+    size = splits.val[0].image.shape[:2]
+    if spec.cost == "latency_ms":
+        costs = segment_latencies(experiment, points, size)
+    else:
+        costs = [cost / 1e9 for cost in segment_costs(experiment, points, size)]
+    costs = fabric.broadcast(costs)  # what one process has measured holds for all
     choice = BranchChoice(sampler, recipe, branches, spec, costs)
     training = Training(
         fabric,
@@ -119,3 +164,7 @@ def branch_training(
 
 def _no_contexts(experiment: Experiment) -> dict[Pair, str]:
     return dict.fromkeys(experiment.search_space().pools(experiment.tasks, experiment.all_tasks), NONE)
+
+
+def _timed(segment: Segment, state: State, image: Tensor) -> float:
+    return measure_latency(lambda _: segment(state), image)["median"]

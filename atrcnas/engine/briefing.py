@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import torch
 
+from atrcnas.engine.branch_choice import BranchChoice
 from atrcnas.engine.costs import counted, multiply_adds
 from atrcnas.engine.splits import Splits
 from atrcnas.engine.training import Training
+from atrcnas.nn.branch_supernet import BranchSupernet
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.runs.folder import RunFolder
@@ -33,8 +35,6 @@ def briefing(experiment: Experiment, folder: RunFolder, training: Training, spli
     parameters = sum(parameter.numel() for parameter in net.parameters())
     costs = f"{parameters / 1e6:.2f} M parameters, {training_multiply_adds(net, size) / 1e9:.2f} G multiply-adds"
     helping = f", helped by {', '.join(experiment.auxiliary_tasks)}" if experiment.auxiliary_tasks else ""
-    tree = Branches.of(experiment.model.branches, experiment.all_tasks)
-    branched = [] if tree.together else [("branches", tree.key)]
     begun = f", from step {training.step + 1} on" if training.step else ""
     return [
         ("run", str(folder.root)),
@@ -43,18 +43,20 @@ def briefing(experiment: Experiment, folder: RunFolder, training: Training, spli
         ("tasks", ", ".join(experiment.tasks) + helping),
         ("pairs", _pairs(net)),
         ("network", f"{experiment.backbone.name}: {costs} for an image of {size[0]} x {size[1]}"),
-        *branched,
+        *_branches(experiment, training),
         ("steps", f"{recipe.steps} of {recipe.batch_size} images{begun}"),
     ]
 
 
 def training_multiply_adds(net: MultiTaskNet, size: tuple[int, int]) -> int:
-    """Multiply-adds of the forward pass of one image of ``size`` = (height, width), in a supernet with every kind."""
-    if not net.searching:
+    """Multiply-adds of the forward pass of one image of ``size`` = (height, width), in a supernet with every kind and copy."""
+    tasks, encoder = len(net.all_tasks), net.backbone
+    copies = torch.full((len(encoder.copies), tasks, tasks), 1 / tasks) if isinstance(encoder, BranchSupernet) else None
+    if not net.searching and copies is None:
         return multiply_adds(net, size)
     shapes = copy.deepcopy(net).to("meta").eval()  # without values, the count is quick
     even = Mixture.from_weights({pair: dict.fromkeys(kinds, 1 / len(kinds)) for pair, kinds in net.candidates.items()})
-    mixture = replace(even, weights=even.weights.to("meta"))
+    mixture = replace(even, weights=even.weights.to("meta"), copies=copies)
     image = torch.empty(1, 3, *size, device="meta", dtype=next(shapes.parameters()).dtype)
     with torch.no_grad():
         return counted(lambda: shapes(image, mixture=mixture))
@@ -67,6 +69,14 @@ def _training_size(experiment: Experiment, splits: Splits) -> tuple[int, int]:
         return augment.crop_size
     height, width = splits.train[splits.weights[0]].image.shape[:2]
     return int(height), int(width)
+
+
+def _branches(experiment: Experiment, training: Training) -> list[Fact]:
+    """Where tasks part in the encoder, or may part; nothing where they share all of it."""
+    if isinstance(training.choice, BranchChoice):
+        return [("branches", f"searched from {', '.join(training.choice.branches.points)} on")]
+    tree = Branches.of(experiment.model.branches, experiment.all_tasks)
+    return [] if tree.together else [("branches", tree.key)]
 
 
 def _device(experiment: Experiment, training: Training) -> str:

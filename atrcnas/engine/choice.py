@@ -22,7 +22,7 @@ from atrcnas.spec.strategies import ESTIMATORS
 REFRESH_EVERY = 10
 
 
-def linear(ends: tuple[float, float], step: int, steps: int) -> float:
+def linear(ends: tuple[float, float], step: float, steps: float) -> float:
     """From ``ends[0]`` at step 0 linearly towards ``ends[1]``, which step ``steps`` (the first not taken) would have."""
     return ends[0] + (ends[1] - ends[0]) * (step / steps)
 

@@ -81,7 +81,8 @@ class _Processes(DDPStrategy):
     def setup_environment(self) -> None:
         at = self.cluster_environment
         if (
-            isinstance(at, LightningEnvironment)
+            not torch.distributed.is_initialized()  # by an earlier stage of the same command
+            and isinstance(at, LightningEnvironment)
             and self.num_nodes == 1
             and at.main_address in ("127.0.0.1", "localhost")
         ):

@@ -124,6 +124,9 @@ def score_run(
     spent = {**before.get("seconds", {}), **(seconds or {}), "evaluate": round(time.monotonic() - began, 2)}
     if folder.budget.is_file():
         spent["search"] = spent_on(folder.budget)[1]
+    branches = RunFolder(folder.branches).budget
+    if branches.is_file():
+        spent["branches"] = spent_on(branches)[1]
     figures, confusions = chosen.compute(), scores.confusions()
     if report and confusions:
         Table(folder.confusion, CONFUSION).begin(confusion_rows(confusions))

@@ -10,6 +10,8 @@ from lightning_fabric import Fabric
 
 from atrcnas.costs.pressure import Pressure
 from atrcnas.data.loading import training_loader
+from atrcnas.engine.branch_choice import BranchChoice
+from atrcnas.engine.branch_search import branch_training
 from atrcnas.engine.choice import Choice, build_sampler
 from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.cost_table import limits_of
@@ -18,7 +20,7 @@ from atrcnas.engine.label_states import label_states
 from atrcnas.engine.labels_check import require_labels
 from atrcnas.engine.listener import Listener
 from atrcnas.engine.networks import searched_config, supernet
-from atrcnas.engine.recording import ChoiceRecorder
+from atrcnas.engine.recording import BranchRecorder, ChoiceRecorder
 from atrcnas.engine.splits import Splits, open_splits
 from atrcnas.engine.stage import begin, run_stage
 from atrcnas.engine.training import Training, build_weighting
@@ -33,11 +35,12 @@ from atrcnas.spec.experiment import Experiment
 def search(
     experiment: Experiment, run: str | Path, resume: bool = False, watching: Sequence[Listener] = ()
 ) -> ContextConfig:
-    """Search the context of every pair.
+    """Search the context of every pair, and where tasks part in the encoder if that is to be found at once.
 
     Args:
         experiment: what to search on; its ``search`` section is the recipe.
-        run: run folder; gets ``search/metrics.csv``, ``search/logits.csv``, checkpoints and ``contexts.yaml``.
+        run: run folder; gets ``search/metrics.csv``, ``search/logits.csv``, checkpoints and ``contexts.yaml``; of branches
+            ``search/branches.csv`` too.
         resume: continue from the last checkpoint of ``run``.
         watching: listeners, which receive every event of the loop in the first process.
 
@@ -59,8 +62,12 @@ def search(
             return _contexts(experiment, choice, training.step)
 
         budget = Budget(folder.budget, experiment.search.strategy, fabric.is_global_zero)
-        recorder = ChoiceRecorder(choice.sampler, folder.logits, budget, lambda: contexts().save(folder.contexts))
-        stage = begin(experiment, folder, resume, training, [recorder])
+        recorders: list[Listener] = [
+            ChoiceRecorder(choice.sampler, folder.logits, budget, lambda: contexts().save(folder.contexts))
+        ]
+        if isinstance(choice, BranchChoice):
+            recorders.append(BranchRecorder(choice.branches, folder.branch_logits, fabric.is_global_zero))
+        stage = begin(experiment, folder, resume, training, recorders)
         batches = search_batches(experiment, splits, stage.share)
         run_stage(stage, batches, splits, watching if fabric.is_global_zero else ())
         if fabric.is_global_zero:
@@ -71,6 +78,9 @@ def search(
 
 def search_training(experiment: Experiment, splits: Splits, fabric: Fabric) -> tuple[Training, Choice]:
     """The training of a search before its first step, and its choice."""
+    branches = experiment.search.branches
+    if branches is not None and branches.at_once:
+        return branch_training(experiment, branches, splits, fabric, branches.contexts == "together")
     net, recipe = supernet(experiment), experiment.search
     sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
     tasks = weighted_tasks(experiment, splits.train, splits.weights)
@@ -97,6 +107,8 @@ def search_training(experiment: Experiment, splits: Splits, fabric: Fabric) -> t
 
 def _contexts(experiment: Experiment, choice: Choice, step: int) -> ContextConfig:
     """The current choice with its probabilities."""
+    if isinstance(choice, BranchChoice):
+        experiment = experiment.replace(model={"branches": choice.tree().as_mapping()})
     sampler = choice.sampler
     return searched_config(
         experiment, choice.chosen(), step, sampler.probability_table(), undecided=sampler.undecided()

@@ -9,7 +9,8 @@ from typing import Any
 from atrcnas.engine.listener import Listener
 from atrcnas.engine.training import Report, Training
 from atrcnas.runs.budget import Budget
-from atrcnas.runs.tables import LOGITS, METRICS, Table, metric_rows
+from atrcnas.runs.tables import BRANCHES, LOGITS, METRICS, Table, metric_rows
+from atrcnas.sampling.branch_sampler import BranchSampler
 from atrcnas.sampling.sampler import Sampler
 
 
@@ -93,6 +94,30 @@ class ChoiceRecorder(Recorder):
         self.budget.add(1, training.step, training.selection)
         if self.logits.writes:
             self.save_contexts()
+
+
+class BranchRecorder(Recorder):
+    """Logits of a search of branches into branches.csv.
+
+    Args:
+        sampler: of the copies.
+        path: of the table.
+        writes: whether this process is the one that writes.
+    """
+
+    def __init__(self, sampler: BranchSampler, path: Path, writes: bool) -> None:
+        self.sampler, self.table = sampler, Table(path, BRANCHES, writes)
+        super().__init__(self.table)
+
+    def logged(self, training: Training, report: Report) -> None:
+        """Every copy at every point, for every task."""
+        logits, probabilities = self.sampler.logits.tolist(), self.sampler.probabilities().tolist()
+        self.table.append(
+            (report.step, point, task, copy, logits[at][row][copy], probabilities[at][row][copy])
+            for at, point in enumerate(self.sampler.points)
+            for row, task in enumerate(self.sampler.tasks)
+            for copy in range(len(self.sampler.tasks))
+        )
 
 
 def logit_rows(step: int, sampler: Sampler) -> list[tuple[object, ...]]:

@@ -18,6 +18,7 @@ from atrcnas.engine.networks import searched_config
 from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.launch.ask_tell import Make, Sample, Trial, Trials, progress
+from atrcnas.launch.branches import with_branches
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Pool
@@ -35,7 +36,7 @@ from atrcnas.spec.strategies import STRATEGIES
 
 
 def search(experiment: Experiment, run: str | Path, resume: bool = False, profile: bool = False) -> ContextConfig:
-    """Search the context of every pair by ``search.strategy``.
+    """Search the context of every pair by ``search.strategy``, and the branches of the encoder if ``search.branches`` asks.
 
     Args:
         experiment: what to search on; its ``search`` section is the recipe, ``launch`` says where trials run.
@@ -51,7 +52,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
     Raises:
         AtrcnasError: see the message.
     """
-    strategy = STRATEGIES[experiment.search.strategy]
+    experiment, strategy = with_branches(experiment, run, resume), STRATEGIES[experiment.search.strategy]
     if experiment.search.seeds > 1:
         if profile:
             raise ConfigError("--profile: looks at one search, got several seeds. Set search.seeds=1.")

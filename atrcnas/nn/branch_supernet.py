@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +87,20 @@ class BranchSupernet(Backbone):
             found = [self._path(begun, place, weights, active) for place in range(len(self.tasks))]
         return [self._pyramid(maps, padded.shape[-2:], image.shape[-2:]) for maps in found]
 
+    @property
+    def segments(self) -> Sequence[Sequence[Segment]]:
+        """For each segment its copies, one per task."""
+        return cast(Sequence[Sequence[Segment]], self.copies)
+
+    def entering(self, image: Tensor) -> list[State]:
+        """What each segment reads, of an image [B, 3, H, W] that goes through the first copies."""
+        state, _ = self.trunk(self._padded(image))
+        states: list[State] = []
+        for copies in self.segments:
+            states.append(state)
+            state, _ = copies[0](state)
+        return states
+
     def _in_body(self, name: str) -> str:
         holder, _, within = name.partition(".parts.")
         index, _, rest = within.partition(".")
@@ -96,7 +111,7 @@ class BranchSupernet(Backbone):
     def _path(self, begun: Reached, place: int, weights: Tensor, active: Sequence[list[list[bool]]]) -> list[Tensor]:
         """The maps of one task."""
         state, maps = begun
-        for copies, shares, used in zip(self.copies, weights[:, place], active, strict=True):
+        for copies, shares, used in zip(self.segments, weights[:, place], active, strict=True):
             taken = [i for i, computed in enumerate(used[place]) if computed]
             given = [copies[i](state) for i in taken]
             own = [shares[i] for i in taken]

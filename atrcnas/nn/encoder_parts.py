@@ -59,8 +59,8 @@ def parts_of(body: nn.Module, name: str) -> tuple[Part, ...]:
     if isinstance(body, FeatureListNet):
         return _stages(_listed_stages(body), body, set(body.return_layers))
     raise ConfigError(
-        f"model.branches: backbone '{name}' is no sequence of stages that can be cut. Choose a convolutional one or a "
-        "Swin transformer, or remove model.branches."
+        f"branches: backbone '{name}' is no sequence of stages that can be cut. Choose a convolutional one or a "
+        "Swin transformer, or remove model.branches and search.branches."
     )
 
 

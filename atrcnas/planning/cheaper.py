@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from atrcnas.engine.branch_search import all_apart
 from atrcnas.engine.devices import connect, on_gpu
 from atrcnas.planning.job import Plan, StagePlan, search_stage
 from atrcnas.spec.experiment import Experiment, override
@@ -40,6 +41,7 @@ def savings(experiment: Experiment, plan: Plan, budget_s: float) -> list[Saving]
         plan: of it.
         budget_s: seconds for the timed steps of each way that has to be tried.
     """
+    experiment = all_apart(experiment)  # as planned
     found = [*_tried(experiment, plan, budget_s), *_reckoned(experiment, plan)]
     worth = [one for one in found if one.seconds > _WORTH * plan.seconds or one.mib > _WORTH * max(plan.peak_mib, 1.0)]
     return sorted(worth, key=lambda one: -one.seconds)

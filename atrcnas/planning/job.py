@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
+from atrcnas.engine.branch_search import all_apart, branches_alone
 from atrcnas.engine.devices import connect, surroundings
 from atrcnas.planning.stages import StageCost, inference_cost, retrain_cost, search_cost
 from atrcnas.spec.experiment import Experiment
@@ -57,6 +58,7 @@ class Plan:
         experiment: its name.
         device: where the steps were timed.
         threads: that computed them.
+        branches: the search of branches that comes before that of contexts; None if there is none.
         search: the search; None if it has no supernet of its own.
         trials_s: seconds of the trials of a search by trials, over all workers.
         retrain: the training of the answer, with an even mix of the space's kinds.
@@ -74,6 +76,7 @@ class Plan:
     experiment: str
     device: str
     threads: int
+    branches: StagePlan | None
     search: StagePlan | None
     trials_s: float
     retrain: StagePlan
@@ -105,6 +108,10 @@ def plan(experiment: Experiment, budget_s: float = BUDGET_S) -> Plan:
     """
     experiment.check_one_device("a plan")
     fabric, strategy = connect(experiment), STRATEGIES[experiment.search.strategy]
+    spec = experiment.search.branches
+    first = spec is not None and not spec.at_once and not experiment.model.branches
+    branching = search_stage(branches_alone(experiment), fabric, budget_s) if first else None
+    experiment = all_apart(experiment)  # which tree will be found is not known; none costs more
     with_supernet = strategy.by_gradient or (strategy.score is not None and not experiment.search.trials.supernet)
     searching = search_stage(experiment, fabric, budget_s) if with_supernet else None
     fixed = retrain_cost(experiment, fabric, budget_s)
@@ -113,18 +120,19 @@ def plan(experiment: Experiment, budget_s: float = BUDGET_S) -> Plan:
     parameters, multiply_adds, size = inference_cost(experiment)
     images = len(fixed.splits.val) + len(fixed.splits.selection)
     evaluate_s = images * _with_reading(experiment, fixed, fixed.alone_s) + _PASSES * fixed.alone_s
-    around = surroundings(experiment)
+    around, stages = surroundings(experiment), [stage for stage in (branching, searching, retrain) if stage]
     return Plan(
         experiment=experiment.name,
         device=str(around["device"]),
         threads=int(around["threads"]),
+        branches=branching,
         search=searching,
         trials_s=trials_s,
         retrain=retrain,
         evaluate_s=evaluate_s,
-        seconds=(searching.seconds if searching else 0.0) + trials_s + retrain.seconds + evaluate_s,
-        disk_mib=_disk_mib(experiment, [stage for stage in (searching, retrain) if stage], parameters),
-        peak_mib=max(retrain.peak_mib, searching.peak_mib if searching else 0.0),
+        seconds=sum(stage.seconds for stage in stages) + trials_s + evaluate_s,
+        disk_mib=_disk_mib(experiment, stages, parameters),
+        peak_mib=max(stage.peak_mib for stage in stages),
         parameters=parameters,
         multiply_adds=multiply_adds,
         image_size=size,

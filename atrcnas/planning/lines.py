@@ -15,6 +15,8 @@ def lines(plan: Plan, savings: Sequence[Saving]) -> Iterator[str]:
     yield f"answer: {plan.parameters / 1e6:.2f} M parameters, {plan.multiply_adds / 1e9:.2f} G multiply-adds at {size}"
     yield ""
     yield f"{'':10} {'steps':>9} {'a step':>10} {'waits':>10} {'mult-adds':>10} {'trained':>9} {'memory':>9} {'in all':>10}"
+    if plan.branches is not None:
+        yield _row("branches", plan.branches)
     if plan.search is not None:
         yield _row("search", plan.search)
     if plan.trials_s:
@@ -46,6 +48,8 @@ def _assumed(plan: Plan) -> Iterator[str]:
             f"Assumed: an answer with an even mix of the space's kinds; with the estimator soft, {COMMITTED:.0%} of the "
             "pairs committed in a mean step."
         )
+    if plan.branches is not None:
+        yield "Where tasks will part is not known yet: what follows is planned with all of them apart, which no tree exceeds."
 
 
 def _saved(one: Saving) -> str:

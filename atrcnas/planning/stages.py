@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from lightning_fabric import Fabric
@@ -19,6 +19,7 @@ from atrcnas.engine.retrain import fixed_training
 from atrcnas.engine.splits import Splits, choosing_loader, open_splits
 from atrcnas.engine.training import Training
 from atrcnas.nn.fold import inference_copy
+from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.objective import Objective
 from atrcnas.planning.memory import forget_peak, peak_bytes
@@ -172,11 +173,14 @@ def _step_multiply_adds(training: Training, shape: tuple[int, ...]) -> int:
     """Of forward and backward, by shapes alone; a backward pass takes two products for each of the forward pass."""
     net: MultiTaskNet = copy.deepcopy(training.weights.net).to("meta").eval()
     choice = training.choice
-    mixtures = [None] if choice is None else [one.to(torch.device("meta")) for one in choice.draw(0)]
+    mixtures: list[Mixture | None] = [None]
+    if choice is not None:
+        # Which copies of a segment are computed is read from their weights, which therefore keep their values.
+        mixtures = [replace(one.to(torch.device("meta")), copies=one.copies) for one in choice.draw(0)]
     image = torch.empty(shape, device="meta", dtype=next(net.parameters()).dtype)
 
     def forward() -> None:
-        encoded = net.encode(image)
+        encoded = net.encode(image, mixture=mixtures[0])
         for mixture in mixtures:
             net.decode(encoded, mixture)
 

@@ -132,7 +132,7 @@ def _panels(
         return panels(title, count, columns, panel_in)
     widths = (tree_width_in(branches), columns * panel_in[0])
     figure = new_figure(title, sum(widths), -(-count // columns) * panel_in[1] + 1)
-    left, right = figure.subfigures(1, 2, width_ratios=widths)
+    ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=widths)
     draw_encoder_tree(left.subplots(), branches)
     return figure, grid(right, count, columns)
 

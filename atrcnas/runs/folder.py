@@ -110,6 +110,16 @@ class RunFolder:
         return self.stage("search") / "logits.csv"
 
     @property
+    def branch_logits(self) -> Path:
+        """Logits and probabilities of the copies in a search of branches, by step."""
+        return self.stage("search") / "branches.csv"
+
+    @property
+    def branches(self) -> Path:
+        """Run folder of the search of branches that comes before that of contexts."""
+        return self.stage("search") / "branches"
+
+    @property
     def budget(self) -> Path:
         """What a search has spent, and the scores it has found with it."""
         return self.stage("search") / "budget.csv"
@@ -276,8 +286,11 @@ class RunFolder:
             RunError: it differs.
         """
         begun = any(self.begun(stage) for stage in SECTIONS)
-        kinds = contexts.kinds(experiment.tasks, experiment.all_tasks)
-        if begun and self.load_contexts().kinds(experiment.tasks, experiment.all_tasks) != kinds:
+        if not begun:
+            return
+        kinds, before = contexts.kinds(experiment.tasks, experiment.all_tasks), self.load_contexts()
+        same_tree = before.model.branches == contexts.model.branches
+        if before.kinds(experiment.tasks, experiment.all_tasks) != kinds or not same_tree:
             raise RunError(f"{self.contexts}: this run has another context config. Choose another --run.")
 
     def keep_contexts(self, contexts: ContextConfig, experiment: Experiment) -> None:
@@ -303,4 +316,11 @@ class RunFolder:
 
 
 def _without_free(dump: dict[str, Any]) -> dict[str, Any]:
-    return {**dump, "data": {key: value for key, value in dump["data"].items() if key not in FREE_OF_DATA}}
+    return {**asked(dump), "data": {key: value for key, value in dump["data"].items() if key not in FREE_OF_DATA}}
+
+
+def asked(dump: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment's values without a tree that its own search finds, which the run writes into it."""
+    if not dump["search"].get("branches"):
+        return dict(dump)
+    return {**dump, "model": {**dump["model"], "branches": {}}}

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import nan_to_null, write_json
 from atrcnas.ground.opening import read_regular
-from atrcnas.runs.folder import FREE, RunFolder
+from atrcnas.runs.folder import FREE, RunFolder, asked
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.tasks import Task
 
@@ -167,6 +167,7 @@ def _key(folder: RunFolder, experiment: Experiment) -> str:
     """The experiment without its seed, and the kinds; where the run searched them itself, they are a result."""
     settings = {key: value for key, value in experiment.dump().items() if key not in _NO_PART}
     if folder.begun("search"):
+        settings = asked(settings)
         return json.dumps([settings, "searched"], sort_keys=True)
     settings = {key: value for key, value in settings.items() if key not in _OF_THE_SEARCH}
     kinds = folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks)

@@ -32,6 +32,7 @@ LOGITS: Columns = {
     "probability": float,
     "committed": int,
 }
+BRANCHES: Columns = {"step": int, "point": str, "task": str, "copy": int, "logit": float, "probability": float}
 BUDGET: Columns = {"strategy": str, "trial": int, "step": int, "seconds": float, "score": float, "best": float}
 IMPORTANCE: Columns = {
     "level": int,

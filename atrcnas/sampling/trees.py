@@ -79,8 +79,8 @@ def front(num_tasks: int, costs: Sequence[float], score: Callable[[int, Partitio
         reached: dict[Partition, list[Priced]] = {}
         for here in known:
             own, price = score(point, here), num_groups(here) * cost
-            before = (one for last, found in ends.items() if refines(here, last) for one in found)
-            reached[here] = _undominated(Priced(b.cost + price, b.score + own, (*b.tree, here)) for b in before)
+            before = _undominated(one for last, found in ends.items() if refines(here, last) for one in found)
+            reached[here] = [Priced(one.cost + price, one.score + own, (*one.tree, here)) for one in before]
         ends = reached
     return _undominated(one for found in ends.values() for one in found)
 

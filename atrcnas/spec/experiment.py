@@ -125,16 +125,26 @@ class Experiment(Spec):
         for name in self.loggers:
             if name not in LOGGERS:
                 raise ValueError(f"loggers.{name}: {LOGGERS.miss(name)}")
-        if self.retrain.inherit and not STRATEGIES[self.search.strategy].by_gradient:
-            raise ValueError(
-                f"retrain.inherit: strategy '{self.search.strategy}' leaves no supernet. Set inherit: false."
-            )
-        if self.retrain.inherit and self.search.seeds > 1:
-            raise ValueError("retrain.inherit: several seeds leave several supernets. Set inherit: false.")
         if STRATEGIES[self.search.strategy].needs_selection and not self.data.selection:
             raise ValueError(
                 f"data.selection: strategy '{self.search.strategy}' scores on the selection part, got 0. Set e.g. 0.1."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _supernet_to_inherit(self) -> Experiment:
+        branches = self.search.branches
+        if self.retrain.inherit and not STRATEGIES[self.search.strategy].by_gradient:
+            raise ValueError(
+                f"retrain.inherit: strategy '{self.search.strategy}' leaves no supernet. Set inherit: false."
+            )
+        if self.retrain.inherit and branches is not None and branches.at_once:
+            raise ValueError(
+                f"retrain.inherit: search.branches.contexts: {branches.contexts} leaves copies, not branches. "
+                "Set inherit: false, or contexts: after."
+            )
+        if self.retrain.inherit and self.search.seeds > 1:
+            raise ValueError("retrain.inherit: several seeds leave several supernets. Set inherit: false.")
         return self
 
     @model_validator(mode="after")

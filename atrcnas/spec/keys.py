@@ -137,7 +137,8 @@ def _keys(
                 yield from _keys(inner, path + item)
         elif nested:
             if type(None) in typing.get_args(field.annotation):
-                yield Key(path, "`key: value` lines or null", "", "as below", field.description or "")
+                shown = "null" if field.default is None else "as below"
+                yield Key(path, "`key: value` lines or null", "", shown, field.description or "")
             yield from _keys(inner, path)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.registry import Registry
+from atrcnas.spec.branch_search import BranchSearchSpec
 from atrcnas.spec.loss_weighting import LOSS_WEIGHTINGS
 from atrcnas.spec.optimizers import OPTIMIZERS, SCHEDULES
 from atrcnas.spec.schema import Bool, Float, Int, Spec, validate
@@ -184,6 +185,9 @@ class SearchSpec(TrainSpec):
         default=None,
         description="table that `atrcnas costs` wrote; latency_ms needs one, the others are counted without",
     )
+    branches: BranchSearchSpec | None = Field(
+        default=None, description="search where tasks part in the encoder, too; null: as model.branches says"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -218,6 +222,8 @@ class SearchSpec(TrainSpec):
             raise ValueError(
                 f"seeds: strategy '{self.strategy}' has no probabilities to average. Set seeds: 1, or strategy: gumbel."
             )
+        if self.branches is not None and self.branches.at_once:
+            self._check_at_once(self.branches.contexts)
         if "latency_ms" in self.budget and self.costs is None:
             raise ValueError(
                 "budget.latency_ms: expected costs, measured on the machine that will run the network, got none. "
@@ -228,6 +234,24 @@ class SearchSpec(TrainSpec):
         if not self.noise and ESTIMATORS[self.estimator].draws:
             raise ValueError(f"estimator: '{self.strategy}' draws nothing. Set estimator: soft, or strategy: gumbel.")
         return self
+
+    def _check_at_once(self, contexts: str) -> None:
+        """A search of branches that nothing follows is one search by gradient, without limits on costs.
+
+        Raises:
+            ValueError: something else is asked for.
+        """
+        way_out = "Set branches.contexts: after"
+        if not STRATEGIES[self.strategy].by_gradient:
+            raise ValueError(
+                f"branches.contexts: '{contexts}' needs a search by gradient, got strategy '{self.strategy}'. {way_out}."
+            )
+        if self.seeds > 1:
+            raise ValueError(f"branches.contexts: '{contexts}' with several seeds would give several trees. {way_out}.")
+        if self.budget:
+            raise ValueError(
+                f"branches.contexts: '{contexts}' with a budget, but what the encoder costs is not known yet. {way_out}."
+            )
 
 
 class RetrainSpec(TrainSpec):

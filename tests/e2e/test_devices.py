@@ -55,6 +55,11 @@ def run_in(folder: Path, environments: list[dict[str, str]], *arguments: str) ->
 
 def equal_to_one_process(folder: Path, *options: str) -> None:
     search(Experiment.load(TINY, [*OPTIONS, *options]), folder / "one")
+    same_search(folder)
+
+
+def same_search(folder: Path) -> None:
+    """That in the run folder ``several`` ended as that in ``one``."""
     first, second = (read_checkpoint(folder / name / "search/checkpoints/last.ckpt") for name in ("one", "several"))
     for part in ("net", "sampler"):
         for key, value in first[part].items():
@@ -78,6 +83,21 @@ def equal_to_one_process(folder: Path, *options: str) -> None:
 def test_two_devices_search_as_one_with_the_same_batch(tmp_path: Path, options: list[str]) -> None:
     search_in(tmp_path, [environment()], "devices=2", *options)
     equal_to_one_process(tmp_path, *options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("contexts", ["after", "together"])
+def test_two_devices_search_branches_as_one(tmp_path: Path, contexts: str) -> None:
+    options = [f"search.branches={{contexts: {contexts}, points: [stage4, stage5], warm_up: 0.3, steps: 3}}"]
+    search_in(tmp_path, [environment()], "devices=2", *options)
+    equal_to_one_process(tmp_path, *options)
+    first, second = (ContextConfig.load(tmp_path / name / "contexts.yaml") for name in ("one", "several"))
+    assert first.model.branches == second.model.branches
+    if contexts == "after":
+        for name in ("one", "several"):
+            (tmp_path / "first" / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name / "search/branches").rename(tmp_path / "first" / name)
+        same_search(tmp_path / "first")
 
 
 def test_two_devices_retrain_as_one_with_the_same_batch_and_one_goes_on_alone(tmp_path: Path) -> None:

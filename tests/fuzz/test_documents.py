@@ -55,6 +55,7 @@ def documents(shelf: list[Any], known: list[str]) -> st.SearchStrategy[bytes]:
 @example(content=b"tasks: [sal, edge]\nmodel: {branches: {stage3: [[sal], [edge, sal]]}}\n")
 @example(content=b"tasks: [sal, edge]\nmodel: {branches: {stage3: [[sal], [edge]], stage4: [[sal, edge]]}}\n")
 @example(content=b"tasks: [sal]\nmodel: {branches: {stage%s: [[sal]]}}\n" % (b"9" * 5000))
+@example(content=b"tasks: [sal]\nsearch: {branches: {contexts: together, points: {a: b}, tau: [0, nan]}, seeds: 3}\n")
 @example(content=b"tasks: [sal]\nmodel: {branches: {1: [[sal]], stem: [[]], null: sal}}\n")
 @given(content=documents(EXPERIMENTS, [field.alias or name for name, field in Experiment.model_fields.items()]))
 def test_an_experiment_is_read_or_refused_by_name(content: bytes) -> None:

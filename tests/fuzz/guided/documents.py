@@ -42,7 +42,7 @@ _EXPERIMENT = {
     "data": {"name": "rooms", "options": {"image_size": [64, 96], "train_size": 8}, "augment": {"scale": [0.75, 1.5]}},
     "task_options": {"depth": {"weight": 2.0}}, "backbone": {"name": "resnet18", "options": {}},
     "model": {"width": 16, "fuse": "concat", "branches": _BRANCHES}, "loggers": {"tensorboard": {}}, "devices": 1,
-    "search": {"steps": 6, "strategy": "gumbel", "trials": {"number": 3}},
+    "search": {"steps": 6, "strategy": "gumbel", "trials": {"number": 3}, "branches": {"points": ["stage3"], "tau": [5.0, 0.1]}},
     "retrain": {"steps": 4, "optimizer": "adamw", "optimizer_options": {}, "schedule": "poly"},
 }  # fmt: skip
 _CHOSEN = {"semseg": {"semseg": "none", "depth": "local"}, "depth": {"semseg": "global", "depth": "tlabel"}}

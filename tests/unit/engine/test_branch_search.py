@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from unittest import mock
 
 import pytest
 import torch
+from torch import Tensor
 
 from atrcnas import Experiment
 from atrcnas.engine.branch_choice import BranchChoice
-from atrcnas.engine.branch_search import branch_training, searched_points, segment_costs
+from atrcnas.engine.branch_search import branch_training, searched_points, segment_costs, segment_latencies
 from atrcnas.engine.choice import build_sampler
 from atrcnas.engine.devices import connect
 from atrcnas.engine.gradient_search import search_batches
@@ -35,7 +38,7 @@ OVERRIDES = [
 TASKS, POINTS = ("a", "b", "c"), ("one", "two", "three")
 
 
-def choice_of(spec: BranchSearchSpec, steps: int = 100, costs: tuple[float, ...] = (3e9, 2e9, 1e9)) -> BranchChoice:
+def choice_of(spec: BranchSearchSpec, steps: int = 100, costs: tuple[float, ...] = (3.0, 2.0, 1.0)) -> BranchChoice:
     sampler = build_sampler(dict.fromkeys(all_pairs(TASKS, (4,)), ("none",)), SearchSpec(steps=steps), seed=0)
     return BranchChoice(sampler, SearchSpec(steps=steps), BranchSampler(TASKS, POINTS), spec, costs)
 
@@ -68,17 +71,18 @@ def test_cost_alone_brings_the_tasks_together_and_no_cost_leaves_the_chances_as_
     with torch.no_grad():  # the fully symmetric start has no direction to go
         for choice in (free, dear):
             choice.branches.logits.copy_(0.1 * torch.randn(3, 3, 3, generator=torch.Generator().manual_seed(0)))
-    before = dear.branches.expected_cost(dear.giga_costs).item(), free.branches.probabilities().detach()
+    before = dear.branches.expected_cost(dear.costs).item(), free.branches.probabilities().detach()
     for choice in (free, dear):
         choice.optimizer.param_groups[1].update(lr=0.1, weight_decay=0.0)
         descend(choice, range(100))
     assert dear.tree().together
-    assert dear.branches.expected_cost(dear.giga_costs).item() < 1.1 * 6 < before[0]
+    assert dear.branches.expected_cost(dear.costs).item() < 1.1 * 6 < before[0]
     torch.testing.assert_close(free.branches.probabilities().detach(), before[1])
 
 
 def test_a_restored_choice_goes_on_as_it_would_have() -> None:
-    first, second = (choice_of(BranchSearchSpec(cost_weight=1.0, warm_up=0.0)) for _ in range(2))
+    spec = BranchSearchSpec(cost_weight=1.0, warm_up=0.0)
+    first, second = choice_of(spec), choice_of(spec, costs=(9.0, 1.0, 1.0))  # measured anew, they would differ
     descend(first, range(5))
     second.load(copy.deepcopy(first.state()))
     for choice in (first, second):
@@ -96,6 +100,20 @@ def test_a_segment_costs_the_multiply_adds_of_its_convolution() -> None:
     assert segment_costs(experiment, ("stage1", "stage3"), (48, 64))[0] == sum(
         9 * h * w * c_out * c_in for h, w, c_out, c_in in shapes[:2]
     )
+
+
+def test_latencies_are_of_each_segment_on_the_maps_it_reads() -> None:
+    """Instead of time, the number of maps that a segment gives."""
+    experiment, read = experiment_of(), []
+
+    def clock(run: Callable[[Tensor], tuple[Tensor, list[Tensor]]], image: Tensor) -> dict[str, float]:
+        state, maps = run(image)
+        read.append(tuple(state.shape[1:]))
+        return {"median": float(len(maps))}
+
+    with mock.patch("atrcnas.engine.branch_search.measure_latency", clock):
+        assert segment_latencies(experiment, ("stage1", "stage3"), (48, 64)) == [2.0, 1.0]
+    assert read == [(48, 6, 8), (64, 3, 4)]
 
 
 def test_points_are_those_of_the_backbone_in_its_order() -> None:

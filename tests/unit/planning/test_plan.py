@@ -90,6 +90,26 @@ def test_the_job_is_the_sum_of_its_steps_validations_and_checkpoints() -> None:
     assert found.disk_mib == pytest.approx(2 * 3 + 2 * 3, rel=0.05)
 
 
+def test_a_search_of_branches_is_planned_before_that_of_contexts_on_the_largest_tree(
+    monkeypatch: pytest.MonkeyPatch, made_up: None
+) -> None:
+    seen: dict[str, list[Experiment]] = {"search_cost": [], "retrain_cost": []}
+    for name, experiments in seen.items():
+        monkeypatch.setattr(job, name, lambda experiment, *_, seen=experiments: seen.append(experiment) or cost())
+    search = {"steps": 100, "validate_every": 40, "branches": {"steps": 10, "points": ["stage4", "stage3"]}}
+    found = plan(tiny(search=search))
+    assert found.branches is not None and found.search is not None
+    assert (found.branches.steps, found.search.steps) == (10, 100)
+    assert found.seconds == pytest.approx(
+        found.branches.seconds + found.search.seconds + found.retrain.seconds + found.evaluate_s
+    )
+    apart = {"stage3": [["semseg"], ["depth"]]}
+    assert [experiment.model.branches for experiment in seen["search_cost"]] == [{}, apart]
+    assert [experiment.model.branches for experiment in seen["retrain_cost"]] == [apart]
+    at_once = plan(tiny(search={**search, "branches": {"contexts": "together"}}))
+    assert at_once.branches is None and at_once.search is not None
+
+
 @pytest.mark.usefixtures("made_up")
 def test_loader_processes_read_validation_images_meanwhile() -> None:
     recipe = {"steps": 50, "validate_every": 50}

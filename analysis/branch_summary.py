@@ -1,0 +1,126 @@
+"""What the table of all encoder trees says, and where chosen trees stand in it.
+
+python -m analysis.branch_summary [--table ...] [--choices ...] [--figure analysis/figures/branch_table.png]
+
+Trees are ranked by mean validation loss plus cost weight times 10^9 multiply-adds of the network, which is what a search with
+that cost weight descends. RSA and TAG give a tree for every cost: that of the largest cost up to the searched tree's is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import branch_choices, branch_table
+from atrcnas.plots import canvas
+
+FIGURE = Path(__file__).parent / "figures" / "branch_table.png"
+MARKERS = {"search": ("o", "#d55e00"), "RSA": ("s", "#009e73"), "TAG": ("^", "#cc79a7")}
+
+
+def by_tree(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per tree: mean loss over all tasks, mean and spread of Delta_m over seeds, cost."""
+    losses = [name for name in table.columns if name.endswith(".loss")]
+    table = table.assign(loss=table[losses].sum(axis=1))
+    grouped = table.groupby("tree")
+    return pd.DataFrame(
+        {
+            "delta_m": grouped["delta_m"].mean(),
+            "spread": grouped["delta_m"].std(),
+            "seeds": grouped["seed"].nunique(),
+            "loss": grouped["loss"].mean(),
+            "multiply_adds": grouped["multiply_adds"].first(),
+        }
+    ).sort_values("delta_m", ascending=False)
+
+
+def noise(table: pd.DataFrame, figure: str = "delta_m") -> tuple[float, float]:
+    """Of a figure that is complete for several seeds: standard deviation between trees' means, and of seeds within a tree.
+
+    What all trees of a seed share, such as its reference, is taken out of both.
+    """
+    wide = table.pivot(index="tree", columns="seed", values=figure).dropna()
+    rest = wide - wide.mean(axis=0)
+    within = float(np.sqrt((rest.sub(rest.mean(axis=1), axis=0) ** 2).to_numpy().sum() / max(_freedom(rest), 1)))
+    return float(rest.mean(axis=1).std()), within
+
+
+def _freedom(rest: pd.DataFrame) -> int:
+    trees, seeds = rest.shape
+    return (trees - 1) * (seeds - 1)
+
+
+def rank(trees: pd.DataFrame, tree: str, cost_weight: float) -> int:
+    """Place of a tree, 1 for the best, under a cost weight."""
+    objective = trees["loss"] + cost_weight * trees["multiply_adds"] / 1e9
+    return int((objective < objective[tree]).sum()) + 1
+
+
+def placed(trees: pd.DataFrame, choices: pd.DataFrame) -> pd.DataFrame:
+    """For each cost weight: the searched tree, those of RSA and TAG of at most its cost, the best, and their ranks."""
+    rows = []
+    for weight, searched in choices[choices["method"] == "search"][["setting", "tree"]].itertuples(index=False):
+        limit = trees["multiply_adds"][searched]
+        best = (trees["loss"] + weight * trees["multiply_adds"] / 1e9).idxmin()
+        found = {"search": searched, "best": best}
+        for method in ("RSA", "TAG"):
+            own = choices["tree"][choices["method"] == method]
+            found[method] = max(
+                (tree for tree in own if trees["multiply_adds"][tree] <= limit), key=trees["multiply_adds"].get
+            )
+        for method, tree in found.items():
+            place = rank(trees, tree, weight)
+            rows.append((f"{weight:g}", method, tree, place, trees["multiply_adds"][tree], trees["delta_m"][tree]))
+    return pd.DataFrame(rows, columns=["cost_weight", "method", "tree", "rank", "multiply_adds", "delta_m"])
+
+
+def draw(trees: pd.DataFrame, choices: pd.DataFrame) -> Figure:
+    """Every tree by its cost, and what was chosen."""
+    with canvas.styled():
+        figure, (axes,) = canvas.panels("Every encoder tree of three tasks", 1, 1, (7, 4))
+        cost = trees["multiply_adds"] / 1e6
+        style = {
+            "fmt": "o",
+            "color": "#8a8a8a",
+            "markersize": 4,
+            "linewidth": 1,
+            "label": "a tree: mean and spread of the seeds",
+        }
+        axes.errorbar(cost, trees["delta_m"], trees["spread"].fillna(0.0), **style)
+        for size, (method, (marker, colour)) in zip((13, 10, 7), MARKERS.items(), strict=True):
+            own = [tree for tree in choices["tree"][choices["method"] == method].unique() if tree in trees.index]
+            look = {"marker": marker, "markersize": size, "markeredgecolor": colour, "markerfacecolor": "none"}
+            axes.plot(cost[own], trees["delta_m"][own], linestyle="none", label=f"chosen by {method}", **look)
+        axes.set_xlabel("multiply-adds of the network, millions")
+        axes.set_ylabel("Delta_m against all apart, percent")
+        canvas.legend_below(figure, 7)
+    return figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--table", type=Path, default=branch_table.OUT)
+    parser.add_argument("--choices", type=Path, default=branch_choices.OUT)
+    parser.add_argument("--figure", type=Path, default=FIGURE)
+    args = parser.parse_args()
+    table = branch_table.read(args.table)
+    choices = pd.read_csv(args.choices) if args.choices.is_file() else pd.DataFrame(columns=branch_choices.COLUMNS)
+    trees = by_tree(table)
+    print(trees.to_string(float_format="{:.3f}".format))
+    print(f"\n{len(table)} rows, {table['seconds'].sum() / 60:.1f} processor minutes")
+    if table["seed"].nunique() > 1:
+        between, within = noise(table)
+        print(
+            f"Delta_m: standard deviation {between:.2f} between the means of trees, {within:.2f} of seeds within a tree"
+        )
+    if set(choices["tree"]) <= set(trees.index) and len(choices):
+        print(f"\n{placed(trees, choices).to_string(index=False, float_format='{:.2f}'.format)}\nof {len(trees)} trees")
+    print(canvas.save(draw(trees, choices), args.figure))
+
+
+if __name__ == "__main__":
+    main()
