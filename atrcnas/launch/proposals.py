@@ -62,10 +62,10 @@ def choose(strategy: Strategy, wanted: str) -> Proposals:
         if failed:
             print(f"search.strategy: Optuna proposes, as {failed[0]} cannot be imported here.", file=sys.stderr)
         return found
+    install = "Run: pip install 'atrcnas[optuna]'" if "optuna" in ways else "Install it"
     raise RunError(
         f"search.strategy: '{strategy.name}' needs {', or '.join(failed)}, which cannot be imported here. "
-        f"{'Run: pip install ' + repr('atrcnas[optuna]') if 'optuna' in ways else 'Install it'}, or choose gumbel, darts "
-        "or oneshot-random."
+        f"{install}, or choose gumbel, darts or oneshot-random."
     )
 
 
