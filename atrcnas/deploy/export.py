@@ -188,7 +188,9 @@ def _first(size: tuple[int, int], example: Tensor | None) -> list[Tensor]:
 def _trace(net: MultiTaskNet, size: tuple[int, int]) -> ExportedProgram:
     # Two images, since a batch of one would be taken for a constant.
     example = torch.zeros(2, 3, *size)
-    return torch.export.export(_Exported(net), (example,), dynamic_shapes={INPUT: {0: Dim("batch", min=1)}})
+    shapes = {INPUT: {0: Dim("batch", min=1)}}
+    # Not strictly, the default of late: the strict way knows only some of Python.
+    return torch.export.export(_Exported(net), (example,), dynamic_shapes=shapes, strict=False)
 
 
 @contextlib.contextmanager

@@ -178,7 +178,7 @@ class _Best:
         if self.best is None:
             raise RunError("search.strategy: the strategy asked for no trial. Check it, or the search space.")
         kinds = {Pair.parse(pair): kind for pair, kind in self.best.sample.items()}
-        made = {"trials": self.num_trials, "score": self.best.score, "proposals": self.proposals}
+        made: dict[str, Any] = {"trials": self.num_trials, "score": self.best.score, "proposals": self.proposals}
         found = searched_config(self.experiment, kinds, self.steps, **made)
         found.save(self.folder.contexts)
         return found
