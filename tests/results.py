@@ -36,3 +36,13 @@ def record_part(title: str, text: str) -> None:
     table, *parts = PATH.read_text().split(PART)
     parts = [part for part in parts if part.partition("\n")[0] != title]
     PATH.write_text(PART.join([table, *parts, f"{title}\n\n{text}\n"]))
+
+
+def record_row(title: str, head: str, row: str) -> None:
+    """Replace the row that begins like ``row`` in the table below a title, or add it; ``head`` stands before the rows."""
+    parts = PATH.read_text().split(PART)
+    found = next((part for part in parts if part.partition("\n")[0] == title), "")
+    cell = row.partition(" | ")[0] + " |"
+    rows = [line for line in found.splitlines() if line.startswith("| ") and line not in head.splitlines()]
+    rows = [line for line in rows if not line.startswith(cell)]
+    record_part(title, "\n".join([head, *sorted([*rows, row])]))

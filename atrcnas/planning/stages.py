@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from lightning_fabric import Fabric
@@ -19,6 +20,7 @@ from atrcnas.engine.retrain import fixed_training
 from atrcnas.engine.splits import Splits, choosing_loader, open_splits
 from atrcnas.engine.training import Training
 from atrcnas.nn.fold import inference_copy
+from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.objective import Objective
 from atrcnas.planning.memory import forget_peak, peak_bytes
@@ -168,17 +170,33 @@ def _rest(
     )
 
 
-def _step_multiply_adds(training: Training, shape: tuple[int, ...]) -> int:
-    """Of forward and backward, by shapes alone; a backward pass takes two products for each of the forward pass."""
-    net: MultiTaskNet = copy.deepcopy(training.weights.net).to("meta").eval()
-    choice = training.choice
-    mixtures = [None] if choice is None else [one.to(torch.device("meta")) for one in choice.draw(0)]
-    image = torch.empty(shape, device="meta", dtype=next(net.parameters()).dtype)
+def step_multiply_adds(net: MultiTaskNet, mixtures: Sequence[Mixture | None], shape: Sequence[int]) -> int:
+    """Of forward and backward, by shapes alone.
 
-    def forward() -> None:
+    Args:
+        net: on any device; moved to the meta device.
+        mixtures: that are computed on the same batch; one None for a fixed network.
+        shape: of the batch, [B, 3, H, W].
+    """
+    net = net.to("meta").eval()
+    image = torch.empty(tuple(shape), device="meta", dtype=next(net.parameters()).dtype)
+
+    def compute() -> None:
         encoded = net.encode(image)
+        results = [*encoded.labels.values(), *encoded.initial.values()]
         for mixture in mixtures:
-            net.decode(encoded, mixture)
+            results += net.decode(encoded, mixture).values()
+        torch.autograd.backward(results, [torch.empty_like(x) for x in results])
 
-    with torch.no_grad():
-        return 3 * counted(forward)
+    return counted(compute)
+
+
+def _step_multiply_adds(training: Training, shape: Sequence[int]) -> int:
+    choice = training.choice
+    mixtures = [None] if choice is None else on_meta(choice.draw(0))
+    return step_multiply_adds(copy.deepcopy(training.weights.net), mixtures, shape)
+
+
+def on_meta(mixtures: Sequence[Mixture]) -> list[Mixture | None]:
+    """The same mixtures without values, and apart from the logits."""
+    return [replace(mixture, weights=mixture.weights.detach().to("meta")) for mixture in mixtures]
