@@ -41,8 +41,6 @@ def record_part(title: str, text: str) -> None:
 def record_row(title: str, head: str, row: str) -> None:
     """Replace the row that begins like ``row`` in the table below a title, or add it; ``head`` stands before the rows."""
     parts = PATH.read_text().split(PART)
-    found = next((part for part in parts if part.partition("\n")[0] == title), "")
-    cell = row.partition(" | ")[0] + " |"
-    rows = [line for line in found.splitlines() if line.startswith("| ") and line not in head.splitlines()]
-    rows = [line for line in rows if not line.startswith(cell)]
-    record_part(title, "\n".join([head, *sorted([*rows, row])]))
+    _, _, rows = next((part for part in parts if part.partition("\n")[0] == title), "").partition("\n| --- ")
+    kept = [line for line in rows.splitlines()[1:] if line and not line.startswith(row.partition(" | ")[0] + " | ")]
+    record_part(title, "\n".join([head, *sorted([*kept, row])]))
