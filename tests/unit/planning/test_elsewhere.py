@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from atrcnas.engine.costs import counted
 from atrcnas.engine.devices import connect
 from atrcnas.engine.step import take_step
 from atrcnas.ground.errors import ConfigError
@@ -50,6 +53,18 @@ def test_a_frozen_backbone_costs_no_backward_pass(monkeypatch: pytest.MonkeyPatc
     frozen = tiny(**{**SMALL, "backbone": {**SMALL["backbone"], "freeze": True}})
     stages.retrain_cost(frozen, connect(frozen), 0.0)
     assert elsewhere(frozen, BOX).stages[-1].multiply_adds == pytest.approx(counted[0], rel=0.1)
+
+
+@pytest.mark.parametrize("groups", [1, 4, 8])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_backward_pass_of_a_convolution_takes_two_forward_passes(groups: int, transposed: bool) -> None:
+    """One for the gradient of its input, where that is asked for, and one for that of its weights."""
+    conv = (nn.ConvTranspose2d if transposed else nn.Conv2d)(8, 16, 3, stride=2, groups=groups, bias=False)
+    places = 7 * 9 if transposed else 3 * 4  # where the kernel is laid
+    once = 2 * places * 9 * 8 * 16 // groups
+    for learning in (False, True):
+        x = torch.randn(2, 8, 7, 9, requires_grad=learning)
+        assert counted(lambda x=x: conv(x).sum().backward()) == (3 if learning else 2) * once
 
 
 def test_seeds_trials_and_the_two_batches_of_a_bi_level_search_are_counted() -> None:
