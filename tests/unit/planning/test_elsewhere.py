@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,54 @@ from atrcnas.engine.step import take_step
 from atrcnas.ground.errors import ConfigError
 from atrcnas.planning import stages
 from atrcnas.planning.elsewhere import elsewhere
-from atrcnas.planning.job import COMMITTED
 from tests.e2e.test_command_line import atrcnas, refused
 from tests.unit.planning.test_plan import SMALL, tiny
 
 BOX = "a box: 0.002 TFLOP/s sustained"
 
 
-def test_hours_follow_by_hand_and_a_search_gets_cheaper_as_pairs_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = tiny(**SMALL)
-    found = elsewhere(experiment, BOX)
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of round numbers: 1000 for all kinds of every pair, 400 for one kind each in a supernet, 100 without one."""
+
+    def count(net: Any, mixtures: Sequence[Any], shape: Sequence[int]) -> int:
+        assert tuple(shape) == (2, 3, 64, 64)
+        if mixtures == [None]:
+            return 100
+        return sum(1000 if any(len(kinds) > 1 for kinds in mixture.active) else 400 for mixture in mixtures)
+
+    monkeypatch.setattr("atrcnas.planning.elsewhere.step_multiply_adds", count)
+
+
+@pytest.mark.usefixtures("made_up")
+def test_hours_follow_by_hand() -> None:
+    found = elsewhere(tiny(**SMALL), BOX)
     search, retrain = found.stages
-    counts = []
-    for share in (0, 1):
-        monkeypatch.setattr("atrcnas.planning.elsewhere.COMMITTED", share)
-        counts.append(elsewhere(experiment, BOX).stages[0].multiply_adds)
-    assert retrain.multiply_adds < counts[1] < counts[0]
-    assert search.multiply_adds == pytest.approx((1 - COMMITTED) * counts[0] + COMMITTED * counts[1])
-    assert found.device == "a box" and found.image_size == (64, 64)
-    assert retrain.steps == 4 and retrain.hours == pytest.approx(4 * 2 * retrain.multiply_adds / 2e9 / 3600)
-    assert found.hours == pytest.approx(search.hours + retrain.hours)
+    assert (search.name, search.steps, search.multiply_adds) == ("search", 6, 0.6 * 1000 + 0.4 * 400)
+    assert (retrain.name, retrain.steps, retrain.multiply_adds) == ("retrain", 4, 100)
+    assert retrain.hours == pytest.approx(4 * 2 * 100 / 0.002e12 / 3600)
+    assert found.hours == pytest.approx((6 * 760 + 4 * 100) * 2 / 0.002e12 / 3600)
+    assert (found.device, found.image_size) == ("a box", (64, 64))
+
+
+@pytest.mark.usefixtures("made_up")
+@pytest.mark.parametrize(
+    ("changed", "stages"),
+    [
+        ({"seeds": 3}, [("search", 18, 760), ("retrain", 4, 100)]),
+        ({"held_out": 0.5}, [("search", 6, 1520), ("retrain", 4, 100)]),  # a batch for the logits, one for the weights
+        ({"estimator": "paired"}, [("search", 6, 800), ("retrain", 4, 100)]),
+        (
+            {"strategy": "random", "trials": {"number": 5, "steps": 30}},
+            [("trials", 150, 100), ("retrain", 4, 100)],
+        ),
+        ({"strategy": "oneshot-random"}, [("search", 6, 400), ("retrain", 4, 100)]),
+        ({"strategy": "oneshot-random", "trials": {"supernet": "runs/there"}}, [("retrain", 4, 100)]),
+    ],
+)
+def test_what_a_search_consists_of_is_counted(changed: dict[str, Any], stages: list[tuple[str, int, int]]) -> None:
+    found = elsewhere(tiny(**{**SMALL, "search": {"batch_size": 2, **changed}}), BOX)
+    assert [(one.name, one.steps, one.multiply_adds) for one in found.stages] == stages
 
 
 def test_a_frozen_backbone_costs_no_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +81,9 @@ def test_a_frozen_backbone_costs_no_backward_pass(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("atrcnas.planning.timing.take_step", watched)
     frozen = tiny(**{**SMALL, "backbone": {**SMALL["backbone"], "freeze": True}})
     stages.retrain_cost(frozen, connect(frozen), 0.0)
-    assert elsewhere(frozen, BOX).stages[-1].multiply_adds == pytest.approx(counted[0], rel=0.1)
+    search, retrain = elsewhere(frozen, BOX).stages
+    assert retrain.multiply_adds == pytest.approx(counted[0], rel=0.1)
+    assert search.multiply_adds > retrain.multiply_adds
 
 
 @pytest.mark.parametrize("groups", [1, 4, 8])
@@ -65,23 +96,6 @@ def test_a_backward_pass_of_a_convolution_takes_two_forward_passes(groups: int, 
     for learning in (False, True):
         x = torch.randn(2, 8, 7, 9, requires_grad=learning)
         assert counted(lambda x=x: conv(x).sum().backward()) == (3 if learning else 2) * once
-
-
-def test_seeds_trials_and_the_two_batches_of_a_bi_level_search_are_counted() -> None:
-    once, *others = (
-        elsewhere(tiny(**{**SMALL, "search": {"batch_size": 2, "steps": 100, **more}}), BOX)
-        for more in (
-            {},
-            {"seeds": 3},
-            {"held_out": 0.5},
-            {"strategy": "random", "trials": {"number": 5, "steps": 30}},
-        )
-    )
-    seeds, bi_level, trials = others
-    assert seeds.stages[0].hours == pytest.approx(3 * once.stages[0].hours)
-    assert bi_level.stages[0].hours == pytest.approx(2 * once.stages[0].hours)
-    assert [(one.name, one.steps) for one in trials.stages] == [("trials", 150), ("retrain", 4)]
-    assert trials.stages[0].multiply_adds == trials.stages[1].multiply_adds == once.stages[1].multiply_adds
 
 
 @pytest.mark.parametrize("like", ["H100", "H100: fast", "H100: 0 TFLOP/s", "45 TFLOP/s", "H100: 45", ": 45 TFLOP/s"])
