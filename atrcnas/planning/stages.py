@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
@@ -175,14 +175,14 @@ def step_multiply_adds(net: MultiTaskNet, mixtures: Sequence[Mixture | None], sh
 
     Args:
         net: on any device; moved to the meta device.
-        mixtures: that are computed on the same batch; one None for a fixed network.
+        mixtures: on the meta device, that are computed on the same batch; one None for a fixed network.
         shape: of the batch, [B, 3, H, W].
     """
     net = net.to("meta").eval()
     image = torch.empty(tuple(shape), device="meta", dtype=next(net.parameters()).dtype)
 
     def compute() -> None:
-        encoded = net.encode(image)
+        encoded = net.encode(image, None, mixtures[0])
         results = [*encoded.labels.values(), *encoded.initial.values()]
         for mixture in mixtures:
             results += net.decode(encoded, mixture).values()
@@ -199,4 +199,5 @@ def _step_multiply_adds(training: Training, shape: Sequence[int]) -> int:
 
 def on_meta(mixtures: Sequence[Mixture]) -> list[Mixture | None]:
     """The same mixtures without values, and apart from the logits."""
-    return [replace(mixture, weights=mixture.weights.detach().to("meta")) for mixture in mixtures]
+    with torch.no_grad():
+        return [mixture.to(torch.device("meta")) for mixture in mixtures]
