@@ -9,6 +9,7 @@ from atrcnas.ground.files import write_text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PRESETS, SPEED, KEYS, BACKBONES = (DOCS / f"{name}.md" for name in ("presets", "speed", "keys", "backbones"))
+SEARCH_QUALITY = DOCS / "search-quality.md"
 
 
 def markers(name: str) -> tuple[str, str]:

@@ -41,7 +41,7 @@ class Judge:
             raise ValueError(
                 f"expected Delta_m of {expected} configs, got {len(self.delta_m)}. Train the table further."
             )
-        percentile = 100 * (self.delta_m.rank(method="max") - 1) / (expected - 1)
+        percentile = 100 * (self.delta_m.round(9).rank(method="max") - 1) / (expected - 1)
         regret = self.delta_m.max() - self.delta_m
         self._found = pd.DataFrame({"delta_m": self.delta_m, "regret": regret, "percentile": percentile}).T.to_dict()
         self._pairs, self._pools = {str(pair): pair for pair in bench.pools}, bench.pools

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
+from analysis.search_quality.tables import LOOKUPS
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.contextbench.table import LENGTHS, spell
 from atrcnas.launch.ask_tell import Sample, Trial, Trials
@@ -28,7 +29,6 @@ from atrcnas.launch.proposals import choose
 from atrcnas.spec.recipe import TrialsSpec
 from atrcnas.spec.strategies import STRATEGIES
 
-OUT = Path("analysis/results/search_lookup.csv")
 COSTS = range(1, 65)  # trainings of full length
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 FULL_STEPS = 400
@@ -57,7 +57,7 @@ METHODS = {
     "asha": Method("asha", begun=1.5),
     "asha, two halvings": Method("asha", begun=2.0, options={"halvings": 2}),
     "tpe": Method("tpe", searches=200),
-    "rl": Method("rl", searches=50),
+    "rl": Method("rl", searches=30),
 }
 
 
@@ -140,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", default=list(METHODS), metavar="METHOD", help=", ".join(METHODS))
     parser.add_argument("--searches", type=int, help="of each method")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, default=LOOKUPS)
     args = parser.parse_args()
     bench = load()
     tables = [pd.read_csv(args.out)] if args.out.is_file() else []

@@ -19,19 +19,9 @@ from pathlib import Path
 import torch
 
 from analysis.search_quality.supernets import METHODS, Found, run
-from atrcnas.runs.tables import Columns, Table, read_table
+from analysis.search_quality.tables import COLUMNS, RESULTS, SCORES, scores_of
+from atrcnas.runs.tables import Table, read_table
 
-RESULTS = Path("analysis/results/search_quality.csv")
-COLUMNS: Columns = {
-    "method": str,
-    "seed": int,
-    "steps": int,
-    "seconds": float,
-    "config": str,
-    "committed": int,
-    "undecided": int,
-}
-SCORES: Columns = {"method": str, "seed": int, "config": str, "semseg": float, "depth": float, "score": float}
 STEPS = 400
 SUPERNETS = Path("runs/search_quality")
 
@@ -49,7 +39,7 @@ def left(out: Path, methods: list[str], seeds: list[int]) -> Iterator[tuple[str,
 
 def write(out: Path, method: str, seed: int, found: Found) -> None:
     """Add a search to both tables."""
-    scores = Table(out.with_name(f"{out.stem}_scores.csv"), SCORES)
+    scores = Table(scores_of(out), SCORES)
     for table in (Table(out, COLUMNS), scores):
         if not table.path.is_file():
             table.begin()

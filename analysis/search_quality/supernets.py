@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.search_quality.tables import UNIT
 from atrcnas.contextbench.table import parse, spell
 from atrcnas.data.caching import Cached
 from atrcnas.data.loading import open_source
@@ -27,7 +28,7 @@ from atrcnas.spec.experiment import Experiment
 
 # What each search changes in the bundled experiment. Trials of `rows`: each of a target's 16 rows, and the best joined.
 METHODS: dict[str, tuple[str, ...]] = {
-    "training": (),
+    UNIT: (),
     "soft": (),
     "paired": ("search.estimator=paired",),
     "rows": ("search.strategy=rows", "search.trials={number: 17}"),
@@ -35,7 +36,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "sampled": ("search.estimator=sampled",),
     "oneshot-random": ("search.strategy=oneshot-random", "search.trials={number: 32}"),
 }
-UNIT, CONFIG = "training", "global.local/local.global"  # not a search: what one training costs, beside the searches
+CONFIG = "global.local/local.global"  # that the unit of cost trains
 SCORED = ("rows", "oneshot-random")  # with the weights of one supernet of the seed, evenly trained
 
 

@@ -18,6 +18,7 @@ from atrcnas.launch.ask_tell import Sample, Trial, Trials
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.run_trial import train
 from atrcnas.launch.search import search
+from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import TrialsSpec
 from tests.conftest import TINY
 from tests.unit.launch.fake import POOLS, true_score
@@ -58,8 +59,15 @@ def test_at_the_end_the_best_of_each_share_goes_on_however_few_there_are() -> No
     assert going_on(ladder, least=1) == ("0", WHOLE)
 
 
+class NoLocal:
+    """Limits that `local` exceeds."""
+
+    def nearest(self, kinds: dict[Pair, str], pools: object) -> dict[Pair, str]:
+        return {pair: "none" if kind == "local" else kind for pair, kind in kinds.items()}
+
+
 def on_a_table(
-    folder: Path, number: int, at_once: int = 1, seed: int = 0, dies_after: int | None = None
+    folder: Path, number: int, at_once: int = 1, seed: int = 0, dies_after: int | None = None, limits: Any = None
 ) -> list[Trial]:
     """Trials whose score at any share is the true one, less what is still to be trained."""
     answers: list[Trial] = []
@@ -76,7 +84,7 @@ def on_a_table(
         done.set_result({"sample": dict(sample), "folder": "", **fields})
         return done
 
-    trials = Trials(Journal(folder / "trials.jsonl", {"at_once": at_once}), make, number, answers.append)
+    trials = Trials(Journal(folder / "trials.jsonl", {"at_once": at_once}), make, number, answers.append, limits)
     asha(POOLS, trials, TrialsSpec(number=number, halvings=2), seed)
     return answers
 
@@ -106,6 +114,12 @@ def test_a_killed_search_goes_on_without_training_anything_twice(tmp_path: Path)
     assert len(entries) == len(whole) == len({(json.dumps(e["sample"]), e["share"]) for e in entries})
     assert on_a_table(tmp_path / "c", 20) == whole, "same seed, same course"
     assert on_a_table(tmp_path / "d", 20, seed=1) != whole
+
+
+def test_what_is_over_the_budget_neither_begins_nor_goes_on(tmp_path: Path) -> None:
+    trials = on_a_table(tmp_path, 20, limits=NoLocal())
+    assert not any("local" in trial.sample.values() for trial in trials)
+    assert max(trial.share for trial in trials) == WHOLE
 
 
 def test_a_space_smaller_than_the_number_of_trials_is_walked_once(tmp_path: Path) -> None:
