@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
 # Each rebuilds the tables and figures of a page from stored rows.
-REPORTS := report search_quality/report planted/report branch_summary
+REPORTS := report search_quality/report planted/page branch_summary
 # Threads that wait by spinning slow a shared machine down many times.
 export OMP_WAIT_POLICY ?= PASSIVE
 
