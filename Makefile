@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
+# Each rebuilds the tables and figures of a page from stored rows.
+REPORTS := report search_quality/report planted/page branch_summary
 # Threads that wait by spinning slow a shared machine down many times.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: quickstart test test-slow mutants fuzz environments lint format locked lock sbom audit clean
+.PHONY: quickstart test test-slow report mutants fuzz environments lint format locked lock sbom audit clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/atrcnas run quickstart --run $(RUN)
@@ -16,6 +18,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
+
+report: $(VENV)/.installed-dev
+	for page in $(wildcard $(REPORTS:%=analysis/%.py)); do \
+	    $(BIN)/python -m $$(echo $${page%.py} | tr / .) || exit; done
 
 mutants: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(MUTANTS)
