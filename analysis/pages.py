@@ -9,6 +9,7 @@ from atrcnas.ground.files import write_text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PRESETS, SPEED, KEYS = DOCS / "presets.md", DOCS / "speed.md", DOCS / "keys.md"
+PLANTED = DOCS / "planted.md"
 
 
 def markers(name: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -36,8 +37,13 @@ def rendered(experiment: Experiment) -> tuple[Cached, Cached]:
     return kept
 
 
-def run(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached, Cached]) -> Row:
-    """Train the fixed network from scratch; score it on the validation split after a quarter, half and all of the steps.
+def run(
+    experiment: Experiment,
+    contexts: ContextConfig,
+    data: tuple[Cached, Cached],
+    lengths: Mapping[str, float] = LENGTHS,
+) -> Row:
+    """Train the fixed network from scratch; score it on the validation split after these shares of the steps.
 
     Returns:
         Scores, losses (of the final predictions, weighted as in training), multiply-adds of one image, and CPU seconds
@@ -50,7 +56,7 @@ def run(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached, Cac
     objective = Objective(experiment.resolved_tasks(), label_states(experiment, splits.train, splits.weights))
     training = fixed_training(net, objective, experiment, connect(experiment))
     batches = iter(training_loader(experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps))
-    stops = {round(share * recipe.steps): length for length, share in LENGTHS.items()}
+    stops = {round(share * recipe.steps): length for length, share in lengths.items()}
     row: Row = {"multiply_adds": multiply_adds(net, splits.val[0].image.shape[:2])}
     seconds = 0.0
     while training.step < recipe.steps:
