@@ -127,9 +127,9 @@ def target_regions(rng: Generator) -> Scene:
 
 
 def source_regions(rng: Generator) -> Scene:
-    """Each class of the source has a bit, shown wherever that class is, but not near the pixels that count."""
-    source = _classes(rng)
-    bits = rng.integers(2, size=4)[source]
+    """The two classes of the source have opposite bits, shown wherever they are, but not near the pixels that count."""
+    source = _classes(rng) % 2
+    bits = source ^ rng.integers(2)
     scene = _scene(_halves(rng), source, bits, np.where(np.arange(COLUMNS) < MIDDLE, 2 * bits - 1, 0))
     scene.scored = np.broadcast_to(np.arange(WIDTH) >= FAR * PATCH, (HEIGHT, WIDTH))
     return scene
@@ -170,7 +170,7 @@ PLANTS = {
     "near_value": Plant(("local",), "a value a few pixels away", (4, 4), near_value),
     "scene_average": Plant(("global", "tlabel", "slabel"), "an average over the scene", (4, 4), scene_average),
     "target_regions": Plant(("tlabel",), "the average over the target's own class", (2, 2), target_regions),
-    "source_regions": Plant(("slabel",), "the average over the source's class", (4, 2), source_regions),
+    "source_regions": Plant(("slabel",), "the average over the source's class", (2, 2), source_regions),
     "beside_value": Plant(("mti",), "the source's features just beside the pixel", (4, 4), beside_value),
     "source_structure": Plant(
         ("affinity",), "the target's values along the source's structure", (2, 2), source_structure
