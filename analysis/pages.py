@@ -10,6 +10,7 @@ from atrcnas.ground.files import write_text
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PRESETS, SPEED, KEYS, BACKBONES = (DOCS / f"{name}.md" for name in ("presets", "speed", "keys", "backbones"))
 SEARCH_QUALITY = DOCS / "search-quality.md"
+PLANTED = DOCS / "planted.md"
 
 
 def markers(name: str) -> tuple[str, str]:
