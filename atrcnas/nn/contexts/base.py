@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from atrcnas.ground.errors import CheckpointError
 from atrcnas.nn.blocks import PairConvBN, Portable
