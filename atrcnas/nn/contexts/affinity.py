@@ -59,8 +59,8 @@ class Affinity(Context):
         heads = maps[0].shape[3]
         query, key, value = (x.flatten(3).permute(0, 3, 1, 2) for x in maps)
         if self.plain:
-            cap, pairs = window_cap(query), zip(*(x.chunk(heads, dim=1) for x in (query, key, value)), strict=True)
-            pooled = torch.cat([plain_window_attention(*pair, cap) for pair in pairs], dim=1)
+            cap, parts = window_cap(query), [x.chunk(heads, dim=1) for x in (query, key, value)]
+            pooled = torch.cat([plain_window_attention(q, k, v, cap) for q, k, v in zip(*parts, strict=True)], dim=1)
         else:
             pooled = window_attention(query, key, value, heads)
         return pooled.permute(0, 2, 3, 1).unflatten(3, (heads, -1))
