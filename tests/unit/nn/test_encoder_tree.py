@@ -18,7 +18,7 @@ from atrcnas.spec.branches import Branches
 
 TASKS = ("semseg", "depth", "edge")
 SMALL_SWIN = {"drop_path_rate": 0.0, "embed_dim": 12, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 3, 4)}
-# Model, its options, and a point within its third stage (its second for the models that have no such).
+# Model, its options, and a point within its third stage where it has one.
 MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "resnet18": ({"channels": (8, 16, 24, 32)}, "stage3.2"),
     "regnetx_002": ({}, "stage3"),
