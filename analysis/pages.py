@@ -8,7 +8,7 @@ from atrcnas.ground.errors import AtrcnasError
 from atrcnas.ground.files import write_text
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-PRESETS, SPEED, KEYS = DOCS / "presets.md", DOCS / "speed.md", DOCS / "keys.md"
+PRESETS, SPEED, KEYS, TREES = (DOCS / f"{name}.md" for name in ("presets", "speed", "keys", "comparing-trees"))
 
 
 def markers(name: str) -> tuple[str, str]:
