@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
+# Each rebuilds the tables and figures of a page from stored rows.
+REPORTS := report search_quality/report planted/page branch_summary
 # Threads that wait by spinning slow a shared machine down many times.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: quickstart test test-slow mutants fuzz lint format clean
+.PHONY: quickstart test test-slow report mutants fuzz environments lint format locked lock sbom audit clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/atrcnas run quickstart --run $(RUN)
@@ -17,12 +19,21 @@ test: $(VENV)/.installed-dev
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
 
+report: $(VENV)/.installed-dev
+	for page in $(wildcard $(REPORTS:%=analysis/%.py)); do \
+	    $(BIN)/python -m $$(echo $${page%.py} | tr / .) || exit; done
+
 mutants: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(MUTANTS)
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.guided $(FUZZ)
+
+# Interpreters that are here: make environments ENVIRONMENTS="--python python3.12 --versions newest"
+environments: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[environments]'
+	$(BIN)/python -m tests.environments $(ENVIRONMENTS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -32,6 +43,27 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# .venv with exactly the versions that were tested (Python 3.11, Linux); the other targets then use it.
+locked:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $(VENV)/.installed $(VENV)/.installed-dev
+
+# After the tests have passed in .venv.
+lock: $(VENV)/.installed-dev
+	$(BIN)/python -m pip freeze --all --exclude-editable --exclude pip --exclude uv --exclude atheris > requirements/lock.txt
+
+sbom: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[sbom]'
+	mkdir -p build
+	$(BIN)/cyclonedx-py requirements requirements/lock.txt --output-reproducible --of JSON -o build/sbom.json
+
+# Without --strict, packages that the database cannot be asked about would count as free of known vulnerabilities.
+audit: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --editable '.[sbom]'
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement requirements/lock.txt
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

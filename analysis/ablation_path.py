@@ -90,14 +90,14 @@ def lines(table: pd.DataFrame) -> Iterator[str]:
     """The table of :func:`main`, in Markdown."""
     yield "| | step | pair | kind | gain over no contexts, % |"
     yield "|---|---|---|---|---|"
-    for row in table.itertuples():
+    for row in table.sort_values("source", ascending=False, kind="stable").itertuples():
         error = f" ± {row.error:.1f}" if row.error else ""
         yield f"| {row.source} | {row.step} | {row.pair} | {row.kind} | {row.gain:+.1f}{error} |"
 
 
 def draw(table: pd.DataFrame) -> Figure:
     """Delta_m along the paths, each step named by its pair and kind."""
-    sources = list(table["source"].unique())
+    sources = [source for source in (TRAINED, INHERITED) if (table["source"] == source).any()]
     figure, panels = canvas.panels("From no contexts to the config, one pair at a time", len(sources), 2, (3.6, 2.6))
     for axes, source in zip(panels, sources, strict=True):
         path = table[table["source"] == source]

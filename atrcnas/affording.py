@@ -15,17 +15,26 @@ def plan(
     experiment: ExperimentArg,
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    like: Annotated[
+        str | None,
+        typer.Option(help="Hours on a device that is not at hand, by counting alone: 'H100: 45 TFLOP/s sustained'."),
+    ] = None,
 ) -> None:
     """Say what an experiment will cost, by trying a few steps: time, memory, disk, and what would be cheaper."""
     import json
     from dataclasses import asdict
 
     from atrcnas.planning.cheaper import savings
+    from atrcnas.planning.elsewhere import elsewhere
     from atrcnas.planning.job import BUDGET_S
     from atrcnas.planning.job import plan as plan_job
     from atrcnas.planning.lines import lines
 
     spec, _ = load(experiment, overrides, None)
+    if like is not None:
+        there = elsewhere(spec, like)
+        typer.echo(json.dumps(there.dump(), indent=2) if as_json else "\n".join(there.lines()))
+        return
     found = plan_job(spec)
     cheaper = savings(spec, found, BUDGET_S / 2)
     if as_json:

@@ -36,3 +36,11 @@ def record_part(title: str, text: str) -> None:
     table, *parts = PATH.read_text().split(PART)
     parts = [part for part in parts if part.partition("\n")[0] != title]
     PATH.write_text(PART.join([table, *parts, f"{title}\n\n{text}\n"]))
+
+
+def record_row(title: str, head: str, row: str) -> None:
+    """Replace the row that begins like ``row`` in the table below a title, or add it; ``head`` stands before the rows."""
+    parts = PATH.read_text().split(PART)
+    _, _, rows = next((part for part in parts if part.partition("\n")[0] == title), "").partition("\n| --- ")
+    kept = [line for line in rows.splitlines()[1:] if line and not line.startswith(row.partition(" | ")[0] + " | ")]
+    record_part(title, "\n".join([head, *sorted([*kept, row])]))

@@ -1,11 +1,14 @@
 """Measure the heads against the structure of the published code.
 
 python -m analysis.bench [--quick] [--device cpu|cuda] [--rows soft ...] [--out analysis/bench/results/NAME.json]
+
+Rows of an existing file that are not measured now stay in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
@@ -81,6 +84,8 @@ def main() -> None:
         "quick": args.quick,
         "rows": {},
     }
+    if args.out and args.out.is_file():
+        report["rows"] = json.loads(args.out.read_text(encoding="utf-8"))["rows"]
     for name in args.rows:
         row = measured(ROWS[name], setup, QUICK_REPEATS if args.quick else REPEATS)
         report["rows"][name] = row

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from analysis.bench.reference import reference_of
 from atrcnas.nn.mixture import Mixture
 from atrcnas.nn.net import MultiTaskNet
+from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.model import BackboneSpec, ModelSpec
 from atrcnas.spec.pairs import BASE_LEVEL, Pair
 from atrcnas.spec.tasks import TASKS, Task
 
+PRESET = "atrc-nyud-hrnet18"
 NYUD = ("semseg", "depth", "normals", "edge")
 Candidates = Mapping[Pair, tuple[str, ...]]
 
@@ -95,6 +97,11 @@ def network(setup: Setup, candidates: Candidates) -> MultiTaskNet:
             if fuse.project is not None:
                 fuse.project.norm.weight.uniform_(0.5, 1.5)
     return net.to(setup.device, setup.dtype, memory_format=torch.channels_last)
+
+
+def preset(setup: Setup, name: str) -> dict[Pair, tuple[str, ...]]:
+    """Candidates of a fixed network."""
+    return {pair: (kind,) for pair, kind in ContextConfig.load(name).kinds(setup.tasks).items()}
 
 
 def in_reference_structure(net: MultiTaskNet) -> GivenFeatures:

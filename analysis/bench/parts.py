@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network
+from analysis.bench.heads import PRESET, GivenFeatures, Setup, in_reference_structure, neck_features, network, preset
 from analysis.bench.measure import Step, begin, interleaved
-from analysis.bench.rows import PRESET, channels_last, preset
+from analysis.bench.rows import channels_last
 from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.spec.pairs import BASE_LEVEL
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from analysis.bench.deployed import CONFIGS, LARGE, SMALL, against_baseline
 from analysis.bench.equality import check_refiners, require
-from analysis.bench.heads import GivenFeatures, Setup, in_reference_structure, neck_features, network
+from analysis.bench.heads import PRESET, GivenFeatures, Setup, in_reference_structure, neck_features, network, preset
 from analysis.bench.measure import Step, interleaved, peak_mib, ratios
 from analysis.bench.reference import unfolded_attention
 from atrcnas.engine.recalibrate import give_statistics
@@ -18,10 +19,8 @@ from atrcnas.nn.contexts.local import window_attention
 from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.sampling.sampler import Sampler
-from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.space import SearchSpace
 
-PRESET = "atrc-nyud-hrnet18"
 TAU = 0.7
 NUM_DRAWS = 5
 LOCAL_SIZE, LOCAL_WIDTH = (107, 140), 33
@@ -130,6 +129,11 @@ def inference_network(setup: Setup, repeats: int) -> dict[str, Any]:
     return compare(steps, setup, 4 * repeats)
 
 
+def inference_large(setup: Setup, repeats: int) -> dict[str, Any]:
+    """As :func:`inference_heads`, on one image of 480x640."""
+    return inference_heads(replace(setup, batch=1, image_size=LARGE), max(repeats // 4, 1))
+
+
 def deployed(setup: Setup, image: Tensor) -> list[MultiTaskNet]:
     """The published config and the baseline, BatchNorm with statistics and then folded."""
     nets = [network(setup, preset(setup, name)) for name in (PRESET, "baseline")]
@@ -179,11 +183,6 @@ def forward_step(module: nn.Module, x: Tensor) -> Step:
     return step
 
 
-def preset(setup: Setup, name: str) -> dict[Any, tuple[str, ...]]:
-    """Candidates of a fixed network."""
-    return {pair: (kind,) for pair, kind in ContextConfig.load(name).kinds(setup.tasks).items()}
-
-
 def channels_last(x: Tensor) -> Tensor:
     """A leaf of the same values, in the layout our networks run in."""
     return x.detach().to(memory_format=torch.channels_last).requires_grad_(x.requires_grad)
@@ -206,7 +205,20 @@ ROWS = {
         {"cpu": {"time": 1.6}, "cuda": {"time": 1.25}},
         inference_heads,
     ),
+    "inference_large": Row(
+        "inference at 480x640, fixed network / multi-task baseline, heads alone",
+        {"cpu": {"time": 1.6}, "cuda": {"time": 1.25}},
+        inference_large,
+    ),
     "local": Row(
         "local 9x9 alone, 107x140, d = 33 / unfolded", {"cpu": {"time": 0.05}, "cuda": {"time": 0.1}}, local_alone
     ),
+} | {
+    f"deployed_{config}_{height}": Row(
+        f"ONNX Runtime, 1 thread, {height}x{width}, {words} / multi-task baseline",
+        {"cpu": {"time": 1.25} if config == PRESET else {}, "cuda": {}},
+        against_baseline(config, (height, width)),
+    )
+    for height, width in (SMALL, LARGE)
+    for config, words in CONFIGS.items()
 }

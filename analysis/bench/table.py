@@ -25,8 +25,8 @@ def cell(row: Mapping[str, Any]) -> str:
     for what, target in row["targets"].items():
         ratio = row["ratio"][what]
         parts.append(f"{what} {ratio:.2f}x (target {target:g}x, {'met' if ratio <= target else 'missed'})")
-    if "memory" in row["ratio"] and "memory" not in row["targets"]:
-        parts.append(f"memory {row['ratio']['memory']:.2f}x")
+    others = [what for what in ("time", "memory") if what in row["ratio"] and what not in row["targets"]]
+    parts.extend(f"{what} {row['ratio'][what]:.2f}x" for what in others)
     times = " / ".join(f"{1000 * side['median_s']:.1f}" for side in row["sides"].values())
     return "; ".join([*parts, f"{times} ms"])
 

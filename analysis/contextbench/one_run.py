@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -65,8 +65,13 @@ def prepare(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached,
     return Prepared(experiment, splits, training, iter(batches))
 
 
-def run(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached, Cached]) -> Row:
-    """Train the fixed network from scratch; score it on the validation split after a quarter, half and all of the steps.
+def run(
+    experiment: Experiment,
+    contexts: ContextConfig,
+    data: tuple[Cached, Cached],
+    lengths: Mapping[str, float] = LENGTHS,
+) -> Row:
+    """Train the fixed network from scratch; score it on the validation split after these shares of the steps.
 
     Returns:
         Scores, losses (of the final predictions, weighted as in training), multiply-adds of one image, and CPU seconds
@@ -74,7 +79,7 @@ def run(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached, Cac
     """
     prepared = prepare(experiment, contexts, data)
     training, steps = prepared.training, experiment.retrain.steps
-    stops = {round(share * steps): length for length, share in LENGTHS.items()}
+    stops = {round(share * steps): length for length, share in lengths.items()}
     row: Row = {"multiply_adds": multiply_adds(training.weights.net, prepared.splits.val[0].image.shape[:2])}
     seconds = 0.0
     while training.step < steps:

@@ -58,5 +58,5 @@ def draw() -> Figure | None:
         pair: Cell(parts(kind), number / count, f"{number} of {count}")
         for pair, (kind, number) in votes(by_seed).items()
     }
-    note = "number and intensity: how many of the searches with different seeds chose this kind"
-    return draw_cells(cells, f"Agreement of {count} searches: rooms-small, wide pool", note)
+    note = f"number and intensity: how many of {count} searches with different seeds chose this kind"
+    return draw_cells(cells, "Agreement of searches: rooms-small, wide pool", note)

@@ -74,7 +74,7 @@ class _Exported(nn.Module):
 
 
 class Exporter:
-    """A fixed network, traced once, to be written in any number of formats.
+    """A fixed network, traced once for each form, to be written in any number of formats.
 
     Args:
         net: fixed network on any device, in any mode; unchanged.
@@ -83,7 +83,7 @@ class Exporter:
             ones, and on all of them ranges are measured for a format that needs it.
 
     Raises:
-        ExportError: a network still searching, another size of ``example``, or an operation that cannot be traced.
+        ExportError: a network still searching, or another size of ``example``.
     """
 
     def __init__(self, net: MultiTaskNet, size: tuple[int, int], example: Tensor | None = None) -> None:
@@ -91,8 +91,18 @@ class Exporter:
         self._live = inference_copy(net).to("cpu", torch.float32)
         self._random = [(image, predict(self._live, image)) for image in _random_images(size)]
         self._real = [(image, predict(self._live, image)) for image in _first(size, example)]
-        with _explained("the network"), torch.no_grad():
-            self.program = _trace(fold_batch_norm(self._live, size), size)
+        self._programs: dict[bool, ExportedProgram] = {}
+
+    def program(self, plain: bool) -> ExportedProgram:
+        """The folded network, traced at the first call, in the form for PyTorch or the one for other runtimes.
+
+        Raises:
+            ExportError: an operation that cannot be traced.
+        """
+        if plain not in self._programs:
+            with _explained("the network"), torch.no_grad():
+                self._programs[plain] = _trace(fold_batch_norm(self._live, self.size, plain=plain), self.size)
+        return self._programs[plain]
 
     def write(self, out: Path, tolerance: float | None = None) -> ExportReport:
         """Write one file, if it reproduces the network.
@@ -119,9 +129,11 @@ class Exporter:
         extra = (self.example,) if form.calibrated else ()
         differences: dict[str, float] = {}
 
+        program = self.program(form.plain)
+
         def write_and_compare(temporary: Path) -> None:
             with _explained(form.name, out):
-                resolve(form.write)(self.program, temporary, metadata, *extra)
+                resolve(form.write)(program, temporary, metadata, *extra)
                 run = load_exported(temporary, trusted=True).run
                 got = [run(image) for image in images]
             differences.update(compare(expected, got))
@@ -130,7 +142,7 @@ class Exporter:
             require_close(differences, rounding, allowed, out)
 
         write_atomically(out, write_and_compare)
-        norms = sum("batch_norm" in str(node.target) for node in self.program.graph.nodes)
+        norms = sum("batch_norm" in str(node.target) for node in program.graph.nodes)
         seconds = time.perf_counter() - begin
         return ExportReport(out, self.size, out.stat().st_size, differences, norms, seconds)
 
@@ -176,7 +188,9 @@ def _first(size: tuple[int, int], example: Tensor | None) -> list[Tensor]:
 def _trace(net: MultiTaskNet, size: tuple[int, int]) -> ExportedProgram:
     # Two images, since a batch of one would be taken for a constant.
     example = torch.zeros(2, 3, *size)
-    return torch.export.export(_Exported(net), (example,), dynamic_shapes={INPUT: {0: Dim("batch", min=1)}})
+    shapes = {INPUT: {0: Dim("batch", min=1)}}
+    # Not strictly, the default of late: the strict way knows only some of Python.
+    return torch.export.export(_Exported(net), (example,), dynamic_shapes=shapes, strict=False)
 
 
 @contextlib.contextmanager

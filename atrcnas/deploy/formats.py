@@ -25,6 +25,7 @@ class DeployFormat:
             but tensor operations may be executed.
         tolerance: largest absolute difference to the network's outputs, relative to their range, with which a file is
             written; more than :data:`ROUNDING` where a format trades precision for size or time.
+        plain: the network is traced in the form for other runtimes than PyTorch (:class:`~atrcnas.nn.blocks.Portable`).
         calibrated: ``write`` gets a fourth argument, [N, 3, H, W] float images to measure the ranges of values on.
     """
 
@@ -33,14 +34,24 @@ class DeployFormat:
     write: Any
     load: Any
     tolerance: float = ROUNDING
+    plain: bool = False
     calibrated: bool = False
 
 
 DEPLOY_FORMATS: Registry[DeployFormat] = Registry("deploy format")
 _LOAD_ONNX = "atrcnas.deploy.onnx_format:load"
-DEPLOY_FORMATS.register(DeployFormat(".onnx", "onnxruntime", "atrcnas.deploy.onnx_format:write", _LOAD_ONNX))
 DEPLOY_FORMATS.register(
-    DeployFormat(".fp16.onnx", "onnxruntime float16", "atrcnas.deploy.onnx_float16:write", _LOAD_ONNX, tolerance=0.05)
+    DeployFormat(".onnx", "onnxruntime", "atrcnas.deploy.onnx_format:write", _LOAD_ONNX, plain=True)
+)
+DEPLOY_FORMATS.register(
+    DeployFormat(
+        ".fp16.onnx",
+        "onnxruntime float16",
+        "atrcnas.deploy.onnx_float16:write",
+        _LOAD_ONNX,
+        tolerance=0.05,
+        plain=True,
+    )
 )
 DEPLOY_FORMATS.register(
     DeployFormat(
@@ -49,6 +60,7 @@ DEPLOY_FORMATS.register(
         "atrcnas.deploy.onnx_int8:write",
         _LOAD_ONNX,
         tolerance=0.5,
+        plain=True,
         calibrated=True,
     )
 )

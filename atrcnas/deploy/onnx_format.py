@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 
 from atrcnas.deploy.loading import ExportedNet, RawOutputs, damaged
 from atrcnas.deploy.metadata import INPUT, KEY, Metadata
+from atrcnas.deploy.onnx_layout import arrange
 from atrcnas.ground.errors import ExportError
 
 MAX_BYTES = 2_000_000_000
@@ -35,8 +36,15 @@ def write(program: ExportedProgram, path: Path, metadata: Metadata) -> None:
     names = list(metadata.tasks)
     shapes = {INPUT: {0: "batch"}}
     exported: Any = torch.onnx.export(
-        program, input_names=[INPUT], output_names=names, dynamic_shapes=shapes, dynamo=True, verbose=False
+        program,
+        input_names=[INPUT],
+        output_names=names,
+        dynamic_shapes=shapes,
+        dynamo=True,
+        verbose=False,
+        optimize=False,
     )
+    arrange(exported.model)
     exported.model.metadata_props[KEY] = metadata.to_json()
     exported.save(path, external_data=False)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -16,8 +17,23 @@ from atrcnas.nn.fold import fold_batch_norm, fold_contexts, inference_copy
 from atrcnas.nn.net import MultiTaskNet
 
 WARM_UP, REPEATS = 3, 20
-# Versions of torch before 2.8 count attention on a GPU only.
-_CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop}
+
+
+def _conv_backward(
+    grad: Sequence[int], x: Sequence[int], weight: Sequence[int], *rest: Any, out_shape: Any = None
+) -> int:
+    """Operations of a convolution's backward pass: for each gradient that is asked for as many as of its forward pass."""
+    transposed, num_gradients = rest[4], int(sum(rest[7][:2]))
+    positions = x if transposed else grad
+    return 2 * positions[0] * math.prod(positions[2:]) * math.prod(weight) * num_gradients
+
+
+_OURS = {
+    # Versions of torch before 2.8 count attention on a GPU only.
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
+    # torch counts the weights' gradient of a grouped convolution once for each group.
+    torch.ops.aten.convolution_backward: _conv_backward,
+}
 
 
 class Latency(TypedDict):
@@ -94,7 +110,7 @@ def multiply_adds(net: MultiTaskNet, size: tuple[int, int]) -> int:
 
 def counted(compute: Callable[[], Any]) -> int:
     """Multiply-adds of the convolutions, matrix products and attention in ``compute``."""
-    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+    with FlopCounterMode(display=False, custom_mapping=_OURS) as counter:
         compute()
     return int(counter.get_total_flops()) // 2
 

@@ -79,7 +79,7 @@ class Ablation:
         for pair, kind in self.kinds.items():
             rest = whole if kind == NONE else self.scores({**self.kinds, pair: NONE})
             found[pair] = {
-                name: 0.0 if kind == NONE else -multi_task_gain(rest, whole, [task])
+                name: 0.0 if kind == NONE else 0.0 - multi_task_gain(rest, whole, [task])
                 for name, task in self.tasks.items()
             }
         return found

@@ -39,8 +39,9 @@ def train(
     validation: Iterable[Batch],
     checkpoints: Checkpoints,
     listeners: Sequence[Listener],
+    until: int | None = None,
 ) -> None:
-    """Train to the last step, from wherever ``training`` is.
+    """Train to the last step, or up to an earlier one, from wherever ``training`` is.
 
     Args:
         training: the state and its step.
@@ -48,23 +49,24 @@ def train(
         validation: batches of all validation samples.
         checkpoints: where the state is saved.
         listeners: receive every event, after the stop request.
+        until: steps completed when to leave, validated and saved, so that the training can go on; None: all.
 
     Raises:
         Stopped: on request; the state is saved.
         RunError: a loss is no longer finite, or memory runs out.
         DataError: a sample cannot be read, or a loader process died.
     """
-    stop = StopRequest(training.fabric)
+    stop, last = StopRequest(training.fabric), until or training.recipe.steps
     everyone = Listeners([stop, *listeners])
     left = iter(batches)
     try:
         everyone.begin(training)
         while True:
-            if training.validation_due:
+            if training.validation_due or training.validated < training.step == last:
                 better = validate(training, validation, everyone)
                 everyone.validated(training)
                 checkpoints.save(_state(training, everyone), training.weights.evaluated if better else None)
-            if training.step == training.recipe.steps:
+            if training.step >= last:
                 return
             everyone.before_batch(training, validating=False)
             with record_function(MARK + DATA):

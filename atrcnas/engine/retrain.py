@@ -29,6 +29,7 @@ from atrcnas.nn.inherit import inherit
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.objectives.objective import Objective
 from atrcnas.runs.folder import RunFolder
+from atrcnas.runs.tables import read_metrics
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
@@ -40,6 +41,7 @@ def retrain(
     resume: bool = False,
     init_reference: Path | None = None,
     report: bool = True,
+    until: int | None = None,
 ) -> dict[str, Any]:
     """Train the fixed network and score it.
 
@@ -50,9 +52,11 @@ def retrain(
         resume: continue from the last checkpoint of ``run``.
         init_reference: checkpoint of the ATRC reference implementation to start from.
         report: score on the validation split too; off where many are trained to choose among.
+        until: steps completed when to leave; a later call with ``resume`` goes on. None: all.
 
     Returns:
-        What ``results.json`` holds; nothing in the other processes of a distributed training.
+        What ``results.json`` holds, or ``selection`` alone where steps are left; nothing in the other processes of a
+        distributed training.
 
     Raises:
         AtrcnasError: see the message.
@@ -76,14 +80,22 @@ def retrain(
         batches = training_loader(
             experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps, **stage.share
         )
-        run_stage(stage, batches, splits)
+        run_stage(stage, batches, splits, until=until)
         if not fabric.is_global_zero:
             return {}
+        if training.step < recipe.steps:
+            return {"selection": _selection(folder, training.step)}
         if recipe.keep == "best":
             write_atomically(folder.weights, lambda temporary: shutil.copyfile(stage.checkpoints.best, temporary))
         else:
             save_weights(training.weights.evaluated, folder.weights)
         return score_run(folder, report=report, seconds={"retrain": round(stage.clock.seconds, 2)})
+
+
+def _selection(folder: RunFolder, step: int) -> float:
+    """The total score after a step, from the table: a training that was there already has not been validated again."""
+    series = read_metrics(folder.metrics("retrain"))["val", "", "selection"]
+    return float(series.values[series.steps == step][-1])
 
 
 def _start(

@@ -120,14 +120,16 @@ def run_stage(
     batches: Iterable[Any],
     splits: Splits,
     watching: Sequence[Listener] = (),
+    until: int | None = None,
 ) -> None:
-    """Train to the last step, validating on the selection part, or without one on the validation split.
+    """Train to the last step or up to an earlier one, validating on the selection part, or without one on the validation split.
 
     Args:
         stage: started by :func:`begin`.
         batches: for the steps that are left.
         splits: of the data.
         watching: further listeners.
+        until: steps completed when to leave; None: all.
 
     Raises:
         Stopped: on request; the state is saved.
@@ -139,5 +141,5 @@ def run_stage(
     batches = on_one_canvas(batches, experiment.data, training.fabric.device)
     speaks = training.fabric.is_global_zero
     facts = briefing(experiment, stage.folder, training, splits) if speaks else []
-    train(training, batches, validation, stage.checkpoints, [*stage.listeners, Progress(facts), *watching])
+    train(training, batches, validation, stage.checkpoints, [*stage.listeners, Progress(facts), *watching], until)
     training.fabric.barrier()

@@ -3,6 +3,8 @@
     for trial in trials.submit(sample): learn from trial.sample, trial.score
     for trial in trials.finish():       those still running at the end
 
+A trial may be asked for a share of its training first, and the same config later for more: its training goes on.
+
 With W trials at once, an answer comes when the W-th trial after it is asked for, whichever finished first. What a strategy
 learns and when is therefore the same in every run, and a run that was killed is replayed: samples that the journal
 knows are answered at once. (A different W changes the sequence, so a resumed run keeps the W it started with.)
@@ -26,6 +28,7 @@ from atrcnas.spec.pairs import Pair
 
 Sample = Mapping[str, str]
 Pools = Mapping[str, tuple[str, ...]]
+Make = Callable[[int, Sample, float, float], Future[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,15 @@ class Trial:
     """One scored config.
 
     Attributes:
-        number: 0, 1, ... in the order asked.
+        number: 0, 1, ... in the order asked; one that goes on keeps its number.
         sample: kind per pair.
         score: higher is better.
-        steps: trained for it; 0 if the config had been scored before in this search.
+        steps: trained for it, without those of a smaller share; 0 if the config had been scored before in this search.
         seconds: that it took.
         seed: of its training.
         folder: its run folder; empty if it has none.
         by_target: score of each target's row of kinds, where they are scored apart; higher is better.
+        share: of its training that the score is after.
     """
 
     number: int
@@ -51,6 +55,7 @@ class Trial:
     seed: int
     folder: str = ""
     by_target: Mapping[str, float] = field(default_factory=dict)
+    share: float = 1.0
 
 
 class Trials:
@@ -58,8 +63,9 @@ class Trials:
 
     Args:
         journal: of this search; its header says how many trials are ``at_once``.
-        make: starts the trial of a number and a sample; the answer holds the fields of a :class:`Trial` without number.
-        number: of trials in all.
+        make: starts the trial of a number and a sample up to a share of its training, given the share it has behind it;
+            the answer holds the fields of a :class:`Trial` without number.
+        number: of trials in all; those that go on are not counted again.
         report: called with every trial, in the order asked.
         limits: of the cost; a sample above them is replaced by the nearest one within; None: all are taken.
         pools: of the search space, where there are limits.
@@ -68,7 +74,7 @@ class Trials:
     def __init__(
         self,
         journal: Journal,
-        make: Callable[[int, Sample], Future[dict[str, Any]]],
+        make: Make,
         number: int,
         report: Callable[[Trial], None] = lambda trial: None,
         limits: Limits | None = None,
@@ -78,7 +84,7 @@ class Trials:
         self.limits, self._pools = limits, pools or {}
         try:
             self._at_once = int(journal.header["at_once"])
-            self._known = {_key(entry["sample"]): entry for entry in journal.entries}
+            self._known = {_entry_key(entry): entry for entry in journal.entries}
             for entry in journal.entries:
                 Trial(number=0, **entry)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -87,16 +93,21 @@ class Trials:
                 "Restore the file, or choose another --run."
             ) from error
         self._running: dict[str, Future[dict[str, Any]]] = {}
-        self._queue: deque[str] = deque()
-        self._asked, self._answered = 0, dict[str, int]()
+        self._queue: deque[tuple[int, str]] = deque()
+        self._begun: dict[str, tuple[int, float]] = {}  # config -> number of its first trial, share asked for so far
+        self._asked, self._answered = 0, set[str]()
 
     @property
     def left(self) -> int:
         """Trials that may still be asked for."""
         return self._number - self._asked
 
-    def submit(self, sample: Sample) -> list[Trial]:
+    def submit(self, sample: Sample, share: float = 1.0) -> list[Trial]:
         """Ask for one trial, of the sample or, if it costs too much, of the nearest one within the limits.
+
+        Args:
+            sample: kind per pair.
+            share: of its training, above 0 and up to 1; more than it was asked for before, it goes on.
 
         Returns:
             The trials answered now: the oldest, if as many as may run at once are waiting.
@@ -104,14 +115,17 @@ class Trials:
         Raises:
             RunError: no trials are left, or one failed.
         """
-        if self.left < 1:
-            raise RunError(f"search.trials.number: {self._number} trials are done, the strategy asked for one more.")
         sample = self._within_limits(sample)
-        key = _key(sample)
+        config, key = _key(sample), _key(sample, share)
+        first, before = self._begun.get(config, (self._asked, 0.0))
+        goes_on = 0.0 < before < share
+        if self.left < 1 and not goes_on:
+            raise RunError(f"search.trials.number: {self._number} trials are done, the strategy asked for one more.")
         if key not in self._known and key not in self._running:
-            self._running[key] = self._make(self._asked, sample)
-        self._asked += 1
-        self._queue.append(key)
+            self._running[key] = self._make(first, sample, share, before)
+        self._queue.append((first if goes_on else self._asked, key))
+        self._begun[config] = (first, max(before, share))
+        self._asked += not goes_on
         return self._answer(self._at_once - 1)
 
     def finish(self) -> list[Trial]:
@@ -127,12 +141,11 @@ class Trials:
     def _answer(self, keep: int) -> list[Trial]:
         answered = []
         while len(self._queue) > keep:
-            key = self._queue.popleft()
+            number, key = self._queue.popleft()
             while key not in self._known:
                 self._record()
-            number = sum(self._answered.values())
             repeated = {"steps": 0, "seconds": 0.0} if key in self._answered else {}
-            self._answered[key] = self._answered.get(key, 0) + 1
+            self._answered.add(key)
             trial = Trial(number=number, **{**self._known[key], **repeated})
             self._report(trial)
             answered.append(trial)
@@ -152,7 +165,7 @@ class Trials:
             raise failed
 
     def _journal_entry(self, key: str, entry: dict[str, Any]) -> None:
-        if _key(entry["sample"]) != key:
+        if _entry_key(entry) != key:
             raise RunError(f"{entry['folder']}: holds another config than it was made for. Remove it, then --resume.")
         self._journal.append(entry)
         self._known[key] = entry
@@ -160,9 +173,14 @@ class Trials:
 
 def progress(trial: Trial, best: float, number: int) -> None:
     """One line per trial on the error stream."""
-    line = f"trial {trial.number + 1}/{number}: score {trial.score:.4f}, best {best:.4f}, {trial.seconds:.0f} s"
+    part = f" after {trial.share:.0%}" if trial.share < 1 else ""
+    line = f"trial {trial.number + 1}/{number}{part}: score {trial.score:.4f}, best {best:.4f}, {trial.seconds:.0f} s"
     print(line, file=sys.stderr, flush=True)
 
 
-def _key(sample: Sample) -> str:
-    return json.dumps(sorted((str(pair), str(kind)) for pair, kind in sample.items()))
+def _key(sample: Sample, share: float = 1.0) -> str:
+    return json.dumps([*sorted((str(pair), str(kind)) for pair, kind in sample.items()), share])
+
+
+def _entry_key(entry: Mapping[str, Any]) -> str:
+    return _key(entry["sample"], entry.get("share", 1.0))

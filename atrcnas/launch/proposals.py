@@ -62,10 +62,10 @@ def choose(strategy: Strategy, wanted: str) -> Proposals:
         if failed:
             print(f"search.strategy: Optuna proposes, as {failed[0]} cannot be imported here.", file=sys.stderr)
         return found
+    install = "Run: pip install 'atrcnas[optuna]'" if "optuna" in ways else "Install it"
     raise RunError(
         f"search.strategy: '{strategy.name}' needs {', or '.join(failed)}, which cannot be imported here. "
-        f"{'Run: pip install ' + repr('atrcnas[optuna]') if 'optuna' in ways else 'Install it'}, or choose gumbel, darts "
-        "or oneshot-random."
+        f"{install}, or choose gumbel, darts or oneshot-random."
     )
 
 
@@ -88,8 +88,10 @@ def _ways(strategy: Strategy) -> dict[str | None, tuple[Any, tuple[str, ...]]]:
     """Library -> function and the modules it needs, in the order of preference."""
     if not any(module.startswith("nni.") for module in strategy.needs):
         return {None: (strategy.explore, strategy.needs)}
-    by_optuna = {"optuna": (strategy.by_optuna, ("optuna",))} if strategy.by_optuna else {}
-    return {"nni": (strategy.explore, strategy.needs), **by_optuna}
+    ways: dict[str | None, tuple[Any, tuple[str, ...]]] = {"nni": (strategy.explore, strategy.needs)}
+    if strategy.by_optuna:
+        ways["optuna"] = (strategy.by_optuna, ("optuna",))
+    return ways
 
 
 def _imported(explore: Any, needs: tuple[str, ...]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -26,22 +27,25 @@ def train(payload: Mapping[str, Any]) -> dict[str, Any]:
     """Train one config and score it; continues what a dead worker left, and reads what one finished.
 
     Args:
-        payload: ``experiment`` (plain values), ``sample`` (kind per pair) and ``folder``.
+        payload: ``experiment`` (plain values), ``sample`` (kind per pair), ``folder``, the ``share`` of the steps to reach
+            and the one reached ``before``.
 
     Returns:
-        The config read back from the folder, with its ``score``, ``steps``, ``seconds``, ``seed`` and ``folder``.
+        The config read back from the folder, with its ``score``, ``share``, ``steps``, ``seconds``, ``seed`` and ``folder``.
     """
     experiment = Experiment.load(payload["experiment"])
+    since, until = (math.ceil(payload[end] * experiment.retrain.steps) for end in ("before", "share"))
     kinds = {Pair.parse(pair): kind for pair, kind in payload["sample"].items()}
     folder, began = RunFolder(Path(payload["folder"])), time.monotonic()
     contexts = context_config(experiment, kinds, Provenance(experiment=experiment.name, seed=experiment.seed))
     with log_to(folder.root / "log.txt"):
-        results = train_once(experiment, contexts, folder, report=False)
+        results = train_once(experiment, contexts, folder, report=False, until=until)
     made = folder.load_contexts().kinds(experiment.tasks, experiment.all_tasks)
     return {
         "sample": {str(pair): kind for pair, kind in made.items()},
         "score": float(results["selection"]),
-        "steps": experiment.retrain.steps,
+        "share": payload["share"],
+        "steps": until - since,
         "seconds": round(time.monotonic() - began, 2),
         "seed": experiment.seed,
         "folder": folder.root.name,
@@ -49,14 +53,16 @@ def train(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def train_once(
-    experiment: Experiment, contexts: ContextConfig, folder: RunFolder, report: bool = True
+    experiment: Experiment, contexts: ContextConfig, folder: RunFolder, report: bool = True, until: int | None = None
 ) -> dict[str, Any]:
-    """Train to the end, from a checkpoint if there is one; not again if the results are there.
+    """Train to the end or up to a step, from a checkpoint if there is one; not again if the results are there.
 
     The checkpoints of a finished trial are removed: many trials would fill the disk with them.
     """
     if not folder.results.is_file():
-        retrain(experiment, contexts, folder.root, resume=True, report=report)
+        found = retrain(experiment, contexts, folder.root, resume=True, report=report, until=until)
+        if not folder.results.is_file():
+            return found
     shutil.rmtree(folder.checkpoints("retrain"), ignore_errors=True)
     return read_results(folder.root)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import shutil
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from atrcnas.engine.logging import open_clients, tell
 from atrcnas.engine.networks import searched_config
 from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import ConfigError, RunError
-from atrcnas.launch.ask_tell import Sample, Trial, Trials, progress
+from atrcnas.launch.ask_tell import Make, Sample, Trial, Trials, progress
 from atrcnas.launch.branches import with_branches
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
@@ -84,6 +84,7 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
                 seed = experiment.seed if options.seed is None else options.seed
                 proposals.explore({str(pair): pool for pair, pool in pools.items()}, trials, options, seed)
                 trials.finish()
+            _drop_checkpoints(folder)
             best.budget.table.sync()
         finally:
             tell(best.loggers, lambda logger: logger.close())
@@ -120,13 +121,11 @@ def _value(experiment: Experiment, key: str) -> Any:
     return value
 
 
-def _maker(
-    experiment: Experiment, folder: RunFolder, pool: Pool, supernet: str | None
-) -> Callable[[int, Sample], Future[dict[str, Any]]]:
+def _maker(experiment: Experiment, folder: RunFolder, pool: Pool, supernet: str | None) -> Make:
     """Starts a trial: a training of its own, or a score with the weights of ``supernet``."""
     if (score := STRATEGIES[experiment.search.strategy].score) is not None:
         values = experiment.dump()
-        return lambda _, sample: pool.submit(
+        return lambda _, sample, share, before: pool.submit(
             score, {"experiment": values, "sample": dict(sample), "supernet": supernet}
         )
     steps = experiment.search.trials.steps
@@ -134,12 +133,19 @@ def _maker(
     # Loggers show the search, not each of its trials.
     values = {**experiment.replace(retrain={"steps": steps, **every}).dump(), "loggers": {}}
 
-    def make(number: int, sample: Sample) -> Future[dict[str, Any]]:
+    def make(number: int, sample: Sample, share: float, before: float) -> Future[dict[str, Any]]:
         digest = hashlib.sha256(json.dumps(sorted(sample.items())).encode()).hexdigest()[:8]
         where = folder.stage("search") / "trials" / f"{number:04d}-{digest}"
-        return pool.submit(TRAIN, {"experiment": values, "sample": dict(sample), "folder": str(where)})
+        asked = {"sample": dict(sample), "folder": str(where), "share": share, "before": before}
+        return pool.submit(TRAIN, {"experiment": values, **asked})
 
     return make
+
+
+def _drop_checkpoints(folder: RunFolder) -> None:
+    """Of trainings that were not asked to go on."""
+    for left in folder.stage("search").glob("trials/*/retrain/checkpoints"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 class _Best:
@@ -157,9 +163,9 @@ class _Best:
         self.num_trials = 0
 
     def on_trial(self, trial: Trial) -> None:
-        self.num_trials += 1
+        self.num_trials = max(self.num_trials, trial.number + 1)
         self.steps, self.seconds = self.steps + trial.steps, self.seconds + trial.seconds
-        if self.best is None or trial.score > self.best.score:
+        if self.best is None or (trial.share, trial.score) > (self.best.share, self.best.score):
             self.best = trial
             self.contexts()
         self.budget.add(self.num_trials, self.steps, trial.score, self.seconds)
@@ -172,7 +178,7 @@ class _Best:
         if self.best is None:
             raise RunError("search.strategy: the strategy asked for no trial. Check it, or the search space.")
         kinds = {Pair.parse(pair): kind for pair, kind in self.best.sample.items()}
-        made = {"trials": self.num_trials, "score": self.best.score, "proposals": self.proposals}
+        made: dict[str, Any] = {"trials": self.num_trials, "score": self.best.score, "proposals": self.proposals}
         found = searched_config(self.experiment, kinds, self.steps, **made)
         found.save(self.folder.contexts)
         return found

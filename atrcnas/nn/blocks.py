@@ -101,6 +101,25 @@ class Foldable(nn.Module):
         raise NotImplementedError
 
 
+class Mergeable(nn.Module):
+    """A module with linear layers in a row or side by side, which inference runs as one."""
+
+    def merge(self) -> None:
+        """Join them, once their BatchNorms are folded; a second time changes nothing."""
+        raise NotImplementedError
+
+
+class Portable(nn.Module):
+    """A module with a second form of the same result, for graphs that another runtime executes.
+
+    Attributes:
+        plain: use that form: plain matrix products on contiguous maps, in place of PyTorch's fused attention on
+            channels-last ones, which a graph would have to take apart and transpose.
+    """
+
+    plain = False
+
+
 class PairConv(nn.Module):
     """A convolution of its own for each of many pairs, run as one; zero-padded, without bias.
 

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from atrcnas.ground.errors import ExportError
-from atrcnas.nn.blocks import ConvBN, Foldable
+from atrcnas.nn.blocks import ConvBN, Foldable, Mergeable, Portable
 from atrcnas.nn.named import Named
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.nn.relations import ContextRefiner
@@ -47,10 +47,12 @@ def inference_copy(net: NetT) -> NetT:
     return inference
 
 
-def fold_batch_norm(net: NetT, size: tuple[int, int] = (64, 64), *, inputs: Sequence[Any] | None = None) -> NetT:
+def fold_batch_norm(
+    net: NetT, size: tuple[int, int] = (64, 64), *, inputs: Sequence[Any] | None = None, plain: bool = False
+) -> NetT:
     """Copy a network for inference with every BatchNorm folded that directly follows a convolution.
 
-    Whatever else is :class:`Foldable` takes its simpler form too.
+    Whatever else is :class:`Foldable` or :class:`Mergeable` takes its simpler form too.
 
     One forward pass shows which BatchNorm reads which convolution, so that any timm backbone and any network of your
     own will do. A convolution that something else reads too, or that runs several times, is left as it is.
@@ -60,6 +62,7 @@ def fold_batch_norm(net: NetT, size: tuple[int, int] = (64, 64), *, inputs: Sequ
         size: (height, width) of the image of that pass in a :class:`MultiTaskNet`, for backbones that take one size only.
         inputs: what the forward pass of another module takes, on its device. If None there is no pass, and only what
             belongs to its refiners is folded.
+        plain: whatever is :class:`Portable` takes its form for other runtimes than PyTorch.
 
     Returns:
         The :func:`inference_copy`, whose output is that of ``net`` in evaluation mode up to rounding.
@@ -75,7 +78,17 @@ def fold_batch_norm(net: NetT, size: tuple[int, int] = (64, 64), *, inputs: Sequ
     pairs = _own_blocks(folded) if inputs is None else _watched(folded, inputs)
     for conv, norm in list(pairs):
         _fold_one(folded, conv, norm)
+    _simplify(folded, plain)
     return folded
+
+
+@torch.no_grad()
+def _simplify(net: nn.Module, plain: bool) -> None:
+    for part in net.modules():
+        if isinstance(part, Mergeable):
+            part.merge()
+        if isinstance(part, Portable):
+            part.plain = plain
 
 
 @torch.no_grad()

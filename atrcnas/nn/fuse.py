@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from atrcnas.nn.blocks import ConvBN
+from atrcnas.nn.blocks import ConvBN, Mergeable, Portable
 from atrcnas.spec.pairs import Pair
 
 
@@ -22,8 +23,10 @@ class Fuse(nn.Module):
                 value.copy_(given[key])
 
 
-class ConcatFuse(Fuse):
+class ConcatFuse(Fuse, Mergeable, Portable):
     """Concatenated maps -> 1x1 convolution, BatchNorm (starting at zero) -> joined with the target's own features.
+
+    No activation follows that BatchNorm, so that inference reads own features and maps with the last convolution alone.
 
     Source: Bruggemann et al. 2021, figure 3.
     """
@@ -35,9 +38,12 @@ class ConcatFuse(Fuse):
         if self.project is not None:
             nn.init.zeros_(self.project.norm.weight)
         self.refine = _refine(2 * width if pairs else width, width, dropout) if refine else None
+        self.merged = False
 
     def forward(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
         """Fuse own features [B, C, H, W] with the maps [B, d, H, W] of those pairs that have one."""
+        if self.merged and self.refine is not None:
+            return self.refine(self._joined(own, maps, first=[own]))
         if self.project is None:
             return own if self.refine is None else self.refine(own)
         context = self.project(self._joined(own, maps))
@@ -53,11 +59,26 @@ class ConcatFuse(Fuse):
             own = [columns[supernet.pairs.index(pair)] for pair in self.pairs]
             self.project.conv.weight.copy_(torch.cat(own, dim=1))
 
-    def _joined(self, own: Tensor, maps: Mapping[Pair, Tensor]) -> Tensor:
+    def merge(self) -> None:
+        """Multiply the projection into the columns of the last convolution that read it."""
+        if self.project is None or self.refine is None:
+            return
+        last, first = cast(ConvBN, self.refine[0]).conv, self.project.conv
+        if last.bias is None or first.bias is None:
+            return  # a BatchNorm is still there
+        own, context = last.weight.flatten(1).split(last.out_channels, dim=1)
+        weight = torch.cat([own, context @ first.weight.flatten(1)], dim=1)
+        last.bias = nn.Parameter(last.bias + context @ first.bias, requires_grad=False)
+        last.weight = nn.Parameter(weight[:, :, None, None], requires_grad=False)
+        last.in_channels, self.project, self.merged = weight.shape[1], None, True
+
+    def _joined(self, own: Tensor, maps: Mapping[Pair, Tensor], first: Sequence[Tensor] = ()) -> Tensor:
         zero = own.new_zeros(()).expand(own.shape[0], self.hidden, *own.shape[2:])
+        parts = [*first, *(maps.get(pair, zero) for pair in self.pairs)]
+        if self.plain:
+            return torch.cat(parts, dim=1)
         # Joined in channels-last order, which the maps have and the convolution wants.
-        parts = [maps.get(pair, zero).permute(0, 2, 3, 1) for pair in self.pairs]
-        return torch.cat(parts, dim=3).permute(0, 3, 1, 2)
+        return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=3).permute(0, 3, 1, 2)
 
 
 class SumFuse(Fuse):

@@ -31,7 +31,7 @@ def training_rules(name: str, options: Mapping[str, Any], known: Mapping[str, st
         known: parameter -> its name in the whole model, with underscores for dots, as far as it is one of that model's.
     """
     with torch.device("meta"):
-        whole = timm.create_model(name, **options)
+        whole: Any = timm.create_model(name, **options)
     names = {key.replace(".", "_"): key for key, _ in whole.named_parameters()}
     own = {key: names[flat] for key, flat in known.items() if flat in names}
     exempt = set(whole.no_weight_decay()) if hasattr(whole, "no_weight_decay") else set()

@@ -25,6 +25,8 @@ def lines(plan: Plan, savings: Sequence[Saving]) -> Iterator[str]:
     yield f"{'evaluate':10} {'':>9} {'':>10} {'':>10} {'':>10} {'':>9} {'':>9} {duration(plan.evaluate_s):>10}"
     yield ""
     yield f"the whole job: {duration(plan.seconds)}, {plan.peak_mib:.0f} MiB of memory, {plan.disk_mib:.0f} MiB on the disk"
+    sustained = 2 * plan.retrain.multiply_adds / plan.retrain.step_s / 1e12
+    yield f"sustained here: {sustained:.2g} TFLOP/s in a step of the retraining (of another device, for --like)"
     yield from _assumed(plan)
     if savings:
         yield ""

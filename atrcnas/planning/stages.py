@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -169,20 +170,37 @@ def _rest(
     )
 
 
-def _step_multiply_adds(training: Training, shape: tuple[int, ...]) -> int:
-    """Of forward and backward, by shapes alone; a backward pass takes two products for each of the forward pass."""
-    net: MultiTaskNet = copy.deepcopy(training.weights.net).to("meta").eval()
-    choice = training.choice
-    mixtures: list[Mixture | None] = [None]
-    if choice is not None:
-        # Which copies of a segment are computed is read from their weights, which therefore keep their values.
-        mixtures = [replace(one.to(torch.device("meta")), copies=one.copies) for one in choice.draw(0)]
-    image = torch.empty(shape, device="meta", dtype=next(net.parameters()).dtype)
+def step_multiply_adds(net: MultiTaskNet, mixtures: Sequence[Mixture | None], shape: Sequence[int]) -> int:
+    """Of forward and backward, by shapes alone.
 
-    def forward() -> None:
-        encoded = net.encode(image, mixture=mixtures[0])
+    Args:
+        net: on any device; moved to the meta device.
+        mixtures: on the meta device, that are computed on the same batch; one None for a fixed network.
+        shape: of the batch, [B, 3, H, W].
+    """
+    net = net.to("meta").eval()
+    image = torch.empty(tuple(shape), device="meta", dtype=next(net.parameters()).dtype)
+
+    def compute() -> None:
+        encoded = net.encode(image, None, mixtures[0])
+        results = [*encoded.labels.values(), *encoded.initial.values()]
         for mixture in mixtures:
-            net.decode(encoded, mixture)
+            results += net.decode(encoded, mixture).values()
+        torch.autograd.backward(results, [torch.empty_like(x) for x in results])
 
+    return counted(compute)
+
+
+def _step_multiply_adds(training: Training, shape: Sequence[int]) -> int:
+    choice = training.choice
+    mixtures = [None] if choice is None else on_meta(choice.draw(0))
+    return step_multiply_adds(copy.deepcopy(training.weights.net), mixtures, shape)
+
+
+def on_meta(mixtures: Sequence[Mixture]) -> list[Mixture | None]:
+    """The same mixtures without values, and apart from the logits.
+
+    Which copies of a segment are computed is read from their weights, which therefore keep theirs.
+    """
     with torch.no_grad():
-        return 3 * counted(forward)
+        return [replace(mixture.to(torch.device("meta")), copies=mixture.copies) for mixture in mixtures]

@@ -30,8 +30,8 @@ def draw_importance(table: Path, name: str = "") -> Figure:
     drops = by_pair.agg(lambda own: own.mean(skipna=False))
     most = max(float(drops.max(skipna=True)), 0.0) or 1.0
     cells = {
-        Pair(str(target), str(source), int(level)): _cell(str(kind), float(drop), most)
-        for (level, target, source, kind), drop in drops.items()
+        Pair(row["target"], row["source"], row["level"]): _cell(row["kind"], row["drop"], most)
+        for row in drops.reset_index().to_dict("records")
     }
     where = ", ".join(_SPLITS.get(split, split) for split in rows["split"].unique())
     note = (

@@ -42,6 +42,9 @@ def class_colours(source: Any, options: Any) -> Mapping[str, Sequence[tuple[int,
 
 DATASETS: Registry[DataSet] = Registry("data set")
 DATASETS.register(DataSet("rooms", "atrcnas.data.rooms:Rooms", "rendered rooms with all six tasks; no files needed"))
+DATASETS.register(
+    DataSet("planted", "atrcnas.data.planted:Planted", "scenes whose best context is known; no files needed")
+)
 DATASETS.register(DataSet("folder", "atrcnas.data.folder:Folder", "your own images and label maps in folders"))
 DATASETS.register(DataSet("nyud", "atrcnas.data.nyud:Nyud", "NYUD-v2: 40 classes, depth, normals, edges of rooms"))
 DATASETS.register(DataSet("pascal", "atrcnas.data.pascal:Pascal", "PASCAL-Context: 21 classes, human parts, saliency"))

@@ -122,6 +122,12 @@ class TrialsSpec(Spec):
         "else Optuna",
     )
     population: Int = Field(default=20, ge=2, le=100_000, description="size of the population; rows: of each target")
+    halvings: Int = Field(
+        default=1,
+        ge=0,
+        le=16,
+        description="asha: times that the better half goes on; with 2, configs begin with a quarter of the steps",
+    )
     supernet: str | None = Field(
         default=None,
         description="oneshot-random, rows: run folder of a search by gradient; if absent, one is trained evenly",

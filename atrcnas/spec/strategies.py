@@ -114,6 +114,13 @@ STRATEGIES.register(
 )
 STRATEGIES.register(
     Strategy(
+        "asha",
+        "trials of configs drawn evenly; after half of the steps the better half trains on",
+        explore="atrcnas.launch.asha:asha",
+    )
+)
+STRATEGIES.register(
+    Strategy(
         "grid",
         "trials of every config; of a large space, the corner that the number of trials reaches",
         explore="atrcnas.launch.strategies:grid",

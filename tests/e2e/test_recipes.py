@@ -1,4 +1,4 @@
-"""The four published recipes run on rooms in every layout their data sets come in."""
+"""The published recipes, and ours for the same data sets, run on rooms in every layout these come in."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from atrcnas.data.pascal import Pascal
 from atrcnas.data.rooms import Rooms
 from atrcnas.engine import evaluate
 from atrcnas.engine.checkpoints import read_checkpoint
+from atrcnas.engine.networks import supernet
 
 # The canvas is larger than the images, so that training and validation pad them.
 SIZE, CANVAS = (64, 96), "[80,112]"
@@ -24,6 +25,7 @@ LAYOUTS = {"NYUD_MT": "nyud", "NYUDv2": "nyud", "PASCAL_MT": "pascal", "PASCALCo
 # With a tiny backbone at every change, with their own now and then.
 TRIED = [
     ("nyud-hrnet18", "NYUDv2", "mobilenetv3_small_050"),
+    ("nyud-hrnet18-wide", "NYUD_MT", "mobilenetv3_small_050"),
     ("pascal-hrnet18", "PASCALContext", "mobilenetv3_small_050"),
 ]
 SLOWLY = [
@@ -32,6 +34,7 @@ SLOWLY = [
     if layout != "PASCALContext"  # PASCAL_MT by another name
     for backbone in ("hrnet18", "hrnet48")
 ]
+SLOWLY += [pytest.param("nyud-convnext-wide", "NYUD_MT", None, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +62,8 @@ def recipe(name: str, root: Path, backbone: str | None) -> Experiment:
     small = [f"data.augment.crop_size={CANVAS}", f"data.pad_to={CANVAS}", "data.workers=0", "devices=cpu"]
     place = [f"data.options.root={root}", "backbone.weights=none"]
     document = Experiment.load(name).dump()
+    for stage in ("search", "retrain"):
+        document[stage]["warm_up"] = min(document[stage]["warm_up"], 1)
     if backbone is not None:
         document["backbone"] = {"name": backbone}
         document["model"]["width"] = 16
@@ -69,6 +74,21 @@ def recipe(name: str, root: Path, backbone: str | None) -> Experiment:
 def one_timed_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     """Latency is not what is tried here."""
     monkeypatch.setattr(evaluate, "measure_costs", partial(evaluate.measure_costs, repeats=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"), [("nyud-hrnet18-wide", (18, 36, 72, 144)), ("nyud-convnext-wide", (96, 192, 384, 768))]
+)
+def test_our_recipes_build_at_their_own_size(name: str, widths: tuple[int, ...]) -> None:
+    spec = Experiment.load(name, ["backbone.weights=none"])
+    with torch.device("meta"):
+        net = supernet(spec)
+        predictions = net.eval().encode(torch.empty(1, 3, *spec.data.augment.crop_size)).features[4]
+    assert tuple(net.backbone.widths.values()) == widths
+    assert {x.shape[-2:] for x in predictions.values()} == {(107, 140)}
+    kinds = {kind for pool in net.candidates.values() for kind in pool}
+    assert kinds == {"none", "linear", "global", "local", "wide", "aspp"}
+    assert not [*net.labels["4"]], "no kind needs label maps"
 
 
 @pytest.mark.parametrize(("name", "layout", "backbone"), [*TRIED, *SLOWLY])

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from atrcnas.runs.environment import commit
-from tests.environments.environment import RESOLUTIONS, ROOT, CannotMakeError, Environment, find
-from tests.environments.parts import Outcome, known, parts, run
+from tests.environments.environment import RESOLUTIONS, ROOT, CannotMakeError, Environment, find, made
+from tests.environments.parts import known, parts, run
 from tests.environments.table import TITLE, table
 from tests.results import record_part
 
@@ -30,19 +30,18 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="run nothing; write what is known")
     arguments = parser.parse_args()
     ends = time.monotonic() + 60 * arguments.minutes
-    rows: list[tuple[Environment | str, str, dict[str, Outcome]]] = []
-    for python, resolution in itertools.product(arguments.python, arguments.versions):
+    missing: list[tuple[str, str]] = []
+    for python, resolution in [] if arguments.report else itertools.product(arguments.python, arguments.versions):
         try:
             environment = find(python, resolution, arguments.folder)
-            if not arguments.report:
-                environment.make()
-                _test(environment, tuple(arguments.tests), ends)
-            rows.append((environment, resolution, known(environment)))
+            environment.make()
+            _test(environment, tuple(arguments.tests), ends)
         except (CannotMakeError, FileNotFoundError) as error:
             print(f"{python}, {resolution}: {error}", file=sys.stderr)
-            rows.append((python, resolution, {}))
-    record_part(TITLE, table(rows))
-    return int(any(outcome.failed for _, _, outcomes in rows for outcome in outcomes.values()))
+            missing.append((python, resolution))
+    outcomes = {environment: known(environment) for environment in made(arguments.folder)}
+    record_part(TITLE, table(outcomes, missing))
+    return int(any(outcome.failed for found in outcomes.values() for outcome in found.values()))
 
 
 def _test(environment: Environment, within: tuple[str, ...], ends: float) -> None:

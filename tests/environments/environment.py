@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from uv import find_uv_bin
-
 ROOT = Path(__file__).parents[2]
 RESOLUTIONS = {"newest": "highest", "oldest": "lowest-direct"}
 
@@ -25,7 +23,7 @@ class Environment:
     """A Python and a choice of versions.
 
     Attributes:
-        interpreter: path of the Python.
+        interpreter: path of the Python; empty if it is only reported.
         version: of it, such as "3.13".
         resolution: "newest", or "oldest": of what setup.cfg names itself; what those need in turn is the newest they
             allow.
@@ -57,15 +55,16 @@ class Environment:
         return dict(re.findall(r"^([\w.-]+)==(\S+)", self.pins.read_text(), re.MULTILINE))
 
     def make(self) -> None:
-        """Resolve, unless that was done before, and install; nothing is built, so versions without a wheel do not count.
+        """Resolve, unless that was done for the same bounds, and install; versions without a wheel do not count.
 
         Raises:
             CannotMakeError: there is no set of versions, or it does not install.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not self.pins.is_file():
-            asked = self.folder / "requirements.in"
-            asked.write_text("\n".join(bounds()))
+        asked, wanted = self.folder / "requirements.in", "\n".join(bounds())
+        if not self.pins.is_file() or asked.read_text() != wanted:
+            asked.write_text(wanted)
+            self.pins.unlink(missing_ok=True)  # uv would prefer the versions in it
             how = ("--resolution", RESOLUTIONS[self.resolution], "--python", self.interpreter)
             uv("pip", "compile", "--quiet", "--no-build", "--no-header", "--no-annotate", *how, asked, "-o", self.pins)
         if not self.python.is_file():
@@ -86,15 +85,24 @@ def find(word: str, resolution: str, folder: Path) -> Environment:
     return Environment(interpreter, version, resolution, folder / f"{version}-{resolution}")
 
 
+def made(folder: Path) -> list[Environment]:
+    """Every environment of earlier runs, by Python and versions."""
+    names = sorted(pins.parent.name for pins in folder.glob("*-*/requirements.txt"))
+    return [Environment("", *name.rsplit("-", 1), folder / name) for name in names]
+
+
 def bounds() -> list[str]:
     """What setup.cfg asks for, tests included."""
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    return [*setup["options"]["install_requires"].split(), *setup["options.extras_require"]["test"].split()]
+    both = (setup["options"]["install_requires"], setup["options.extras_require"]["test"])
+    return [line for lines in both for line in lines.splitlines() if line]
 
 
 def uv(*words: str | Path) -> str:
     """Call the program uv from the repository's root; gives what it prints."""
+    from uv import find_uv_bin  # which nothing else here needs
+
     done = subprocess.run([find_uv_bin(), *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise CannotMakeError(done.stderr.strip())

@@ -27,23 +27,24 @@ SHOWN = {
 }
 
 
-def table(rows: Sequence[tuple[Environment | str, str, Mapping[str, Outcome]]]) -> str:
+def table(outcomes: Mapping[Environment, Mapping[str, Outcome]], missing: Sequence[tuple[str, str]]) -> str:
     """As markdown.
 
     Args:
-        rows: environment, or the word for a Python that is not here; the resolution; the outcomes by part.
+        outcomes: of the parts that ran in each environment.
+        missing: Pythons that are not here, with the versions that were asked for.
     """
     head = ("Python", "versions", *SHOWN.values(), "tests", "passed", "failed", "skipped", "minutes")
-    lines = [_line(head), _line(["---"] * (len(SHOWN) + 3) + ["---:"] * 4)]
-    lines += [_line(_cells(*row)) for row in rows]
+    rows = [_line(_cells(environment, found)) for environment, found in outcomes.items()]
+    rows += [_line([*words, *[""] * len(SHOWN), "not available here", "", "", "", ""]) for words in missing]
     failures = [
-        f"- {environment.version}, {resolution}: `{failure}`"
-        for environment, resolution, outcomes in rows
-        if isinstance(environment, Environment)
-        for outcome in outcomes.values()
+        f"- {environment.version}, {environment.resolution}: `{failure}`"
+        for environment, found in outcomes.items()
+        for outcome in found.values()
         for failure in outcome.failures
     ]
-    return "\n".join([_INTRODUCTION, "", *lines, *(["", "What failed:", "", *failures] if failures else [])])
+    lines = [_INTRODUCTION, "", _line(head), _line(["---"] * (len(SHOWN) + 3) + ["---:"] * 4), *rows]
+    return "\n".join([*lines, *(["", "What failed:", "", *failures] if failures else [])])
 
 
 _INTRODUCTION = """Written by `make environments`: the fast tests with the oldest and the newest version of each dependency
@@ -51,14 +52,19 @@ that the bounds in setup.cfg allow and that has a wheel for the Python; one proc
 holds for what setup.cfg names; what those packages need in turn is as new as they allow."""
 
 
-def _cells(environment: Environment | str, resolution: str, outcomes: Mapping[str, Outcome]) -> list[str]:
-    if isinstance(environment, str):
-        return [environment, resolution, *[""] * len(SHOWN), "not available here", "", "", "", ""]
+def _cells(environment: Environment, outcomes: Mapping[str, Outcome]) -> list[str]:
     versions = environment.versions()
     counts = [sum(getattr(outcome, name) for outcome in outcomes.values()) for name in ("passed", "failed", "skipped")]
     minutes = sum(outcome.seconds for outcome in outcomes.values()) / 60
     pinned = [versions.get(name, "") for name in SHOWN]
-    return [environment.version, resolution, *pinned, _extent(outcomes), *map(str, counts), f"{minutes:.0f}"]
+    return [
+        environment.version,
+        environment.resolution,
+        *pinned,
+        _extent(outcomes),
+        *map(str, counts),
+        f"{minutes:.0f}",
+    ]
 
 
 def _extent(outcomes: Mapping[str, Outcome]) -> str:

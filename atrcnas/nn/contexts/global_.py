@@ -27,6 +27,8 @@ class Global(Context):
 
     def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
         """Pool one map for each row: each [B, d, H, W]."""
+        if self.plain:
+            return self._pair_by_pair(inputs, rows)
         height, width = inputs.features[self.pairs[rows[0]].target].shape[-2:]
         query = to_tokens(self.query(self, inputs.features, rows), len(rows))
         key = to_tokens(inputs.masked(self.key(self, inputs.features, rows)), len(rows))
@@ -34,3 +36,14 @@ class Global(Context):
         pooled = query @ (key.transpose(-1, -2) @ value)
         norm = query @ key.sum(dim=-2).unsqueeze(-1)
         return to_maps(pooled / torch.clamp(norm, min=1e-12), height, width)
+
+    def _pair_by_pair(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
+        """The same with channels before pixels, as contiguous maps have them."""
+        parts = (part.apart(self, inputs.features, rows) for part in (self.query, self.key, self.value))
+        maps = []
+        for query, key, value in zip(*parts, strict=True):
+            q, k, v = (x.flatten(2) for x in (query, inputs.masked(key), value))
+            norm = k.sum(dim=2).unsqueeze(1) @ q
+            pooled = (v @ k.transpose(1, 2)) @ q / torch.clamp(norm, min=1e-12)
+            maps.append(pooled.unflatten(2, query.shape[2:]))
+        return maps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +14,8 @@ from atrcnas.nn.contexts.base import Context, ContextInputs, Projection
 from atrcnas.spec.pairs import Pair
 
 KERNEL = 9
+# Similarity of what is outside of a window, in the form for other runtimes: exp(-40) is nothing beside exp(0).
+OUTSIDE = -40.0
 
 
 class Local(Context):
@@ -31,10 +34,20 @@ class Local(Context):
 
     def forward(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
         """Pool one map for each row: each [B, d, H, W]."""
+        if self.plain:
+            return self._pair_by_pair(inputs, rows)
         query = self.query(self, inputs.features, rows)
         key = inputs.masked(self.key(self, inputs.features, rows))
         value = inputs.masked(self.value(self, inputs.features, rows))
         return list(window_attention(query, key, value, len(rows)).split(self.out_width, dim=1))
+
+    def _pair_by_pair(self, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:
+        """The same with channels before pixels; the similarities of one pair alone stay in the processor's cache."""
+        parts = (part.apart(self, inputs.features, rows) for part in (self.query, self.key, self.value))
+        cap = window_cap(inputs.features[self.pairs[rows[0]].target])
+        return [
+            plain_window_attention(q, inputs.masked(k), inputs.masked(v), cap) for q, k, v in zip(*parts, strict=True)
+        ]
 
 
 def window_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, kernel: int = KERNEL) -> Tensor:
@@ -68,6 +81,56 @@ def window_attention(query: Tensor, key: Tensor, value: Tensor, heads: int, kern
     out = out.unflatten(0, (batch, rows, columns)).unflatten(4, (tile, tile)).permute(0, 1, 4, 2, 5, 3, 6)
     out = out.flatten(1, 2).flatten(2, 3).flatten(3).permute(0, 3, 1, 2)
     return crop(out, height, width)
+
+
+def plain_window_attention(query: Tensor, key: Tensor, value: Tensor, cap: Tensor, kernel: int = KERNEL) -> Tensor:
+    """:func:`window_attention` of one head in plain products, with channels before pixels; for other runtimes.
+
+    The four tiles of a window lie side by side. The result is the same where some similarity in each window is about
+    zero or more, as with queries and keys that are nowhere negative.
+
+    Args:
+        query: [B, d, H, W] float.
+        key: as ``query``.
+        value: as ``query``.
+        cap: largest similarities, from :func:`window_cap`.
+        kernel: odd window side, in pixels.
+
+    Returns:
+        [B, d, H, W], contiguous.
+    """
+    height, width = query.shape[-2:]
+    tile, reach = kernel - 1, kernel // 2
+    right, bottom = ((side + tile - 1) // tile * tile - side for side in (width, height))
+    halo = (reach, right + reach, reach, bottom + reach)
+    q = _flat_tiles(F.pad(query, (0, right, 0, bottom)), tile)
+    k, v = (_neighbours(_flat_tiles(F.pad(x, halo), tile)) for x in (key, value))
+    similarity = (q * query.shape[1] ** -0.5).transpose(3, 4) @ k
+    out = v @ torch.minimum(similarity, cap).softmax(-1).transpose(3, 4)
+    out = out.unflatten(4, (tile, tile)).permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+    return crop(out, height, width)
+
+
+def window_cap(like: Tensor, kernel: int = KERNEL) -> Tensor:
+    """[tile*tile, 4*tile*tile]: infinity where a key lies in the window of a query, else :data:`OUTSIDE`.
+
+    A mask of minus infinity would leave denormal numbers in ONNX Runtime's softmax, with which a CPU computes many
+    times slower.
+    """
+    tile, reach = kernel - 1, kernel // 2
+    inside = _window_mask(tile, reach, like.device).unflatten(1, (2, tile, 2, tile)).transpose(2, 3).flatten(1)
+    return torch.where(inside, math.inf, OUTSIDE).to(like.dtype)
+
+
+def _flat_tiles(x: Tensor, tile: int) -> Tensor:
+    """[B, d, Y*tile, X*tile] to [B, Y, X, d, tile*tile]."""
+    return _cut(_cut(x, 3, tile), 2, tile).permute(0, 2, 4, 1, 3, 5).flatten(4)
+
+
+def _neighbours(tiles: Tensor) -> Tensor:
+    """Join each 2 x 2 neighbouring tiles: [B, Y+1, X+1, d, n] to [B, Y, X, d, 4*n]."""
+    upper, lower = tiles[:, :-1], tiles[:, 1:]
+    return torch.cat([upper[:, :, :-1], upper[:, :, 1:], lower[:, :, :-1], lower[:, :, 1:]], dim=4)
 
 
 def _tiles(x: Tensor, heads: int, tile: int) -> Tensor:

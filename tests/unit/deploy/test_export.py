@@ -88,8 +88,8 @@ def test_the_onnx_file_is_whole_and_says_what_it_holds(exported) -> None:
 
 
 def test_a_file_that_computes_something_else_is_refused_and_the_old_one_stays(tmp_path: Path, monkeypatch) -> None:
-    def corrupt(net: MultiTaskNet, size: tuple[int, int]) -> MultiTaskNet:
-        folded = fold_batch_norm(net, size)
+    def corrupt(net: MultiTaskNet, size: tuple[int, int], **form: bool) -> MultiTaskNet:
+        folded = fold_batch_norm(net, size, **form)
         folded.heads["depth"].body[-1].weight *= 1.01
         return folded
 

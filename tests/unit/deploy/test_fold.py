@@ -28,11 +28,12 @@ def _unfolded(net: nn.Module) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("name", _networks())
-def test_folding_changes_no_prediction_and_leaves_no_batch_norm(name: str) -> None:
+def test_folding_changes_no_prediction_and_leaves_no_batch_norm(name: str, plain: bool) -> None:
     net = _networks()[name]().double()
     before = len(_unfolded(net))
-    folded = fold_batch_norm(net)
+    folded = fold_batch_norm(net, plain=plain)
     image = torch.rand(2, 3, 50, 70, dtype=torch.float64)
     with torch.no_grad():
         expected, got = net(image).predictions, folded(image).predictions
@@ -43,6 +44,16 @@ def test_folding_changes_no_prediction_and_leaves_no_batch_norm(name: str) -> No
     assert before > 0
     assert _unfolded(folded) == []
     assert len(_unfolded(net)) == before, "the original was changed"
+
+
+def test_no_convolution_is_left_between_the_maps_and_the_last_one() -> None:
+    refiner = randomised(ContextRefiner({Pair("a", "b"): ("local",), Pair("a", "c"): ("linear",)}, 8).double())
+    features = {task: torch.randn(2, 8, 9, 10, dtype=torch.float64) for task in "abc"}
+    folded = fold_batch_norm(refiner)
+    names = [name for name, module in folded.fuse["a"].named_modules() if isinstance(module, nn.Conv2d)]
+    assert names == ["refine.0.0"]
+    with torch.no_grad():
+        torch.testing.assert_close(folded(features)["a"], refiner.eval()(features)["a"], rtol=0.0, atol=1e-12)
 
 
 def test_folding_works_in_training_mode_and_keeps_it() -> None:

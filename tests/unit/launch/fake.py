@@ -37,6 +37,7 @@ def score(payload: Mapping[str, Any]) -> dict[str, Any]:
     time.sleep(payload.get("slow", 0.0) * (true_score(sample) % 0.1) * 10)
     _note(payload, "calls", sample)
     fields = {"steps": 5, "seconds": 0.5, "seed": 0, "folder": "", "by_target": true_rows(sample)}
+    fields["share"] = payload.get("share", 1.0)
     return {"sample": sample, "score": true_score(sample), **fields}
 
 

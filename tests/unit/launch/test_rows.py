@@ -37,7 +37,7 @@ def explore(
 ) -> list[Trial]:
     heard: list[Trial] = []
 
-    def make(_: int, sample: Sample) -> Future[dict[str, Any]]:
+    def make(_: int, sample: Sample, *share: float) -> Future[dict[str, Any]]:
         return Local().submit(SCORE, {"sample": dict(sample)})
 
     trials = Trials(Journal(folder / "trials.jsonl", {"at_once": at_once}), make, number, heard.append)

@@ -205,8 +205,9 @@ def test_a_candidate_cannot_grow_by_scaling_its_parameters(kind) -> None:
 
 
 @each_kind
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)], ids=str)
-def test_folding_changes_no_map(kind, dtype: torch.dtype, tolerance: float) -> None:
+def test_folding_changes_no_map(kind, dtype: torch.dtype, tolerance: float, plain: bool) -> None:
     context = resolve(kind.module)([Pair("a", "b"), Pair("b", "a"), Pair("a", "c")], WIDTH, HIDDEN, False)
     randomise(context)
     context = context.to(dtype).eval()
@@ -214,6 +215,8 @@ def test_folding_changes_no_map(kind, dtype: torch.dtype, tolerance: float) -> N
     expected = context(ContextInputs(features, labels, None), (0, 1, 2))
     for _ in range(2):  # a second time changes nothing
         fold_contexts(context)
+        for part in context.modules():
+            part.plain = plain
         for rows in ((0, 1, 2), (2, 0)):
             for row, found in zip(rows, context(ContextInputs(features, labels, None), rows), strict=True):
                 error = (found - expected[row]).abs().max() / expected[row].abs().max()

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atrcnas.nn.contexts.local import window_attention
+from atrcnas.nn.contexts.local import plain_window_attention, window_attention, window_cap
 
 EXACT = {"rtol": 0.0, "atol": 1e-12}
 SIZES = [(1, 1), (3, 7), (8, 8), (9, 17), (23, 13)]
@@ -39,6 +39,20 @@ def draw(batch: int, channels: int, size: tuple[int, int]) -> list[Tensor]:
 def test_equals_the_unfolded_form(kernel: int, size: tuple[int, int], heads: int) -> None:
     q, k, v = draw(2, 6, size)
     torch.testing.assert_close(window_attention(q, k, v, heads, kernel), unfolded(q, k, v, heads, kernel), **EXACT)
+
+
+@pytest.mark.parametrize("kernel", [3, 9])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_the_form_for_other_runtimes_equals_the_unfolded_one(kernel: int, size: tuple[int, int]) -> None:
+    q, k, v = (x.abs() for x in draw(2, 3, size))
+    found = plain_window_attention(q, k, v, window_cap(q, kernel), kernel)
+    torch.testing.assert_close(found, unfolded(q, k, v, 1, kernel), **EXACT)
+
+
+def test_what_lies_outside_of_a_window_gets_no_denormal_weight() -> None:
+    weights = torch.minimum(torch.zeros(64, 256), window_cap(torch.zeros(()))).softmax(1)
+    assert (weights > torch.finfo(torch.float32).tiny).all()
+    assert ((weights > 1e-3).sum(1) == 81).all()
 
 
 @pytest.mark.parametrize("kernel", [3, 9])

@@ -1,0 +1,130 @@
+"""Write the tables and the picture of `docs/planted.md` from the rows there are: `python -m analysis.planted.page`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from analysis.pages import PLANTED, write
+from analysis.planted.confirm import COLUMNS as CONFIRM_COLUMNS
+from analysis.planted.confirm import kinds
+from analysis.planted.rows import CONFIRM, SEARCH, read
+from analysis.planted.search import COLUMNS as SEARCH_COLUMNS
+from atrcnas.data.plants import PLANTS
+
+PICTURE = Path(__file__).resolve().parents[1] / "figures" / "planted.png"
+ENOUGH = 2.0  # seed standard deviations
+
+
+def losses(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds, and number of seeds, of each plant and kind."""
+    return rows.groupby(["plant", "kind"])["loss"].agg(["mean", "std", "count"])
+
+
+def lead(figures: pd.DataFrame, plant: str) -> float | None:
+    """By how many standard deviations the best planted kind is ahead of the best other one; None with a single seed.
+
+    The deviation is that of the two kinds together: the root of the mean of their variances.
+    """
+    own = figures.loc[plant]
+    planted = own[own.index.isin(PLANTS[plant].kinds)]
+    others = own[~own.index.isin(PLANTS[plant].kinds)]
+    if planted.empty or others.empty:
+        return None
+    best, next_best = (part.loc[part["mean"].idxmin()] for part in (planted, others))
+    spread = float(np.sqrt((best["std"] ** 2 + next_best["std"] ** 2) / 2))
+    return float((next_best["mean"] - best["mean"]) / spread) if spread > 0 else None
+
+
+def confirmed(plant: str, ahead: float | None) -> str:
+    """The verdict: a plant of ``none`` holds unless a kind beats it."""
+    if ahead is None:
+        return ""
+    held = ahead > -ENOUGH if PLANTS[plant].kinds == ("none",) else ahead > ENOUGH
+    return f"{ahead:+.1f}" if held else f"{ahead:+.1f} (not confirmed)"
+
+
+def confirm_table(rows: pd.DataFrame) -> str:
+    """Markdown: the target's loss by plant and kind, planted ones bold."""
+    figures, names = losses(rows), kinds()
+    lines = [
+        f"| plant | {' | '.join(f'`{kind}`' for kind in names)} | seeds | ahead by |",
+        "|---" * (len(names) + 3) + "|",
+    ]
+    for plant in PLANTS:
+        if plant not in figures.index.get_level_values(0):
+            continue
+        own = figures.loc[plant]
+        cells = [cell(own, kind, kind in PLANTS[plant].kinds) for kind in names]
+        least, most = int(own["count"].min()), int(own["count"].max())
+        seeds = f"{least}" if least == most else f"{least} to {most}"
+        lines.append(f"| `{plant}` | {' | '.join(cells)} | {seeds} | {confirmed(plant, lead(figures, plant))} |")
+    return "\n".join(lines)
+
+
+def cell(own: pd.DataFrame, kind: str, planted: bool) -> str:
+    """Mean and deviation of a kind."""
+    if kind not in own.index:
+        return ""
+    mean, std, count = own.loc[kind]
+    text = f"{mean:.3f}" if count == 1 else f"{mean:.3f} ± {std:.3f}"
+    return f"**{text}**" if planted else text
+
+
+def search_table(rows: pd.DataFrame) -> str:
+    """Markdown: how many searches found a planted kind, and what the others chose."""
+    lines = ["| estimator | plant | found | chosen |", "|---|---|---|---|"]
+    for estimator, of_estimator in rows.groupby("estimator", sort=False):
+        for plant in PLANTS:
+            chosen = of_estimator.loc[of_estimator["plant"] == plant, "kind"]
+            if not chosen.empty:
+                counts = ", ".join(f"`{kind}` {number}" for kind, number in chosen.value_counts().items())
+                found = int(chosen.isin(PLANTS[plant].kinds).sum())
+                lines.append(f"| `{estimator}` | `{plant}` | {found} of {len(chosen)} | {counts} |")
+        hits = [row.kind in PLANTS[row.plant].kinds for row in of_estimator.itertuples()]
+        lines.append(f"| `{estimator}` | all | **{sum(hits)} of {len(hits)}** | |")
+    return "\n".join(lines)
+
+
+def draw(rows: pd.DataFrame, path: Path) -> None:
+    """Confusion matrices, one per estimator: plants by chosen kinds, with the planted ones framed."""
+    estimators, names = list(rows["estimator"].unique()), kinds()
+    figure, axes = plt.subplots(
+        1, len(estimators), figsize=(5.4 * len(estimators) + 1.2, 4.2), squeeze=False, sharey=True, layout="constrained"
+    )
+    for axis, estimator in zip(axes[0], estimators, strict=True):
+        of_estimator = rows[rows["estimator"] == estimator]
+        counts = pd.crosstab(of_estimator["plant"], of_estimator["kind"]).reindex(
+            index=list(PLANTS), columns=list(names), fill_value=0
+        )
+        axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(int(counts.to_numpy().max()), 1))
+        for row, plant in enumerate(PLANTS):
+            for column, kind in enumerate(names):
+                number = int(counts.iloc[row, column])
+                if number:
+                    dark = number > 0.6 * counts.to_numpy().max()
+                    axis.text(column, row, str(number), ha="center", va="center", color="white" if dark else "black")
+                if kind in PLANTS[plant].kinds:
+                    axis.add_patch(
+                        plt.Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="#d55e00", lw=2)
+                    )
+        axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
+        axis.set_yticks(range(len(PLANTS)), list(PLANTS))
+        axis.set_xlabel("chosen")
+        axis.set_title(f"{estimator}: searches by what they chose")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    confirm, search = read(CONFIRM, CONFIRM_COLUMNS), read(SEARCH, SEARCH_COLUMNS)
+    write(PLANTED, "confirm", confirm_table(confirm))
+    write(PLANTED, "search", search_table(search))
+    draw(search, PICTURE)
+
+
+if __name__ == "__main__":
+    main()

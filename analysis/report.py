@@ -1,0 +1,61 @@
+"""Rebuild the tables and figures of docs/proof.md from the stored rows; trains nothing.
+
+python -m analysis.report
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from analysis import ablation_path, pages
+from analysis.main_table import agreement, latency, report
+from atrcnas.contextbench import load
+from atrcnas.contextbench.report import draw, lines
+from atrcnas.plots import canvas
+from atrcnas.plots.importance import draw_importance
+from atrcnas.runs.tables import read_table
+
+HERE = Path(__file__).resolve().parent
+PAGE, FIGURES, RESULTS = pages.DOCS / "proof.md", HERE / "figures", HERE / "results"
+PATH, IMPORTANCE = RESULTS / "ablation_path.csv", RESULTS / "importance_rooms_small.csv"
+
+
+def tables() -> dict[str, Iterable[str]]:
+    """What stands between the markers of each name."""
+    return {
+        "main": report.lines(),
+        "versus": report.versus(),
+        "missing": [report.missing()],
+        "latency": latency.lines(),
+        "agreement": agreement.lines(),
+        "path": ablation_path.lines(read_table(PATH, ablation_path.FORM)),
+        "bench": lines(load("rooms-small")),
+    }
+
+
+def figures() -> dict[str, Figure | None]:
+    """By the name of the file."""
+    with canvas.styled():
+        return {
+            "main_table": report.draw(),
+            "agreement": agreement.draw(),
+            "ablation_path": ablation_path.draw(read_table(PATH, ablation_path.FORM)),
+            "importance": draw_importance(IMPORTANCE, "rooms-small"),
+            "contextbench": draw(load("rooms-small")),
+        }
+
+
+def main() -> None:
+    for name, table in tables().items():
+        pages.write(PAGE, name, "\n".join(table))
+    for name, figure in figures().items():
+        if figure is not None:
+            print(canvas.save(figure, FIGURES / f"{name}.png"))
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

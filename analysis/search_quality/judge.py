@@ -1,0 +1,55 @@
+"""What a found config is worth, by training seeds of the table that the search has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from atrcnas.contextbench.bench import Bench
+from atrcnas.contextbench.table import BASELINE, all_configs, factored, spell
+
+
+def training_seeds(bench: Bench) -> list[int]:
+    """Seeds of which the baseline and every row of every target was trained."""
+    needed = {BASELINE, *factored(bench.pools)}
+    groups = bench.rows.reset_index("config").groupby(level="seed")["config"]
+    return [int(seed) for seed, configs in groups if needed <= set(configs)]
+
+
+def ranking_of_seeds(bench: Bench, seeds: Sequence[int], length: str = "full") -> pd.Series:
+    """Delta_m of every config, percent: the gain of a target is that of its own row, mean over all configs that have it."""
+    rows = bench.rows[bench.rows.index.get_level_values("seed").isin(seeds)]
+    return Bench(rows, bench.experiment).ranking(length)["delta_m"]
+
+
+class Judge:
+    """Regret and percentile of configs by some training seeds.
+
+    Args:
+        bench: the table.
+        seeds: those to judge by; all that are complete if None.
+
+    Attributes:
+        delta_m: by config, percent.
+    """
+
+    def __init__(self, bench: Bench, seeds: Sequence[int] | None = None) -> None:
+        self.delta_m = ranking_of_seeds(bench, training_seeds(bench) if seeds is None else seeds)
+        expected = len(all_configs(bench.pools))
+        if len(self.delta_m) != expected:
+            raise ValueError(
+                f"expected Delta_m of {expected} configs, got {len(self.delta_m)}. Train the table further."
+            )
+        percentile = 100 * (self.delta_m.round(9).rank(method="max") - 1) / (expected - 1)
+        regret = self.delta_m.max() - self.delta_m
+        self._found = pd.DataFrame({"delta_m": self.delta_m, "regret": regret, "percentile": percentile}).T.to_dict()
+        self._pairs, self._pools = {str(pair): pair for pair in bench.pools}, bench.pools
+
+    def of(self, config: str) -> Mapping[str, float]:
+        """``delta_m`` and ``regret`` to the best (percent), and ``percentile`` of a config."""
+        return self._found[config]
+
+    def of_sample(self, sample: Mapping[str, str]) -> Mapping[str, float]:
+        """The same of the kind of each pair."""
+        return self.of(spell({self._pairs[pair]: kind for pair, kind in sample.items()}, self._pools))

@@ -1,0 +1,89 @@
+"""Put the tables of docs/search-quality.md and its figure together from the CSVs: `python -m analysis.search_quality.report`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.pages import SEARCH_QUALITY, write
+from analysis.search_quality.draw import draw
+from analysis.search_quality.judge import training_seeds
+from analysis.search_quality.results import agreement, lookups, references, supernets
+from atrcnas.contextbench.bench import Bench, load
+from atrcnas.plots import canvas
+
+FIGURE = Path("analysis/figures/search_quality.png")
+SHOWN_COSTS = (2, 4, 8, 16, 32, 64)
+
+
+def markdown(bench: Bench, searches: pd.DataFrame, by_trials: pd.DataFrame, known: pd.DataFrame) -> Iterator[str]:
+    """All tables."""
+    seeds = training_seeds(bench)
+    yield f"Judged by {len(bench.rows)} trained rows, {len(seeds)} seeds of which are complete."
+    yield from _table(
+        "with a supernet | searches | steps | cost, trainings | Delta_m, % | regret: median (range) | "
+        "percentile: median (lowest) | pairs committed | undecided",
+        (_supernet(str(name), rows) for name, rows in searches.groupby("method", sort=False)),
+    )
+    costs = " | ".join(f"{cost}" for cost in SHOWN_COSTS)
+    yield from _table(
+        f"by trials: regret after so many trainings, median (5 to 95 %) | searches | {costs}",
+        (_lookup(str(name), rows) for name, rows in by_trials.groupby("method", sort=False)),
+    )
+    yield from _table(
+        "to compare with | Delta_m, % | regret | percentile",
+        (
+            f"{name} | {row['delta_m']:.1f} | {row['regret']:.2f} | {row['percentile']:.0f}"
+            for name, row in known.iterrows()
+        ),
+    )
+    taus = agreement(bench)
+    if taus.empty:
+        return
+    yield from _table(
+        "Kendall's tau of a supernet's scores with the table | of | seeds | mean | lowest | highest",
+        (
+            f"{method} | {of} | {len(rows)} | {rows.mean():.2f} | {rows.min():.2f} | {rows.max():.2f}"
+            for (method, of), rows in taus.groupby(["method", "of"], sort=False)["tau"]
+        ),
+    )
+
+
+def _supernet(name: str, rows: pd.DataFrame) -> str:
+    middle = rows[["cost", "delta_m", "regret", "percentile", "committed", "undecided"]].median()
+    steps = ", ".join(map(str, sorted(set(rows["steps"]))))
+    return (
+        f"{name} | {len(rows)} | {steps} | {middle['cost']:.1f} | {middle['delta_m']:.1f} | "
+        f"{middle['regret']:.2f} ({rows['regret'].min():.2f} to {rows['regret'].max():.2f}) | "
+        f"{middle['percentile']:.0f} ({rows['percentile'].min():.0f}) | "
+        f"{rows['committed'].mean():.1f} of 4 | {rows['undecided'].mean():.1f}"
+    )
+
+
+def _lookup(name: str, rows: pd.DataFrame) -> str:
+    at = rows.set_index("cost")
+    cells = (
+        f"{at.loc[cost, 'regret_50']:.2f} ({at.loc[cost, 'regret_5']:.2f} to {at.loc[cost, 'regret_95']:.2f})"
+        for cost in SHOWN_COSTS
+    )
+    return f"{name} | {rows['searches'].iloc[0]} | {' | '.join(cells)}"
+
+
+def _table(head: str, rows: Iterator[str]) -> Iterator[str]:
+    yield ""
+    yield f"| {head} |"
+    yield "|---" * (head.count("|") + 1) + "|"
+    yield from (f"| {row} |" for row in rows)
+
+
+def main() -> None:
+    bench = load()
+    searches, by_trials, known = supernets(bench), lookups(), references(bench)
+    canvas.save(draw(searches, by_trials, known["regret"].iloc[-1]), FIGURE)
+    write(SEARCH_QUALITY, "results", "\n".join(markdown(bench, searches, by_trials, known)))
+
+
+if __name__ == "__main__":
+    main()

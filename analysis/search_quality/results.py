@@ -1,0 +1,68 @@
+"""The results as tables: each search by its method, judged by the table of all configs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
+from analysis.search_quality.tables import COLUMNS, LOOKUPS, RESULTS, SCORES, UNIT, scores_of
+from atrcnas.contextbench.bench import Bench
+from atrcnas.contextbench.table import spell
+from atrcnas.ground.errors import RunError
+from atrcnas.runs.tables import read_table
+
+
+def supernets(bench: Bench, path: Path = RESULTS) -> pd.DataFrame:
+    """Every search with a supernet: its row, ``cost`` in trainings, ``delta_m``, ``regret`` and ``percentile``.
+
+    Raises:
+        RunError: there is no row that says what a training costs.
+    """
+    rows = read_table(path, COLUMNS).drop_duplicates(["method", "seed"], keep="last")
+    trainings = rows[rows["method"] == UNIT]
+    if trainings.empty:
+        raise RunError(
+            f"{path}: expected a row '{UNIT}', got none. python -m analysis.search_quality.run --strategy {UNIT}"
+        )
+    searches, judge = rows[rows["method"] != UNIT].reset_index(drop=True), Judge(bench)
+    searches["cost"] = searches["seconds"] / trainings["seconds"].median()
+    return searches.join(pd.DataFrame([judge.of(config) for config in searches["config"]]))
+
+
+def lookups(path: Path = LOOKUPS) -> pd.DataFrame:
+    """Quantiles of the regret by method and cost."""
+    return pd.read_csv(path)
+
+
+def references(bench: Bench) -> pd.DataFrame:
+    """Regret and percentile, in the mean, of what needs no search, and of training all configs with one seed."""
+    judge, seeds = Judge(bench), training_seeds(bench)
+    found: dict[str, Mapping[str, float]] = {}
+    for kinds in zip(*bench.pools.values(), strict=True):  # the pools name alike kinds in the same order
+        name = kinds[0] if len(set(kinds)) == 1 else "label"
+        found[f"{name} everywhere"] = judge.of(spell(dict(zip(bench.pools, kinds, strict=True)), bench.pools))
+    everything = [judge.of(config) for config in judge.delta_m.index]
+    found["a config drawn evenly"] = pd.DataFrame(everything).mean().to_dict()
+    best = [
+        Judge(bench, [other for other in seeds if other != seed]).of(ranking_of_seeds(bench, [seed]).idxmax())
+        for seed in seeds
+    ]
+    found[f"the best of all {len(everything)} configs by one training of each"] = pd.DataFrame(best).mean().to_dict()
+    return pd.DataFrame(found).T
+
+
+def agreement(bench: Bench, path: Path = RESULTS) -> pd.DataFrame:
+    """Kendall's tau between what configs score in a supernet and the table, by method, of what, and seed."""
+    scores = read_table(scores_of(path), SCORES).drop_duplicates(["method", "seed", "config"])
+    delta_m, found = Judge(bench).delta_m, []
+    for (method, seed), rows in scores.groupby(["method", "seed"]):
+        for place, target in enumerate(bench.tasks):
+            of_row = rows[target].groupby(rows["config"].str.split("/").str[place]).mean()
+            known = bench.gains_by_row(target).reindex(of_row.index)
+            found.append((method, target, seed, of_row.corr(known, method="kendall")))
+        whole = rows.set_index("config")["score"]
+        found.append((method, "Delta_m", seed, whole.corr(delta_m.reindex(whole.index), method="kendall")))
+    return pd.DataFrame(found, columns=["method", "of", "seed", "tau"]).dropna()

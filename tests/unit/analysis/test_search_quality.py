@@ -1,0 +1,108 @@
+"""Look-ups, judging and the account of costs, on a table that is known by construction."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from analysis.search_quality import lookup, results
+from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
+from analysis.search_quality.run import left
+from analysis.search_quality.tables import COLUMNS, SCORES, UNIT, scores_of
+from atrcnas.contextbench.bench import Bench
+from atrcnas.contextbench.table import BASELINE, LENGTHS, all_configs, columns, factored, parse, read
+from atrcnas.spec.experiment import Experiment
+
+EXPERIMENT = Experiment.load("rooms-small")
+POOLS = EXPERIMENT.search_space().pools(EXPERIMENT.tasks)
+WORTH = {"none": 0.0, "global": 1.0, "local": 3.0, "tlabel": 2.0, "slabel": 2.0}
+
+
+def worth(config: str) -> tuple[float, float]:
+    """Percent that semseg and depth gain: the own kind counts double, so that no two rows of a target are alike."""
+    (a, b), (c, d) = (row.split(".") for row in config.split("/"))
+    return 5 * WORTH[a] + WORTH[b], WORTH[c] + 5 * WORTH[d]
+
+
+def delta_m(config: str) -> float:
+    return sum(worth(config)) / 2
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Three seeds of the factored design; a quarter of the length turns the order round, seed 2 lacks a config."""
+    tasks = EXPERIMENT.predicted_tasks()
+    names, path = list(columns(tasks)), tmp_path_factory.mktemp("table") / "table.csv"
+    rows = [",".join(names)]
+    design = [BASELINE, *factored(POOLS)]
+    for seed, config in itertools.product((0, 1, 2), design):
+        if (seed, config) == (2, design[-1]):
+            continue
+        first, second = (0.0, 0.0) if config == BASELINE else worth(config)
+        signs = {"quarter": -1, "half": 1, "full": 1}
+        values = dict.fromkeys(names[2:], 1.0)
+        values |= {f"semseg.miou.{length}": 0.2 * (1 + signs[length] * first / 100) for length in LENGTHS}
+        values |= {f"depth.rmse.{length}": 1 - signs[length] * second / 100 for length in LENGTHS}
+        rows.append(",".join(map(str, [config, seed, *(values[name] for name in names[2:])])))
+    path.write_text("\n".join(rows) + "\n")
+    return Bench(read(path, tasks), EXPERIMENT)
+
+
+def test_a_config_is_judged_by_its_distance_to_the_best_and_the_configs_below_it(bench: Bench) -> None:
+    assert training_seeds(bench) == [0, 1], "seed 2 is not whole"
+    judge = Judge(bench)
+    values = {config: delta_m(config) for config in all_configs(POOLS)}
+    for config in ("local.local/local.local", "none.none/none.none", "global.slabel/none.tlabel"):
+        found = judge.of(config)
+        assert found["delta_m"] == pytest.approx(values[config])
+        assert found["regret"] == pytest.approx(max(values.values()) - values[config])
+        others = [value for name, value in values.items() if name != config]
+        assert found["percentile"] == pytest.approx(
+            100 * sum(v <= values[config] + 1e-9 for v in others) / 255, abs=0.5
+        )
+    sample = {str(pair): kind for pair, kind in parse("local.none/none.global", POOLS).items()}
+    assert judge.of_sample(sample) == judge.of("local.none/none.global")
+
+
+@pytest.mark.parametrize(("halvings", "cost_of_ten"), [(0, 10.0), (1, 7.5)])
+def test_a_look_up_pays_for_the_steps_it_asked_for(halvings: int, cost_of_ten: float, bench: Bench) -> None:
+    tables = {share: ranking_of_seeds(bench, [0], length).to_dict() for length, share in LENGTHS.items()}
+    method = lookup.Method("asha", begun=10 / 64, options={"halvings": halvings})
+    course = lookup.explore(method, 3, tables, bench)
+    assert course.spent == pytest.approx(cost_of_ten, abs=1.0), "as soon as it is in the better half may be too soon"
+    assert [cost for cost, _ in course.points] == sorted(cost for cost, _ in course.points)
+
+
+def test_a_look_up_of_all_configs_finds_the_best_and_one_that_trusts_a_quarter_does_not(bench: Bench) -> None:
+    (everything,) = lookup.answers(lookup.Method("asha", begun=4.0, options={"halvings": 0}), bench, 1)
+    assert everything.loc[64, "regret"] > 0, "64 trainings are not all"
+    tables = {share: ranking_of_seeds(bench, [0], length).to_dict() for length, share in LENGTHS.items()}
+    walked = lookup.explore(lookup.Method("asha", begun=4.0, options={"halvings": 0}), 0, tables, bench)
+    assert Judge(bench).of_sample(walked.points[-1][1])["regret"] == pytest.approx(0)
+    misled = lookup.explore(lookup.Method("asha", begun=4.0, options={"halvings": 2}), 0, tables, bench)
+    assert Judge(bench).of_sample(misled.points[-1][1])["regret"] > 5
+
+
+def test_costs_are_in_trainings_and_scores_are_compared_with_the_table(bench: Bench, tmp_path: Path) -> None:
+    path = tmp_path / "found.csv"
+    rows = [
+        (UNIT, 0, 400, 20.0, "none.none/none.none", 0, 0),
+        ("rows", 0, 400, 50.0, "local.local/local.local", 0, 0),
+        ("soft", 0, 400, 30.0, "none.none/none.none", 4, 0),
+    ]
+    path.write_text("\n".join([",".join(COLUMNS), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    found = results.supernets(bench, path).set_index("method")
+    assert found["cost"].to_dict() == {"rows": 2.5, "soft": 1.5}
+    assert found.loc["rows", "regret"] == pytest.approx(0) and found.loc["soft", "percentile"] == 0
+    scores = [("rows", 0, config, -worth(config)[0], worth(config)[1], delta_m(config)) for config in factored(POOLS)]
+    scores_of(path).write_text("\n".join([",".join(SCORES), *(",".join(map(str, row)) for row in scores)]) + "\n")
+    taus = results.agreement(bench, path).set_index("of")["tau"]
+    assert taus["semseg"] == pytest.approx(-1) and taus["depth"] == pytest.approx(1)
+    assert list(left(path, ["soft", "paired", "rows"], [0, 1])) == [
+        ("paired", 0), ("soft", 1), ("paired", 1), ("rows", 1)
+    ]  # fmt: skip
