@@ -1,6 +1,6 @@
 """What the table of all encoder trees says, and where chosen trees stand in it.
 
-python -m analysis.branch_summary [--table ...] [--choices ...] [--figure analysis/figures/branch_table.png]
+python -m analysis.branch_summary [--table ...] [--choices ...] [--figure analysis/figures/branch_table.png] [--page]
 
 Trees are ranked by mean validation loss plus cost weight times 10^9 multiply-adds of the network, which is what a search with
 that cost weight descends. RSA and TAG give a tree for every cost: that of the largest cost up to the searched tree's is taken.
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import branch_choices, branch_table
+from analysis import branch_choices, branch_table, pages
 from atrcnas.plots import canvas
 
 FIGURE = Path(__file__).parent / "figures" / "branch_table.png"
@@ -92,7 +92,7 @@ def draw(trees: pd.DataFrame, choices: pd.DataFrame) -> Figure:
         }
         axes.errorbar(cost, trees["delta_m"], trees["spread"].fillna(0.0), **style)
         for size, (method, (marker, colour)) in zip((13, 10, 7), MARKERS.items(), strict=True):
-            own = [tree for tree in choices["tree"][choices["method"] == method].unique() if tree in trees.index]
+            own = choices["tree"][choices["method"] == method].unique()
             look = {"marker": marker, "markersize": size, "markeredgecolor": colour, "markerfacecolor": "none"}
             axes.plot(cost[own], trees["delta_m"][own], linestyle="none", label=f"chosen by {method}", **look)
         axes.set_xlabel("multiply-adds of the network, millions")
@@ -101,25 +101,44 @@ def draw(trees: pd.DataFrame, choices: pd.DataFrame) -> Figure:
     return figure
 
 
+def markdown(table: pd.DataFrame, choices: pd.DataFrame) -> str:
+    """All trees, what they differ by, and where chosen ones stand."""
+    trees = by_tree(table)
+    lines = ["| tree | Delta_m (%) | spread | loss | multiply-adds |", "|---|---|---|---|---|"]
+    for tree, row in trees.iterrows():
+        spelled = str(tree).replace("|", "\\|")
+        costs = f"{row['loss']:.3f} | {row['multiply_adds'] / 1e6:.2f} M"
+        lines.append(f"| `{spelled}` | {row['delta_m']:+.2f} | {row['spread']:.2f} | {costs} |")
+    between, within = noise(table)
+    seeds, minutes = table["seed"].nunique(), table["seconds"].sum() / 60
+    lines += [
+        "",
+        f"{len(table)} rows, {seeds} seeds, {minutes:.1f} processor minutes of training. Standard deviation of Delta_m: "
+        f"{between:.2f} between the means of trees, {within:.2f} of seeds within a tree (what all trees of a seed share is "
+        "taken out).",
+        "",
+        f"| cost weight | tree of | tree | rank of {len(trees)} | Delta_m (%) | multiply-adds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in placed(trees, choices).itertuples(index=False):
+        spelled = row.tree.replace("|", "\\|")
+        figures = f"{row.rank} | {row.delta_m:+.2f} | {row.multiply_adds / 1e6:.2f} M"
+        lines.append(f"| {row.cost_weight} | {row.method} | `{spelled}` | {figures} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, default=branch_table.OUT)
     parser.add_argument("--choices", type=Path, default=branch_choices.OUT)
     parser.add_argument("--figure", type=Path, default=FIGURE)
+    parser.add_argument("--page", action="store_true", help="put the tables into docs/comparing-trees.md, too")
     args = parser.parse_args()
-    table = branch_table.read(args.table)
-    choices = pd.read_csv(args.choices) if args.choices.is_file() else pd.DataFrame(columns=branch_choices.COLUMNS)
-    trees = by_tree(table)
-    print(trees.to_string(float_format="{:.3f}".format))
-    print(f"\n{len(table)} rows, {table['seconds'].sum() / 60:.1f} processor minutes")
-    if table["seed"].nunique() > 1:
-        between, within = noise(table)
-        print(
-            f"Delta_m: standard deviation {between:.2f} between the means of trees, {within:.2f} of seeds within a tree"
-        )
-    if set(choices["tree"]) <= set(trees.index) and len(choices):
-        print(f"\n{placed(trees, choices).to_string(index=False, float_format='{:.2f}'.format)}\nof {len(trees)} trees")
-    print(canvas.save(draw(trees, choices), args.figure))
+    table, choices = branch_table.read(args.table), pd.read_csv(args.choices)
+    print(found := markdown(table, choices))
+    if args.page:
+        pages.write(pages.TREES, "trees", found)
+    print(canvas.save(draw(by_tree(table), choices), args.figure))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 PRESETS, SPEED, KEYS, BACKBONES = (DOCS / f"{name}.md" for name in ("presets", "speed", "keys", "backbones"))
 SEARCH_QUALITY = DOCS / "search-quality.md"
 PLANTED = DOCS / "planted.md"
+TREES = DOCS / "comparing-trees.md"
 
 
 def markers(name: str) -> tuple[str, str]:

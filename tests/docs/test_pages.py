@@ -6,9 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
+
+from analysis import branch_choices, branch_summary, branch_table
 from analysis.bench.table import markdown
 from analysis.keys_page import markdown as keys_markdown
-from analysis.pages import KEYS, SPEED, made
+from analysis.pages import KEYS, SPEED, TREES, made
 from tests.docs.pages import README, ROOT, each_page
 
 
@@ -49,6 +52,13 @@ def test_the_table_of_speed_is_that_of_the_stored_measurement() -> None:
 
 def test_the_page_of_keys_is_what_the_models_say() -> None:
     assert made(KEYS, "keys") == keys_markdown(), "run python -m analysis.keys_page"
+
+
+def test_the_tables_of_trees_are_those_of_the_stored_rows() -> None:
+    rows, choices = branch_table.read(branch_table.OUT), pd.read_csv(branch_choices.OUT)
+    assert made(TREES, "trees") == branch_summary.markdown(rows, choices), (
+        "run python -m analysis.branch_summary --page"
+    )
 
 
 def test_the_table_of_the_quickstart_is_that_of_the_stored_measurement() -> None:

@@ -32,7 +32,7 @@ def checkpoint(run: Path) -> object:
     return read_checkpoint(run / "search/checkpoints/last.ckpt")
 
 
-@pytest.mark.parametrize("phase", ["branches", "contexts"])
+@pytest.mark.parametrize("phase", ["branches", pytest.param("contexts", marks=pytest.mark.slow)])
 def test_branches_first_and_contexts_after_resume_bit_for_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
@@ -55,6 +55,7 @@ def test_branches_first_and_contexts_after_resume_bit_for_bit(
     same_files(whole / "search/branches", cut / "search/branches", ["search/branches.csv"])
 
 
+@pytest.mark.slow
 def test_a_search_of_both_at_once_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = experiment_of("together")
     expected = search(experiment, tmp_path / "whole")
@@ -84,7 +85,7 @@ def test_branches_alone_leave_no_contexts_and_write_down_their_chances(tmp_path:
     assert found.model.branches == expected
 
 
-@pytest.mark.parametrize("contexts", ["after", "together"])
+@pytest.mark.parametrize("contexts", ["after", pytest.param("together", marks=pytest.mark.slow)])
 def test_the_whole_job_retrains_the_tree_that_was_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contexts: str
 ) -> None:

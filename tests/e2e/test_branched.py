@@ -81,7 +81,10 @@ def test_the_references_json_holds_no_tree(run: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["search.loss_weighting=gradnorm"], ["search.budget={multiply_adds: 4.0e7}", "search.estimator=paired"]],
+    [
+        ["search.loss_weighting=gradnorm"],
+        pytest.param(["search.budget={multiply_adds: 4.0e7}", "search.estimator=paired"], marks=pytest.mark.slow),
+    ],
     ids=["gradnorm", "budget"],
 )
 def test_what_reads_the_backbone_in_a_search_takes_a_tree(tmp_path: Path, options: list[str]) -> None:

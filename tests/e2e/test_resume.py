@@ -75,7 +75,7 @@ def same_files(first: Path, second: Path, names: list[str]) -> None:
         ["search.strategy=darts", "search.commit_gap=0.01"],
         ["search.estimator=paired", "search.draws=3", "search.logits_warm_up=0.2"],
         ["search.estimator=paired", "search.held_out=0.5", "search.logits_warm_up=0"],
-        ["model.branches={stage2: [[semseg], [depth]]}"],
+        pytest.param(["model.branches={stage2: [[semseg], [depth]]}"], marks=pytest.mark.slow),
     ],
     ids=["soft", "sampled, bi-level", "darts, committing", "paired", "paired, bi-level", "branched encoder"],
 )

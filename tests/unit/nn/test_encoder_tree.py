@@ -18,9 +18,8 @@ from atrcnas.spec.branches import Branches
 
 TASKS = ("semseg", "depth", "edge")
 SMALL_SWIN = {"drop_path_rate": 0.0, "embed_dim": 12, "depths": (1, 1, 2, 1), "num_heads": (1, 2, 3, 4)}
-# Model, its options, and a point within its third stage (its second for the models that have no such).
+# Model, its options, and a point within its third stage where it has one.
 MODELS: dict[str, tuple[dict[str, Any], str]] = {
-    "test_resnet": ({}, "stage2"),
     "resnet18": ({"channels": (8, 16, 24, 32)}, "stage3.2"),
     "regnetx_002": ({}, "stage3"),
     "mobilenetv2_035": ({}, "stage3.2"),
@@ -30,6 +29,7 @@ MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "hrnet_w18_small": ({}, "stage3"),
     "atrcnas_small": ({}, "stage1"),
 }
+LARGE = ("regnetx_002", "swin_tiny_patch4_window7_224")
 
 
 def whole(name: str) -> Backbone:
@@ -100,7 +100,9 @@ def test_all_together_is_the_backbone_bit_for_bit(name: str) -> None:
     assert all(torch.equal(grads[key], value) for key, value in gradients(plain).items())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in MODELS]
+)
 def test_each_leaf_is_the_backbone_of_its_path(name: str) -> None:
     """Branches with weights of their own, parted in two places, give and learn what whole networks would."""
     plain, late = whole(name).double(), MODELS[name][1]
