@@ -1,4 +1,7 @@
-"""Exported networks in ONNX Runtime against the exported multi-task baseline: one image, one thread, float32."""
+"""Exported networks in ONNX Runtime against the exported multi-task baseline: one image, one thread, float32.
+
+`python -m analysis.bench.deployed` prints what arithmetic alone would have them cost.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,26 @@ from analysis.bench.heads import PRESET, Setup, network, preset
 from analysis.bench.measure import interleaved, ratios
 from atrcnas.deploy.export import export
 from atrcnas.deploy.loading import Run, load_exported
+from atrcnas.engine.costs import multiply_adds
 from atrcnas.engine.recalibrate import give_statistics
+from atrcnas.nn.net import MultiTaskNet
 
 SMALL, LARGE = (128, 160), (480, 640)
 CONFIGS = {"global": "`global` everywhere", "local": "`local` everywhere", PRESET: "published config"}
 TOLERANCE = 1e-2  # with the statistics of random images rounding shows more than in a trained network
 
 
-@functools.cache
-def exported(config: str, size: tuple[int, int]) -> Run:
-    """The network of a preset, or of one kind for every pair, from its file."""
+def untrained(config: str, size: tuple[int, int]) -> MultiTaskNet:
+    """The network of a preset, or of one kind for every pair."""
     setup = Setup(batch=1, image_size=size)
     kinds = preset(setup, PRESET if config in CONFIGS else config)
-    candidates = kinds if config not in CONFIGS or config == PRESET else dict.fromkeys(kinds, (config,))
-    net = give_statistics(network(setup, candidates), torch.rand(2, 3, *size))
+    return network(setup, kinds if config not in CONFIGS or config == PRESET else dict.fromkeys(kinds, (config,)))
+
+
+@functools.cache
+def exported(config: str, size: tuple[int, int]) -> Run:
+    """What runs the file of :func:`untrained`."""
+    net = give_statistics(untrained(config, size), torch.rand(2, 3, *size))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "net.onnx")
         export(net, size, path, tolerance=TOLERANCE)
@@ -50,3 +59,11 @@ def against_baseline(config: str, size: tuple[int, int]) -> Callable[[Setup, int
         return {"sides": sides, "ratio": ratios(*sides.values())}
 
     return run
+
+
+if __name__ == "__main__":
+    baseline = multiply_adds(untrained("baseline", SMALL), SMALL)
+    for name, words in CONFIGS.items():
+        print(
+            f"{words:20s} {multiply_adds(untrained(name, SMALL), SMALL) / baseline:.2f}x of the baseline's multiply-adds"
+        )

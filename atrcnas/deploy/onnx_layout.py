@@ -27,7 +27,7 @@ def arrange(model: Any) -> None:
     Args:
         model: an ``onnx_ir.Model``, changed.
     """
-    from onnx_ir.passes.common import IdentityEliminationPass
+    from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
     from onnxscript.optimizer import fold_constants
 
     # Which weights are constant, and which convolutions read the same, has to be seen.
@@ -39,8 +39,7 @@ def arrange(model: Any) -> None:
             group = [_join(model.graph, group)]
         for node in group:
             _fill(model.graph, node)
-    for name in [name for name, value in model.graph.initializers.items() if not value.uses()]:
-        del model.graph.initializers[name]
+    RemoveUnusedNodesPass()(model)
 
 
 def _blocks(outputs: int) -> int:

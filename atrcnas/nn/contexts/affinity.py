@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from atrcnas.nn.contexts.base import Context, ContextInputs, Projection
-from atrcnas.nn.contexts.local import window_attention
+from atrcnas.nn.contexts.local import plain_window_attention, window_attention, window_cap
 from atrcnas.spec.pairs import Pair
 
 TAU = 0.1
@@ -57,7 +58,12 @@ class Affinity(Context):
     def _attend_near(self, *maps: Tensor) -> Tensor:
         heads = maps[0].shape[3]
         query, key, value = (x.flatten(3).permute(0, 3, 1, 2) for x in maps)
-        return window_attention(query, key, value, heads).permute(0, 2, 3, 1).unflatten(3, (heads, -1))
+        if self.plain:
+            cap, parts = window_cap(query), [x.chunk(heads, dim=1) for x in (query, key, value)]
+            pooled = torch.cat([plain_window_attention(q, k, v, cap) for q, k, v in zip(*parts, strict=True)], dim=1)
+        else:
+            pooled = window_attention(query, key, value, heads)
+        return pooled.permute(0, 2, 3, 1).unflatten(3, (heads, -1))
 
     def _attend_everywhere(self, *maps: Tensor) -> Tensor:
         height, width = maps[0].shape[1:3]
