@@ -22,11 +22,14 @@ FIGURE = Path(__file__).parent / "figures" / "branch_table.png"
 MARKERS = {"search": ("o", "#d55e00"), "RSA": ("s", "#009e73"), "TAG": ("^", "#cc79a7")}
 
 
+def with_loss(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the loss of all tasks together, as it is weighed in training."""
+    return table.assign(loss=table[[name for name in table.columns if name.endswith(".loss")]].sum(axis=1))
+
+
 def by_tree(table: pd.DataFrame) -> pd.DataFrame:
     """A row per tree: mean loss over all tasks, mean and spread of Delta_m over seeds, cost."""
-    losses = [name for name in table.columns if name.endswith(".loss")]
-    table = table.assign(loss=table[losses].sum(axis=1))
-    grouped = table.groupby("tree")
+    grouped = with_loss(table).groupby("tree")
     return pd.DataFrame(
         {
             "delta_m": grouped["delta_m"].mean(),
@@ -109,13 +112,20 @@ def markdown(table: pd.DataFrame, choices: pd.DataFrame) -> str:
         spelled = str(tree).replace("|", "\\|")
         costs = f"{row['loss']:.3f} | {row['multiply_adds'] / 1e6:.2f} M"
         lines.append(f"| `{spelled}` | {row['delta_m']:+.2f} | {row['spread']:.2f} | {costs} |")
-    between, within = noise(table)
     seeds, minutes = table["seed"].nunique(), table["seconds"].sum() / 60
     lines += [
         "",
-        f"{len(table)} rows, {seeds} seeds, {minutes:.1f} processor minutes of training. Standard deviation of Delta_m: "
-        f"{between:.2f} between the means of trees, {within:.2f} of seeds within a tree (what all trees of a seed share is "
-        "taken out).",
+        f"{len(table)} rows, {seeds} seeds, {minutes:.1f} processor minutes of training. Standard deviations, without what all "
+        "trees of a seed share:",
+        "",
+        f"| figure | between the means of trees | expected of {seeds} seeds by chance | of seeds within a tree |",
+        "|---|---|---|---|",
+    ]
+    table = with_loss(table)
+    for figure in ("delta_m", "loss", *(name for name in table.columns if name.endswith(".loss"))):
+        between, within = noise(table, figure)
+        lines.append(f"| {figure} | {between:.4f} | {within / seeds**0.5:.4f} | {within:.4f} |")
+    lines += [
         "",
         f"| cost weight | tree of | tree | rank of {len(trees)} | Delta_m (%) | multiply-adds |",
         "|---|---|---|---|---|---|",
