@@ -36,6 +36,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "sampled": ("search.estimator=sampled",),
     "oneshot-random": ("search.strategy=oneshot-random", "search.trials={number: 32}"),
 }
+KEPT = "rooms-kept"
 CONFIG = "global.local/local.global"  # that the unit of cost trains
 SCORED = ("rows", "oneshot-random")  # with the weights of one supernet of the seed, evenly trained
 
@@ -76,12 +77,11 @@ def _rendered(split: str) -> Cached:
     return kept
 
 
-DATASETS.register(DataSet("rooms-kept", _Kept, "rooms, rendered once per process"))
-
-
 def experiment(method: str, seed: int, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment of one search."""
-    fixed = (f"seed={seed}", "data.name=rooms-kept", "data.workers=0", "devices=cpu")
+    if KEPT not in DATASETS:  # not when this file is imported: nobody else is to see it
+        DATASETS.register(DataSet(KEPT, _Kept, "rooms, rendered once per process"))
+    fixed = (f"seed={seed}", f"data.name={KEPT}", "data.workers=0", "devices=cpu")
     return Experiment.load("rooms-small", [*fixed, *METHODS[method], *overrides])
 
 

@@ -56,9 +56,10 @@ class Ladder:
         self._went_on: dict[float, set[Config]] = {share: set() for share in shares}
 
     def hear(self, answered: Iterable[Trial]) -> None:
-        """Learn scores."""
+        """Learn scores; NaN is the worst."""
         for trial in answered:
-            self._scores[trial.share][tuple(trial.sample.values())] = (trial.score, trial.sample)
+            score = -math.inf if math.isnan(trial.score) else trial.score
+            self._scores[trial.share][tuple(trial.sample.values())] = (score, trial.sample)
 
     def promotion(self, least: int = 0) -> tuple[Sample, float] | None:
         """The config that is to go on, one that came far first, and up to which share; None if all wait.

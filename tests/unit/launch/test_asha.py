@@ -50,6 +50,12 @@ def test_the_better_half_of_those_that_came_as_far_goes_on_once_and_far_ones_fir
     assert going_on(ladder) is None
 
 
+def test_a_score_that_is_not_a_number_is_the_worst() -> None:
+    ladder = Ladder(SHARES)
+    ladder.hear([heard(0, float("nan"), QUARTER), heard(1, -7.0, QUARTER), heard(2, float("nan"), QUARTER)])
+    assert going_on(ladder) == ("1", HALF)
+
+
 def test_at_the_end_the_best_of_each_share_goes_on_however_few_there_are() -> None:
     ladder = Ladder(SHARES)
     ladder.hear([heard(0, 5.0, QUARTER)])
