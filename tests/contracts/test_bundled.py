@@ -88,4 +88,4 @@ def test_a_command_in_a_comment_is_complete_and_names_what_there_is(command: str
         assert str(given["contexts"]) in names("search_spaces/presets")
     if "archive" in given:
         described = Experiment.load(path.stem).data
-        assert (given["name"], given["root"]) == (described.name, Path(described.options["root"]))
+        assert (given["name"], Path(given["root"])) == (described.name, Path(described.options["root"]))

@@ -19,8 +19,8 @@ SMALL = {
     **TINY,
     "data": {"name": "rooms", "options": {"image_size": [64, 64], "train_size": 8, "val_size": 2}},
     "space": {"schema": 1, "pairs": {"default": ["none", "local"]}},
-    "search": {**TINY["search"], "steps": 2, "trials": {"number": 4, "steps": 2}},
-    "retrain": {**TINY["retrain"], "steps": 2},
+    "search": {**TINY["search"], "steps": 1, "trials": {"number": 2, "steps": 1}},
+    "retrain": {**TINY["retrain"], "steps": 1},
 }
 # Runs each line of its input as a command, in a process in which importing NNI fails as if it were not installed.
 BLOCKED = """
@@ -65,9 +65,10 @@ def journal(folder: Path) -> list[dict[str, object]]:
 def test_a_search_by_tpe_one_by_gradient_retraining_and_plots_work_where_nni_is_not_installed(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(SMALL))
     commands = (
-        "run tiny.yaml search.strategy=tpe --run tpe",
-        "search tiny.yaml --run gumbel",
+        "search tiny.yaml search.strategy=tpe --run tpe",
+        "retrain tiny.yaml search.strategy=tpe --contexts tpe/contexts.yaml --run tpe",
         "plot tpe",
+        "search tiny.yaml --run gumbel",
         "list strategies",
     )
     path = os.pathsep.join(each for each in sys.path if each)
@@ -83,7 +84,7 @@ def test_a_search_by_tpe_one_by_gradient_retraining_and_plots_work_where_nni_is_
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Optuna proposes, as nni.algorithms.hpo.tpe_tuner") == 1, done.stderr
     header, *entries = journal(tmp_path / "tpe")
-    assert header == {"at_once": 1, "proposals": "optuna"} and len(entries) == 4
+    assert header == {"at_once": 1, "proposals": "optuna"} and len(entries) == 2
     assert ContextConfig.load(tmp_path / "tpe/contexts.yaml").provenance.proposals == "optuna"
     assert (tmp_path / "tpe/results.json").is_file() and list((tmp_path / "tpe/plots").iterdir())
     assert ContextConfig.load(tmp_path / "gumbel/contexts.yaml").provenance.strategy == "gumbel"
@@ -96,7 +97,7 @@ def test_a_search_goes_on_with_the_library_it_was_begun_with(
         hide(without_nni, "nni")
         whole = searched(tmp_path, "evolution")
     lines = (tmp_path / "search/trials.jsonl").read_bytes().splitlines(keepends=True)
-    (tmp_path / "search/trials.jsonl").write_bytes(b"".join(lines[:3]))
+    (tmp_path / "search/trials.jsonl").write_bytes(b"".join(lines[:2]))
     assert searched(tmp_path, "evolution", resume=True).pairs == whole.pairs
     assert "goes on with the proposals of optuna, as it began" in capsys.readouterr().err
     assert [entry.get("sample") for entry in journal(tmp_path)] == [json.loads(line).get("sample") for line in lines]
