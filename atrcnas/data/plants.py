@@ -21,7 +21,7 @@ HALF = WIDTH // 2
 LEFT, MIDDLE, FAR = 4, 7, 10
 UNSEEN = -1
 RIGHT_VOTES = 29  # of 48 patches
-AGAINST = 22  # of 40 patches: the other 18, and the 4 things at the left, make up for them
+AGAINST = 22  # of 36 patches: the other 14, and the 8 things at the left, make up for them
 FAINT = 0.4  # evidence that leaves a pixel alike its neighbours
 
 
@@ -72,9 +72,9 @@ def enlarge(patches: np.ndarray) -> np.ndarray:
 
 def _scene(own: np.ndarray, source: np.ndarray, bit: np.ndarray | int = 0, red: np.ndarray | int = 0) -> Scene:
     """From grids to a scene in which everything is visible and counts."""
-    maps = [enlarge(np.broadcast_to(value, (ROWS, COLUMNS)) if np.ndim(value) == 0 else value) for value in (bit, red)]
+    bits, shown = (enlarge(np.broadcast_to(np.asarray(value), (ROWS, COLUMNS))) for value in (bit, red))
     everywhere = np.ones((HEIGHT, WIDTH), bool)
-    return Scene(enlarge(own), maps[0], enlarge(source), maps[1].astype(float), everywhere, everywhere, everywhere)
+    return Scene(enlarge(own), bits, enlarge(source), shown.astype(float), everywhere, everywhere, everywhere)
 
 
 def _classes(rng: Generator) -> np.ndarray:
@@ -115,9 +115,9 @@ def target_regions(rng: Generator) -> Scene:
     """
     thing = np.zeros((ROWS, COLUMNS), int)
     for row in range(ROWS):
-        thing[row, rng.integers(LEFT)] = thing[row, rng.integers(MIDDLE, COLUMNS)] = 1
+        thing[row, [*rng.permutation(LEFT)[:2], rng.integers(MIDDLE, COLUMNS)]] = 1
     bit = int(rng.integers(2))
-    others = np.arange(ROWS * COLUMNS - 2 * ROWS) < AGAINST
+    others = np.arange(ROWS * COLUMNS - 3 * ROWS) < AGAINST
     red = np.where(np.arange(COLUMNS) < LEFT, 2 * bit - 1, 0) * thing
     red[thing == 0] = rng.permutation(np.where(others, 1 - 2 * bit, 2 * bit - 1))
     scene = _scene(thing, _halves(rng), bit * thing, red)
@@ -138,7 +138,7 @@ def source_regions(rng: Generator) -> Scene:
 def beside_value(rng: Generator) -> Scene:
     """Every 24 pixels one column shows its bit just out of sight at its left, and the opposite at its right."""
     bit = enlarge(rng.integers(2, size=(ROWS // 2, WIDTH // 24)))
-    scene = _scene(rng.permutation(np.arange(8) % 4).reshape(2, 4), _classes(rng))
+    scene = _scene(rng.integers(2, size=(1, 1)), _halves(rng))
     place = np.arange(WIDTH) % 24 - 12
     left, middle, right = ((place >= start) & (place < start + 4) for start in (-11, 0, 8))
     scene.bit, scene.red = bit, (1.0 * left - right) * (2 * bit - 1)
@@ -169,9 +169,11 @@ PLANTS = {
     "own_value": Plant(("none",), "the target needs nothing of the source", (4, 4), own_value),
     "near_value": Plant(("local",), "a value a few pixels away", (4, 4), near_value),
     "scene_average": Plant(("global", "tlabel", "slabel"), "an average over the scene", (4, 4), scene_average),
-    "target_regions": Plant(("tlabel",), "the average over the target's own class", (2, 2), target_regions),
+    "target_regions": Plant(("tlabel", "slabel"), "the average over the target's own class", (2, 2), target_regions),
     "source_regions": Plant(("slabel",), "the average over the source's class", (2, 2), source_regions),
-    "beside_value": Plant(("mti",), "the source's features just beside the pixel", (4, 4), beside_value),
+    "beside_value": Plant(
+        ("mti", "local", "affinity"), "the source's features just beside the pixel", (2, 2), beside_value
+    ),
     "source_structure": Plant(
         ("affinity",), "the target's values along the source's structure", (2, 2), source_structure
     ),
