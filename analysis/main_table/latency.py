@@ -3,7 +3,8 @@
 python -m analysis.main_table.latency [--rounds 60]
 
 One image, one thread; a median per network, as an exported file in ONNX Runtime and eager in PyTorch. Processor time of that
-thread, which other programs on the machine do not interrupt. Only shapes matter for time: weights are as they start. Writes analysis/results/main_table_latency.csv anew.
+thread, which other programs on the machine do not interrupt. Only shapes matter for time: weights are as
+they start. Writes analysis/results/main_table_latency.csv anew.
 """
 
 from __future__ import annotations
