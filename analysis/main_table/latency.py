@@ -2,8 +2,9 @@
 
 python -m analysis.main_table.latency [--rounds 60]
 
-One image, one thread; a median per network, as an exported file in ONNX Runtime and eager in PyTorch. Only shapes matter for
-time: weights are as they start. Writes analysis/results/main_table_latency.csv anew.
+One image, one thread; a median per network, as an exported file in ONNX Runtime and eager in PyTorch. Processor time of that
+thread, which other programs on the machine do not interrupt. Only shapes matter for time: weights are as
+they start. Writes analysis/results/main_table_latency.csv anew.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ def measure(rounds: int) -> list[tuple[object, ...]]:
     with torch.inference_mode():
         for _ in range(WARM_UP + rounds):
             for key, run in runs.items():
-                began = time.perf_counter()
+                began = time.thread_time()
                 run(image)
-                taken[key].append(1e3 * (time.perf_counter() - began))
+                taken[key].append(1e3 * (time.thread_time() - began))
     return [
         (*key, *(round(float(np.quantile(values[WARM_UP:], share)), 4) for share in (0.5, 0.1, 0.9)))
         for key, values in taken.items()
