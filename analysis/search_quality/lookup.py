@@ -103,7 +103,9 @@ def explore(method: Method, seed: int, tables: Mapping[float, Mapping[str, float
 
     trials = Trials(Notebook(), make, number, course.hear)  # type: ignore[arg-type]
     pools = {str(pair): tuple(pool) for pair, pool in bench.pools.items()}
-    choose(STRATEGIES[method.strategy], "auto").explore(pools, trials, TrialsSpec(number=number, **method.options), seed)
+    choose(STRATEGIES[method.strategy], "auto").explore(
+        pools, trials, TrialsSpec(number=number, **method.options), seed
+    )
     trials.finish()
     return course
 
