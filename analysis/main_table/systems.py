@@ -43,11 +43,14 @@ def systems(experiment: Experiment) -> dict[str, System]:
     """Every system by name, in the order of the table."""
     pools = SearchSpace.load("wide").pools(experiment.tasks)
     uniform = {f"uniform-{kind}": System(f"{kind} everywhere", _uniform(kind, pools)) for kind in UNIFORM}
+    width = {"model": {"width": WIDE_SEARCHED}}
+    widened = System(f"wide everywhere, task features {WIDE_SEARCHED} wide", _uniform("wide", pools), width)
     by_label = System("the source's label regions everywhere", ContextConfig.load("uniform-slabel"))
     published = System("published ATRC config (NYUD-v2, HRNet18-S), rows of these tasks", _published(experiment))
     return {
         **_plain(experiment),
         **uniform,
+        f"uniform-wide-{WIDE_SEARCHED}": widened,
         "uniform-slabel": by_label,
         "published": published,
         **_searched(),
