@@ -29,7 +29,7 @@ def _conv_backward(
 
 
 _OURS = {
-    # Versions of torch before 2.8 count attention on a GPU only.
+    # Older versions of torch (2.9) count attention on a GPU only.
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
     # torch counts the weights' gradient of a grouped convolution once for each group.
     torch.ops.aten.convolution_backward: _conv_backward,

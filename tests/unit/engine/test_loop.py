@@ -51,14 +51,14 @@ class Told(Listener):
 class Stage(SimpleNamespace):
     """Three steps: validated after the second and the last, logged after the first."""
 
-    step, checked = 0, -1
+    step, validated = 0, -1
     recipe = SimpleNamespace(steps=STEPS)
     fabric = SimpleNamespace(world_size=1)
     weights = SimpleNamespace(evaluated="weights")
 
     @property
     def validation_due(self) -> bool:
-        return self.step in (2, STEPS) and self.checked < self.step
+        return self.step in (2, STEPS) and self.validated < self.step
 
     @property
     def log_due(self) -> bool:
@@ -84,7 +84,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return f"losses {training.step}"
 
     def validate(training: Any, batches: Any, everyone: Any) -> bool:
-        training.checked = training.step
+        training.validated = training.step
         found.append(f"validate on {batches}")
         return training.step == 2  # the best so far
 

@@ -31,7 +31,7 @@ class Net(nn.Module):
         self.register_buffer("running", torch.tensor([2.0, 3.0]))
         self.labels, self.initial = labels, initial
 
-    def encode(self, image: Tensor, valid: Tensor | None) -> Any:
+    def encode(self, image: Tensor, valid: Tensor | None, mixture: float | None) -> Any:
         return SimpleNamespace(image=image.mean(), labels=self.labels, initial=self.initial)
 
     def decode(self, encoded: Any, mixture: float | None) -> dict[str, float]:
