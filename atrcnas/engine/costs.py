@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+from torch.utils.flop_counter import FlopCounterMode
 
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.fold import fold_batch_norm, fold_contexts, inference_copy
@@ -29,8 +29,6 @@ def _conv_backward(
 
 
 _OURS = {
-    # Older versions of torch (2.9) count attention on a GPU only.
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop,
     # torch counts the weights' gradient of a grouped convolution once for each group.
     torch.ops.aten.convolution_backward: _conv_backward,
 }

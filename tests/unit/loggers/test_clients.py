@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,7 +89,7 @@ def read_mlflow(run: Path) -> tuple[Scalars, Pictures]:
         for name in found.data.metrics
     }
     pictures = {
-        path.name.split("+")[0].replace("~", "/").replace("#", "/"): _picture(path)
+        re.split("[+%]", path.name)[0].replace("~", "/").replace("#", "/"): _picture(path)
         for path in run.glob("mlflow/*/*/artifacts/images/*.png")
     }
     return scalars, pictures
