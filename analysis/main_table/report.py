@@ -15,7 +15,7 @@ from atrcnas.plots import canvas
 from atrcnas.spec.kinds import KINDS
 
 RANDOM = "random"
-RIVALS = ("aspp-head", "deeper", "wider")
+RIVALS = ("uniform-wide", "aspp-head", "deeper", "wider")
 SEARCHED, DRAWN, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
 
 
@@ -103,13 +103,14 @@ def _draw_system(axes: Axes, name: str, row: pd.Series) -> None:
     if name.startswith("searched"):
         style = {"fmt": "D", "color": SEARCHED, "label": "searched", "markersize": 7, "zorder": 5}
     elif name.startswith("uniform"):
-        style = {"fmt": "o", "color": KINDS[kind].colour, "label": "the same kind everywhere", "markersize": 6}
+        style = {"fmt": "o", "color": KINDS[kind.partition("-")[0]].colour, "label": "the same kind everywhere", "markersize": 6}
         style |= {"mec": canvas.INK, "ecolor": canvas.INK, "mew": 0.6}
     spread = row["delta_m", "std"]
     axes.errorbar(*at, None if pd.isna(spread) or name == BASELINE else spread, elinewidth=0.9, capsize=2, **style)
-    shown = kind if name.startswith("uniform") else name.removeprefix("searched-")
-    aside = (6, -9) if name.startswith("uniform") else (6, 4)
-    axes.annotate(shown, at, aside, textcoords="offset points", size=canvas.SMALL_SIZE)
+    left = name.startswith("searched")
+    aside = (-8, -3) if left else (6, -9) if name.startswith("uniform") else (6, 4)
+    side = "right" if left else "left"
+    axes.annotate(kind, at, aside, textcoords="offset points", size=canvas.SMALL_SIZE, ha=side)
 
 
 def _draw_random(axes: Axes) -> None:
