@@ -59,6 +59,7 @@ class Trial:
         space: its name, "" for a preset.
         auxiliary: tasks that only help.
         model: settings of a search; a preset brings its own.
+        branches: how a search also finds where tasks part in the encoder.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Trial:
     space: str = ""
     auxiliary: tuple[str, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    branches: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 def parts(trial: Trial) -> list[str]:

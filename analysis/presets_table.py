@@ -72,6 +72,8 @@ def trials(stand: Stand) -> Iterator[Trial]:
     yield Trial("`atrc`, one level", everything, space="atrc")
     yield Trial("`full`, one level", everything, space="full")
     yield Trial("`wide`, one level", everything, space="wide")
+    branches = {"steps": 2, "points": ["stage4", "stage6"]}
+    yield Trial("`atrc`, on a branched encoder that is searched first", everything, space="atrc", branches=branches)
     model = Experiment.load("rooms-pyramid").model.model_dump()
     yield Trial("`pyramid`, per pair and level", everything, space="pyramid", model=model)
 
@@ -87,7 +89,7 @@ def experiment(stand: Stand, root: Path, trial: Trial) -> Experiment:
             "backbone": {"name": "mobilenetv2_035"},
             "model": dict(trial.model),
             "space": trial.space or "atrc",
-            "search": recipe,
+            "search": {**recipe, "branches": dict(trial.branches) or None},
             "retrain": recipe,
             "devices": "cpu",
         }

@@ -103,7 +103,12 @@ def _draw_system(axes: Axes, name: str, row: pd.Series) -> None:
     if name.startswith("searched"):
         style = {"fmt": "D", "color": SEARCHED, "label": "searched", "markersize": 7, "zorder": 5}
     elif name.startswith("uniform"):
-        style = {"fmt": "o", "color": KINDS[kind.partition("-")[0]].colour, "label": "the same kind everywhere", "markersize": 6}
+        style = {
+            "fmt": "o",
+            "color": KINDS[kind.partition("-")[0]].colour,
+            "label": "the same kind everywhere",
+            "markersize": 6,
+        }
         style |= {"mec": canvas.INK, "ecolor": canvas.INK, "mew": 0.6}
     spread = row["delta_m", "std"]
     axes.errorbar(*at, None if pd.isna(spread) or name == BASELINE else spread, elinewidth=0.9, capsize=2, **style)
