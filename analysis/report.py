@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis import ablation_path, pages
 from analysis.main_table import agreement, latency, report
+from analysis.main_table.settings import SETTINGS, SMALL
 from atrcnas.contextbench import load
 from atrcnas.contextbench.report import draw, lines
 from atrcnas.plots import canvas
@@ -20,17 +21,22 @@ from atrcnas.runs.tables import read_table
 
 HERE = Path(__file__).resolve().parent
 PAGE, FIGURES, RESULTS = pages.DOCS / "proof.md", HERE / "figures", HERE / "results"
+HRNET = SETTINGS["rooms-hrnet18"]
 PATH, IMPORTANCE = RESULTS / "ablation_path.csv", RESULTS / "importance_rooms_small.csv"
 
 
 def tables() -> dict[str, Iterable[str]]:
     """What stands between the markers of each name."""
     return {
-        "main": report.lines(),
-        "versus": report.versus(),
-        "missing": [report.missing()],
-        "latency": latency.lines(),
-        "agreement": agreement.lines(),
+        "main": report.lines(SMALL),
+        "versus": report.versus(SMALL),
+        "missing": [report.missing(SMALL)],
+        "latency": latency.lines(SMALL),
+        "agreement": agreement.lines(SMALL),
+        "main-hrnet18": report.lines(HRNET),
+        "versus-hrnet18": report.versus(HRNET),
+        "missing-hrnet18": [report.missing(HRNET)],
+        "latency-hrnet18": latency.lines(HRNET),
         "path": ablation_path.lines(read_table(PATH, ablation_path.FORM)),
         "bench": lines(load("rooms-small")),
     }
@@ -40,8 +46,8 @@ def figures() -> dict[str, Figure | None]:
     """By the name of the file."""
     with canvas.styled():
         return {
-            "main_table": report.draw(),
-            "agreement": agreement.draw(),
+            "main_table": report.draw(SMALL),
+            "agreement": agreement.draw(SMALL),
             "ablation_path": ablation_path.draw(read_table(PATH, ablation_path.FORM)),
             "importance": draw_importance(IMPORTANCE, "rooms-small"),
             "contextbench": draw(load("rooms-small")),

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from analysis.main_table.rows import bundled, with_delta_m
+from analysis.main_table.rows import rows_of
+from analysis.main_table.settings import Setting
 from atrcnas.contextbench.table import Kinds
 from atrcnas.plots.contexts import Cell, draw_cells
 from atrcnas.spec.kinds import parts
@@ -16,11 +17,10 @@ from atrcnas.spec.pairs import Pair, all_pairs
 SHOWN = "searched-wide"
 
 
-def searches() -> dict[str, dict[int, Kinds]]:
+def searches(setting: Setting) -> dict[str, dict[int, Kinds]]:
     """System -> seed -> kinds, of all systems that search."""
-    experiment, found = bundled(), dict[str, dict[int, Kinds]]()
-    pairs = all_pairs(experiment.tasks, (4,))
-    rows = with_delta_m(experiment)
+    found = dict[str, dict[int, Kinds]]()
+    pairs, rows = all_pairs(setting.experiment().tasks, (4,)), rows_of(setting)
     for row in rows[rows["search_seconds"] > 0].itertuples():
         kinds = [kind for part in str(row.config).split("/") for kind in part.split(".")]
         found.setdefault(str(row.system), {})[int(row.seed)] = dict(zip(pairs, kinds, strict=True))
@@ -33,9 +33,9 @@ def votes(by_seed: dict[int, Kinds]) -> dict[Pair, tuple[str, int]]:
     return {pair: Counter(kinds[pair] for kinds in by_seed.values()).most_common(1)[0] for pair in pairs}
 
 
-def lines() -> Iterator[str]:
+def lines(setting: Setting) -> Iterator[str]:
     """A row per system that searches, a column per pair."""
-    found = searches()
+    found = searches(setting)
     pairs = next(iter(next(iter(found.values())).values())) if found else {}
     yield f"| | seeds | {' | '.join(f'`{pair}`' for pair in pairs)} | same as {SHOWN} of that seed |"
     yield "|---" * (len(pairs) + 3) + "|"
@@ -48,9 +48,9 @@ def lines() -> Iterator[str]:
         yield f"| {system} | {count} | {' | '.join(cells)} | {alike} |"
 
 
-def draw() -> Figure | None:
+def draw(setting: Setting) -> Figure | None:
     """The heat map of the main search; None while it has no row."""
-    by_seed = searches().get(SHOWN)
+    by_seed = searches(setting).get(SHOWN)
     if not by_seed:
         return None
     count = len(by_seed)
@@ -59,4 +59,4 @@ def draw() -> Figure | None:
         for pair, (kind, number) in votes(by_seed).items()
     }
     note = f"number and intensity: how many of {count} searches with different seeds chose this kind"
-    return draw_cells(cells, "Agreement of searches: rooms-small, wide pool", note)
+    return draw_cells(cells, f"Agreement of searches: {setting.name}, wide pool", note)

@@ -1,10 +1,10 @@
-"""Time the networks of the main table in turns, so that a change of the machine's pace meets all alike.
+"""Time the networks of a main table in turns, so that a change of the machine's pace meets all alike.
 
-python -m analysis.main_table.latency [--rounds 60]
+python -m analysis.main_table.latency rooms-small [--rounds 60]
 
 One image, one thread; a median per network, as an exported file in ONNX Runtime and eager in PyTorch. Processor time of that
 thread, which other programs on the machine do not interrupt. Only shapes matter for time: weights are as
-they start. Writes analysis/results/main_table_latency.csv anew.
+they start. Writes analysis/results/main_table_latency_SETTING.csv anew.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.main_table.rows import LATENCY, bundled, with_delta_m
+from analysis.main_table.rows import rows_of
+from analysis.main_table.settings import SETTINGS, Setting
 from analysis.main_table.systems import BASELINE, SINGLE, System, systems
 from atrcnas.runs.tables import Columns, Table, read_table
 from atrcnas.spec.context_config import ContextConfig
@@ -29,11 +30,12 @@ from atrcnas.spec.pairs import all_pairs
 FORM: Columns = {"system": str, "config": str, "runtime": str, "latency_ms": float, "low": float, "high": float}
 RUNTIMES = ("onnxruntime", "eager")
 WARM_UP = 5
+LATENCY = "main_table_latency"
 
 
-def networks() -> Iterator[tuple[str, str]]:
+def networks(setting: Setting) -> Iterator[tuple[str, str]]:
     """Each network of the table once, without the random ones: its system and config."""
-    rows = with_delta_m(bundled())
+    rows = rows_of(setting)
     named = rows[~rows["system"].str.startswith("random-") & (rows["system"] != SINGLE)]
     yield from named[["system", "config"]].drop_duplicates().itertuples(index=False, name=None)
 
@@ -46,7 +48,7 @@ def contexts_of(system: System, config: str, experiment: Experiment) -> ContextC
     return ContextConfig.from_kinds(dict(zip(all_pairs(experiment.tasks, (4,)), kinds, strict=True)))
 
 
-def measure(rounds: int) -> list[tuple[object, ...]]:
+def measure(setting: Setting, rounds: int) -> list[tuple[object, ...]]:
     """A row per network and runtime: the median, and the range of the middle 80 %, milliseconds."""
     import torch
 
@@ -57,11 +59,11 @@ def measure(rounds: int) -> list[tuple[object, ...]]:
     from atrcnas.nn.fold import fold_batch_norm, inference_copy
 
     torch.set_num_threads(1)
-    experiment = bundled()
-    known, (height, width) = systems(experiment), experiment.data.options["image_size"]
+    experiment = setting.experiment()
+    known, (height, width) = systems(setting), experiment.data.options["image_size"]
     image, runs = torch.rand(1, 3, height, width), {}
     with tempfile.TemporaryDirectory() as folder:
-        for number, (name, config) in enumerate(networks()):
+        for number, (name, config) in enumerate(networks(setting)):
             changed = experiment.replace(**known[name].changes)
             contexts = contexts_of(known[name], config, changed)
             net = fixed_network(with_model_of(changed, contexts), contexts)
@@ -84,17 +86,18 @@ def measure(rounds: int) -> list[tuple[object, ...]]:
     ]
 
 
-def by_system() -> pd.DataFrame:
+def by_system(setting: Setting) -> pd.DataFrame:
     """Median latency of each system (rows) and runtime (columns), ms: the mean over the configs its searches found."""
-    if not LATENCY.is_file():
+    path = setting.file(LATENCY)
+    if not path.is_file():
         return pd.DataFrame(columns=list(RUNTIMES))
-    table = read_table(LATENCY, FORM)
+    table = read_table(path, FORM)
     return table.groupby(["system", "runtime"], sort=False)["latency_ms"].mean().unstack("runtime")[list(RUNTIMES)]
 
 
-def lines() -> Iterator[str]:
+def lines(setting: Setting) -> Iterator[str]:
     """Each system's latency, and how many times the baseline's it is."""
-    table = by_system()
+    table = by_system(setting)
     if table.empty:
         yield "Not measured yet."
         return
@@ -107,8 +110,11 @@ def lines() -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("setting", choices=list(SETTINGS))
     parser.add_argument("--rounds", type=int, default=60)
-    Table(LATENCY, tuple(FORM)).begin(measure(parser.parse_args().rounds))
+    args = parser.parse_args()
+    setting = SETTINGS[args.setting]
+    Table(setting.file(LATENCY), tuple(FORM)).begin(measure(setting, args.rounds))
 
 
 if __name__ == "__main__":

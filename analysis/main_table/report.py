@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.main_table.rows import SEEDS, bundled, with_delta_m
+from analysis.main_table.rows import SEEDS, rows_of
+from analysis.main_table.settings import Setting
 from analysis.main_table.systems import BASELINE, RANDOM_CONFIGS, System, systems
 from atrcnas.plots import canvas
 from atrcnas.spec.kinds import KINDS
@@ -19,26 +20,24 @@ RIVALS = ("uniform-wide", "aspp-head", "deeper", "wider")
 SEARCHED, DRAWN, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
 
 
-def summary() -> pd.DataFrame:
+def summary(setting: Setting) -> pd.DataFrame:
     """One row per system in the order of the table, with means, deviations over seeds and numbers of seeds.
 
     The random configs are one row: their deviation is that between configs, each the mean of its own seeds.
     """
-    experiment = bundled()
-    rows = with_delta_m(experiment)
+    rows = rows_of(setting)
     numbers = [name for name in rows.columns if name not in ("system", "seed", "config")]
     drawn = rows["system"].str.startswith(f"{RANDOM}-")
     whole = rows[~drawn].groupby("system")[numbers].agg(["mean", "std", "count"])
     each = rows[drawn].groupby("system")[numbers].mean()
     both = pd.concat([whole, each.groupby(lambda _: RANDOM).agg(["mean", "std", "count"])])
-    order = list(dict.fromkeys(RANDOM if name.startswith(f"{RANDOM}-") else name for name in systems(experiment)))
+    order = list(dict.fromkeys(RANDOM if name.startswith(f"{RANDOM}-") else name for name in systems(setting)))
     return both.reindex([name for name in order if name in both.index])
 
 
-def lines() -> Iterator[str]:
+def lines(setting: Setting) -> Iterator[str]:
     """The main table."""
-    experiment, table = bundled(), summary()
-    known = systems(experiment)
+    experiment, table, known = setting.experiment(), summary(setting), systems(setting)
     scores = [f"{name}.{task.score}" for name, task in experiment.resolved_tasks().items()]
     yield f"| | {' | '.join(scores)} | Delta_m, % | seeds | parameters | multiply-adds | search, s | training, s |"
     yield "|---" * (len(scores) + 7) + "|"
@@ -51,10 +50,9 @@ def lines() -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def versus() -> Iterator[str]:
+def versus(setting: Setting) -> Iterator[str]:
     """The searched networks against each rival, seed by seed."""
-    experiment = bundled()
-    by_seed = with_delta_m(experiment).pivot(index="seed", columns="system", values="delta_m")
+    by_seed = rows_of(setting).pivot(index="seed", columns="system", values="delta_m")
     drawn = [name for name in by_seed if name.startswith(f"{RANDOM}-")]
     uniform = [name for name in by_seed if name.startswith("uniform-")]
     best = by_seed[uniform].mean().idxmax()
@@ -71,24 +69,24 @@ def versus() -> Iterator[str]:
                 yield f"| {name} | {rival} | {found.mean():+.1f}{spread} | {(found > 0).sum()} of {len(found)} seeds |"
 
 
-def missing() -> str:
+def missing(setting: Setting) -> str:
     """What the table is planned to hold and does not."""
-    rows, known = with_delta_m(bundled()), systems(bundled())
+    rows, known = rows_of(setting), systems(setting)
     done = rows.groupby("system").size()
     short = {name: len(SEEDS) - int(done.get(name, 0)) for name in known}
     left = [f"{name} ({count})" for name, count in short.items() if count]
     return f"Still to be trained (seeds): {', '.join(left)}." if left else "Every row is trained."
 
 
-def draw() -> Figure:
+def draw(setting: Setting) -> Figure:
     """Delta_m against multiply-adds, with the deviation over seeds."""
     with canvas.styled():
         figure, (axes,) = canvas.panels("What contexts are worth, by how they are chosen", 1, 1, (7.0, 3.6))
-        table = summary()
+        table = summary(setting)
         for name, row in table.iterrows():
             if name != RANDOM:
                 _draw_system(axes, str(name), row)
-        _draw_random(axes)
+        _draw_random(axes, setting)
         axes.axhline(0, color=canvas.RULE, linewidth=0.8)
         axes.set_xlabel("multiply-adds of one image, millions")
         axes.set_ylabel("Delta_m over the multi-task baseline, %")
@@ -118,8 +116,8 @@ def _draw_system(axes: Axes, name: str, row: pd.Series) -> None:
     axes.annotate(kind, at, aside, textcoords="offset points", size=canvas.SMALL_SIZE, ha=side)
 
 
-def _draw_random(axes: Axes) -> None:
-    rows = with_delta_m(bundled())
+def _draw_random(axes: Axes, setting: Setting) -> None:
+    rows = rows_of(setting)
     drawn = rows[rows["system"].str.startswith(f"{RANDOM}-")].groupby("system")[["multiply_adds", "delta_m"]].mean()
     if len(drawn):
         axes.plot(

@@ -1,4 +1,4 @@
-"""The rows of the main table: where they are, their columns, and Delta_m against the baseline of the same seed."""
+"""The rows of a main table: their columns, and Delta_m against the baseline of the same seed."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.main_table.settings import Setting
 from analysis.main_table.systems import BASELINE
 from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.runs.tables import Columns, read_table
 from atrcnas.spec.experiment import Experiment
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
-ROWS, LATENCY = RESULTS / "main_table_rooms_small.csv", RESULTS / "main_table_latency.csv"
 SEEDS = range(5)
 COSTS = {"parameters": int, "multiply_adds": int, "train_seconds": float}
-
-
-def bundled() -> Experiment:
-    """The experiment of the table, as ContextBench trains it."""
-    return Experiment.load("rooms-small", ["data.selection=0", "data.workers=0", "devices=cpu"])
 
 
 def columns(experiment: Experiment) -> Columns:
@@ -30,7 +24,12 @@ def columns(experiment: Experiment) -> Columns:
     return {**names, **dict.fromkeys(figures, float), "search_seconds": float, **COSTS}
 
 
-def with_delta_m(experiment: Experiment, path: Path = ROWS) -> pd.DataFrame:
+def rows_of(setting: Setting) -> pd.DataFrame:
+    """The stored rows of a table, as :func:`with_delta_m` gives them."""
+    return with_delta_m(setting.experiment(), setting.file("main_table"))
+
+
+def with_delta_m(experiment: Experiment, path: Path) -> pd.DataFrame:
     """The rows with ``delta_m``, percent over the multi-task baseline that was trained with the same seed.
 
     Rows of a seed without a baseline are left out.

@@ -1,8 +1,8 @@
-"""Train the rows of the main table of `rooms-small`, one after the other.
+"""Train the rows of a main table, one after the other.
 
-python -m analysis.main_table.run                          every row that is missing
-python -m analysis.main_table.run --system aspp-head wider --seed 3
-python -m analysis.main_table.run --minutes 8              begin no row after so long
+python -m analysis.main_table.run rooms-small              every row that is missing
+python -m analysis.main_table.run rooms-hrnet18 --system aspp-head wider --seed 3
+python -m analysis.main_table.run rooms-small --minutes 8  begin no row after so long
 
 Started again it goes on where it was. Each system is trained as the rows of ContextBench are: all training images, the
 last state, scored on the validation split, which nothing was chosen on. A search by gradient chooses on training images.
@@ -24,8 +24,9 @@ import torch
 
 from analysis.contextbench.one_run import rendered, run
 from analysis.main_table.one_task import of_one_task
-from analysis.main_table.rows import COSTS, ROWS, SEEDS, bundled, columns
-from analysis.main_table.systems import BASELINE, SINGLE, WIDE_SEARCHED, System, systems
+from analysis.main_table.rows import COSTS, SEEDS, columns
+from analysis.main_table.settings import SETTINGS, Setting
+from analysis.main_table.systems import BASELINE, LATENCY, MTI, SINGLE, System, systems
 from atrcnas.contextbench import load
 from atrcnas.contextbench.table import spell
 from atrcnas.data.caching import Cached
@@ -40,30 +41,38 @@ from atrcnas.runs.tables import Columns, Table, read_table
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
 
-FIRST = (
-    *(BASELINE, "aspp-head", "searched-wide", f"searched-wide-{WIDE_SEARCHED}", "uniform-wide", "uniform-aspp"),
-    *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel"),
-)
 Data = Callable[[], tuple[Cached, Cached]]  # rendered when the first training asks
 Entry = tuple[str, int]
 
 
-def plan(names: Sequence[str]) -> list[Entry]:
+def first(setting: Setting) -> list[str]:
+    """The systems that answer the question."""
+    names = (
+        *(BASELINE, "aspp-head", "searched-wide", LATENCY, f"searched-wide-{setting.wide}"),
+        *("uniform-wide", f"uniform-wide-{setting.wide}", "uniform-aspp", "searched-atrc"),
+        *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel", "wider", MTI, "pad-net"),
+    )
+    known = systems(setting)
+    return [name for name in names if name in known]
+
+
+def plan(setting: Setting) -> list[Entry]:
     """Those that answer the question first, seed by seed, so that what stands is balanced; then the others.
 
     Of the random configs each comes with one seed before any comes with a second: what is asked is how configs differ.
     """
+    names = list(systems(setting))
     drawn = [name for name in names if name.startswith("random-")]
-    first = [(name, seed) for seed in SEEDS for name in FIRST]
+    deciding = [(name, seed) for seed in SEEDS for name in first(setting)]
     once = [(name, place % len(SEEDS)) for place, name in enumerate(drawn)]
     others = [(name, seed) for seed in SEEDS for name in names if name not in drawn]
-    return list(dict.fromkeys([*first, *once, *others, *((name, seed) for seed in SEEDS for name in drawn)]))
+    return list(dict.fromkeys([*deciding, *once, *others, *((name, seed) for seed in SEEDS for name in drawn)]))
 
 
 def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] | None:
     """The row of ContextBench, where this very network was trained with this seed."""
     bench = load("rooms-small")
-    if experiment.model != bench.experiment.model:
+    if (experiment.name, experiment.model) != (bench.experiment.name, bench.experiment.model):
         return None
     try:
         return bench.query(contexts, experiment.seed)
@@ -128,23 +137,23 @@ def missing(entries: Sequence[Entry], out: Path, form: Columns) -> Iterator[Entr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("setting", choices=list(SETTINGS))
     parser.add_argument("--system", nargs="*", help="these alone")
     parser.add_argument("--seed", type=int, help="one seed alone")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so long")
-    parser.add_argument("--out", type=Path, default=ROWS)
     args = parser.parse_args()
-    began = time.monotonic()
+    began, setting = time.monotonic(), SETTINGS[args.setting]
     torch.set_num_threads(1)
-    experiment = bundled()
-    form, known = columns(experiment), systems(experiment)
-    table = Table(args.out, tuple(form))
-    if not args.out.is_file():
+    experiment, out = setting.experiment(), setting.file("main_table")
+    form, known = columns(experiment), systems(setting)
+    table = Table(out, tuple(form))
+    if not out.is_file():
         table.begin()
     entries = [
-        (name, seed) for name, seed in plan(list(known)) if name in (args.system or known) and args.seed in (None, seed)
+        (name, seed) for name, seed in plan(setting) if name in (args.system or known) and args.seed in (None, seed)
     ]
     data = functools.cache(lambda: rendered(experiment))
-    for name, seed in missing(entries, args.out, form):
+    for name, seed in missing(entries, out, form):
         if time.monotonic() - began > 60 * args.minutes:
             break
         found = {"system": name, "seed": seed, **row(known[name], experiment.replace(seed=seed), data)}

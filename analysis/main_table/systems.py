@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from analysis.main_table.settings import Setting
 from atrcnas.contextbench.table import Pools
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.space import SearchSpace
 
-BASELINE, SINGLE = "baseline", "single-task"
-ASPP_MULTIPLY_ADDS = 22488192  # of the baseline with ASPP heads, one image of 64 x 96
-WIDER = 88  # task features of this width give the baseline as many
-WIDE_SEARCHED = 40  # hidden channels a multiple of 4: with 36, ONNX Runtime takes more than twice the time
+BASELINE, SINGLE, MTI, LATENCY = "baseline", "single-task", "mti-net", "searched-wide-latency"
 UNIFORM = ("none", "linear", "global", "local", "wide", "aspp")
 RANDOM_CONFIGS = 10
 PUBLISHED = "atrc-nyud-hrnet18"
+_POOLS = {"searched-atrc": "published", "searched-wide": "wide"}
 
 
 @dataclass(frozen=True)
@@ -39,64 +38,85 @@ class System:
     searched_with: Mapping[str, Any] = field(default_factory=dict)
 
 
-def systems(experiment: Experiment) -> dict[str, System]:
+def systems(setting: Setting) -> dict[str, System]:
     """Every system by name, in the order of the table."""
+    experiment = setting.experiment()
     pools = SearchSpace.load("wide").pools(experiment.tasks)
     uniform = {f"uniform-{kind}": System(f"{kind} everywhere", _uniform(kind, pools)) for kind in UNIFORM}
-    width = {"model": {"width": WIDE_SEARCHED}}
-    widened = System(f"wide everywhere, task features {WIDE_SEARCHED} wide", _uniform("wide", pools), width)
     by_label = System("the source's label regions everywhere", ContextConfig.load("uniform-slabel"))
     published = System("published ATRC config (NYUD-v2, HRNet18-S), rows of these tasks", _published(experiment))
     return {
-        **_plain(experiment),
+        **_plain(setting, experiment),
         **uniform,
-        f"uniform-wide-{WIDE_SEARCHED}": widened,
+        **_widened(setting, pools),
         "uniform-slabel": by_label,
         "published": published,
-        **_searched(),
+        **_searched(setting),
         **_transferred(experiment),
         **_random(pools),
     }
 
 
-def _plain(experiment: Experiment) -> dict[str, System]:
-    baseline, width = ContextConfig.load(BASELINE), experiment.model.width
-    return {
+def _plain(setting: Setting, experiment: Experiment) -> dict[str, System]:
+    baseline = ContextConfig.load(BASELINE)
+    found = {
         SINGLE: System("a network for each task", ContextConfig.load(SINGLE)),
         BASELINE: System("multi-task baseline, no contexts", baseline),
-        "wider": System(f"baseline, task features {WIDER} wide", baseline, {"model": {"width": WIDER}}),
+        "wider": System(f"baseline, task features {setting.wider} wide", baseline, {"model": {"width": setting.wider}}),
         "deeper": System(
             "baseline, task features of two residual blocks", _with_model(baseline, task_features="basic2")
         ),
         "aspp-head": System("baseline with ASPP heads", ContextConfig.load("aspp-baseline")),
         "pad-net": System(
-            f"PAD-Net, task features {width} wide like the others'",
-            _with_model(ContextConfig.load("pad-net"), width=width),
+            "PAD-Net, task features as wide as the others'",
+            _with_model(ContextConfig.load("pad-net"), width=experiment.model.width),
         ),
     }
+    if setting.pyramid:
+        found[MTI] = System("MTI-Net, four scales", ContextConfig.load(MTI))
+    return found
 
 
-def _searched() -> dict[str, System]:
-    def within(multiply_adds: int) -> dict[str, Any]:
-        return {"space": "wide", "search": {"budget": {"multiply_adds": multiply_adds}}}
-
-    two = SearchSpace.load("wide").model_copy(update={"choose": 2}).dump()
+def _widened(setting: Setting, pools: Pools) -> dict[str, System]:
+    if setting.wide is None:
+        return {}
+    says = f"wide everywhere, task features {setting.wide} wide"
     return {
-        "searched-atrc": System("searched, published pool", changes={"space": "atrc"}),
-        "searched-wide": System("searched, wide pool", changes={"space": "wide"}),
-        f"searched-wide-{WIDE_SEARCHED}": System(
-            f"searched, wide pool, task features {WIDE_SEARCHED} wide, at most the ASPP head's multiply-adds",
-            changes={**within(ASPP_MULTIPLY_ADDS), "model": {"width": WIDE_SEARCHED}},
-        ),
-        "searched-wide-two": System(
-            "searched, wide pool, two kinds a pair, at most the ASPP head's multiply-adds",
-            changes={**within(ASPP_MULTIPLY_ADDS), "space": two},
-        ),
-        "searched-wide-half": System(
-            "searched, wide pool, at most half of the ASPP head's multiply-adds",
-            changes=within(ASPP_MULTIPLY_ADDS // 2),
-        ),
+        f"uniform-wide-{setting.wide}": System(says, _uniform("wide", pools), {"model": {"width": setting.wide}}),
     }
+
+
+def _searched(setting: Setting) -> dict[str, System]:
+    wide = SearchSpace.load("wide")
+    plain = {"searched-atrc": {"space": "atrc"}, "searched-wide": {"space": "wide"}}
+    found = {name: System(f"searched, {_POOLS[name]} pool", changes=changes) for name, changes in plain.items()}
+    model = {} if setting.wide is None else {"model": {"width": setting.wide}}
+    width = "" if setting.wide is None else f", task features {setting.wide} wide"
+
+    def within(budget: Mapping[str, float], **more: Any) -> dict[str, Any]:
+        return {"space": "wide", "search": {"budget": budget, **more}}
+
+    whole = {"multiply_adds": setting.aspp_multiply_adds}
+    if setting.wide is not None:
+        found[f"searched-wide-{setting.wide}"] = System(
+            f"searched, wide pool{width}, at most the ASPP head's multiply-adds", changes={**within(whole), **model}
+        )
+    if setting.aspp_latency_ms is not None:
+        latency = within({"latency_ms": setting.aspp_latency_ms}, costs=str(setting.file("costs")))
+        found[LATENCY] = System(
+            f"searched, wide pool{width}, at most the ASPP head's latency in ONNX Runtime",
+            changes={**latency, **model},
+        )
+    two = wide.model_copy(update={"choose": 2}).dump()
+    found["searched-wide-two"] = System(
+        "searched, wide pool, two kinds a pair, at most the ASPP head's multiply-adds",
+        changes={**within(whole), "space": two},
+    )
+    found["searched-wide-half"] = System(
+        "searched, wide pool, at most half of the ASPP head's multiply-adds",
+        changes=within({"multiply_adds": setting.aspp_multiply_adds // 2}),
+    )
+    return found
 
 
 def _transferred(experiment: Experiment) -> dict[str, System]:

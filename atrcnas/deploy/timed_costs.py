@@ -90,10 +90,10 @@ def timed(
     order = list(range(len(configs)))
     random.Random(0).shuffle(order)  # a machine that warms up meets all kinds alike
     image = torch.rand(1, 3, *size, device=device, generator=torch.Generator(device).manual_seed(0))
-    bare = _runner(experiment, {pair: pool[0] for pair, pool in pools.items()}, image, runtime)
+    bare = runner(_network(experiment, {pair: pool[0] for pair, pool in pools.items()}), image, runtime)
     latency, against = dict[int, float](), []
     for place, _ in zip(order, progress([configs[place] for place in order]), strict=True):
-        ours, base = _in_turns(_runner(experiment, configs[place], image, runtime), bare, image, repeats)
+        ours, base = in_turns(runner(_network(experiment, configs[place]), image, runtime), bare, image, repeats)
         latency[place] = ours / base
         against.append(base)
     milliseconds = [latency[place] * float(np.median(against)) for place in range(len(configs))]
@@ -102,8 +102,16 @@ def timed(
     return table, _accuracy(table, others, milliseconds[len(fitted) :])
 
 
-def _runner(experiment: Experiment, config: Config, image: Tensor, runtime: str) -> Run:
-    net = fixed_network(experiment.replace(backbone={"weights": "none"}), ContextConfig.from_kinds(config))
+def _network(experiment: Experiment, config: Config) -> MultiTaskNet:
+    return fixed_network(experiment.replace(backbone={"weights": "none"}), ContextConfig.from_kinds(config))
+
+
+def runner(net: MultiTaskNet, image: Tensor, runtime: str) -> Run:
+    """A fixed network in the form of one of :func:`runtimes`, for images of the shape and device of ``image``.
+
+    Raises:
+        ExportError: the network cannot be written in that form.
+    """
     give_statistics(net, torch.rand(2, *image.shape[1:]))
     size = (image.shape[2], image.shape[3])
     if runtime not in ("eager", "compiled"):
@@ -119,8 +127,8 @@ def _deployed(net: MultiTaskNet, size: tuple[int, int], suffix: str) -> Run:
         return load_exported(path, trusted=True).run
 
 
-def _in_turns(ours: Run, base: Run, image: Tensor, repeats: int) -> tuple[float, float]:
-    """Median milliseconds of each."""
+def in_turns(ours: Run, base: Run, image: Tensor, repeats: int) -> tuple[float, float]:
+    """Median milliseconds of each, for one image [1, 3, H, W]."""
     taken: tuple[list[float], list[float]] = ([], [])
     with torch.inference_mode():
         for _ in range(WARM_UP + repeats):

@@ -8,31 +8,33 @@ import pytest
 
 from analysis.ablation_path import greedy
 from analysis.main_table.agreement import votes
-from analysis.main_table.rows import SEEDS, bundled, columns, with_delta_m
-from analysis.main_table.run import FIRST, in_bench, plan
-from analysis.main_table.systems import ASPP_MULTIPLY_ADDS, WIDER, systems
+from analysis.main_table.rows import SEEDS, columns, with_delta_m
+from analysis.main_table.run import first, in_bench, plan
+from analysis.main_table.settings import SETTINGS, SMALL, Setting
+from analysis.main_table.systems import systems
 from atrcnas.engine.costs import multiply_adds
 from atrcnas.engine.networks import fixed_network, with_model_of
 from atrcnas.runs.tables import Table
 from atrcnas.spec.kinds import NONE
 from atrcnas.spec.pairs import Pair
 
-EXPERIMENT = bundled()
-SYSTEMS = systems(EXPERIMENT)
+EXPERIMENT = SMALL.experiment()
+SYSTEMS = systems(SMALL)
 OWN, CROSS = Pair("depth", "depth"), Pair("depth", "semseg")
 
 
-def cost(name: str) -> int:
-    system = SYSTEMS[name]
+def cost(setting: Setting, name: str) -> int:
+    system, experiment = systems(setting)[name], setting.experiment()
     assert system.contexts is not None
-    changed = with_model_of(EXPERIMENT.replace(**system.changes), system.contexts)
-    return multiply_adds(fixed_network(changed, system.contexts), (64, 96))
+    changed = with_model_of(experiment.replace(**system.changes), system.contexts)
+    return multiply_adds(fixed_network(changed, system.contexts), experiment.data.options["image_size"])
 
 
-def test_the_wider_baseline_and_the_budgets_cost_what_the_aspp_head_costs() -> None:
-    assert cost("aspp-head") == ASPP_MULTIPLY_ADDS
-    assert cost("wider") == pytest.approx(ASPP_MULTIPLY_ADDS, rel=0.01)
-    assert SYSTEMS["wider"].changes == {"model": {"width": WIDER}}
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
+def test_the_wider_baseline_and_the_budgets_cost_what_the_aspp_head_costs(setting: Setting) -> None:
+    assert cost(setting, "aspp-head") == setting.aspp_multiply_adds
+    assert cost(setting, "wider") == pytest.approx(setting.aspp_multiply_adds, rel=0.01)
+    assert systems(setting)["wider"].changes == {"model": {"width": setting.wider}}
 
 
 def test_the_published_config_is_that_of_these_tasks_pairs() -> None:
@@ -49,14 +51,14 @@ def test_random_configs_are_different_mixed_and_the_same_each_time() -> None:
     drawn = [system.contexts for name, system in SYSTEMS.items() if name.startswith("random-")]
     kinds = [tuple(contexts.kinds(EXPERIMENT.tasks).values()) for contexts in drawn if contexts]
     assert len(set(kinds)) == 10 and all(len(set(config)) > 1 for config in kinds)
-    again = systems(EXPERIMENT)
+    again = systems(SMALL)
     assert all(again[name].contexts == system.contexts for name, system in SYSTEMS.items())
 
 
 def test_every_row_is_planned_once_and_the_deciding_ones_seed_by_seed() -> None:
-    entries = plan(list(SYSTEMS))
+    entries, deciding = plan(SMALL), first(SMALL)
     assert len(entries) == len(set(entries)) == len(SYSTEMS) * len(SEEDS)
-    assert entries[: len(FIRST) * len(SEEDS)] == [(name, seed) for seed in SEEDS for name in FIRST]
+    assert entries[: len(deciding) * len(SEEDS)] == [(name, seed) for seed in SEEDS for name in deciding]
 
 
 def test_only_networks_that_contextbench_trained_are_looked_up() -> None:

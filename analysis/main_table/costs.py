@@ -1,0 +1,73 @@
+"""What the kinds of the wide pool cost in ONNX Runtime, for searches within a latency, and how well the sum predicts.
+
+python -m analysis.main_table.costs rooms-small --samples 40 --checks 30
+
+One thread. Writes analysis/results/costs_SETTING.csv and adds a row to cost_accuracy.csv: the error over networks that
+the terms were not fitted to, and the latency of the network with ASPP heads, timed in turns with the same network
+without contexts and given in the milliseconds of the table. It is `aspp_latency_ms` in settings.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import torch
+
+from analysis.main_table.settings import RESULTS, SETTINGS, Setting
+from atrcnas.costs.table import BASE
+from atrcnas.deploy.timed_costs import in_turns, runner, timed
+from atrcnas.engine.cost_table import pools_of
+from atrcnas.engine.networks import fixed_network, with_model_of
+from atrcnas.runs.tables import Columns, Table
+from atrcnas.spec.context_config import ContextConfig
+from atrcnas.spec.experiment import Experiment
+
+ACCURACY = RESULTS / "cost_accuracy.csv"
+FORM: Columns = {
+    **{"setting": str, "runtime": str, "fitted": int, "checked": int, "median_error": float, "tau": float},
+    **{"base_ms": float, "aspp_head_ms": float},
+}
+RUNTIME, REPEATS = "onnxruntime", 40
+
+
+def searching(setting: Setting) -> Experiment:
+    """The experiment of searches in the wide pool that may cost what the ASPP heads cost."""
+    experiment = setting.experiment().replace(space="wide")
+    return experiment if setting.wide is None else experiment.replace(model={"width": setting.wide})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("setting", choices=list(SETTINGS))
+    parser.add_argument("--samples", type=int, default=40)
+    parser.add_argument("--checks", type=int, default=30)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    setting = SETTINGS[args.setting]
+    plain, searched = setting.experiment(), searching(setting)
+    height, width = plain.data.options["image_size"]
+    table, accuracy = timed(searched, (height, width), RUNTIME, samples=args.samples, checks=args.checks)
+    table.save(setting.file("costs"))
+    bare = ContextConfig.from_kinds(dict.fromkeys(pools_of(searched), "none"))
+    aspp = ContextConfig.load("aspp-baseline")
+    image = torch.rand(1, 3, height, width)
+    ours, base = (
+        runner(fixed_network(with_model_of(experiment, contexts), contexts), image, RUNTIME)
+        for experiment, contexts in ((plain, aspp), (searched, bare))
+    )
+    head, without = in_turns(ours, base, image, REPEATS)
+    base_ms = table.costs["latency_ms"][BASE]
+    found = (args.setting, RUNTIME, args.samples, accuracy.configs, accuracy.median_error, accuracy.tau)
+    rows = Table(ACCURACY, tuple(FORM))
+    if not ACCURACY.is_file():
+        rows.begin()
+    rows.append([(*found, base_ms, head / without * base_ms)])
+    print(
+        f"{args.setting}: {accuracy}, ASPP heads {head / without * base_ms:.4g} ms, without {base_ms:.4g} ms",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What a main table is made for: an experiment, and what puts its rivals on a par."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from atrcnas.spec.experiment import Experiment
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One main table.
+
+    Attributes:
+        name: of the table and its files.
+        bundled: the experiment.
+        changes: sections of it that differ here.
+        aspp_multiply_adds: of the baseline with ASPP heads, one validation image.
+        wider: width of task features that gives the baseline as many multiply-adds.
+        wide: width of task features in searches of the wide pool that may cost what the ASPP heads cost; None: the
+            width of all others.
+        aspp_latency_ms: of the network with ASPP heads in ONNX Runtime, measured with the costs of this table
+            (:mod:`analysis.main_table.costs`); None: not measured, and no search within it is planned.
+        pyramid: whether the backbone has the four scales that MTI-Net needs.
+    """
+
+    name: str
+    bundled: str
+    aspp_multiply_adds: int
+    wider: int
+    wide: int | None = None
+    aspp_latency_ms: float | None = None
+    pyramid: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def experiment(self) -> Experiment:
+        """As ContextBench trains: all training images, one thread."""
+        experiment = Experiment.load(self.bundled, ["data.selection=0", "data.workers=0", "devices=cpu"])
+        return experiment.replace(**self.changes)
+
+    def file(self, what: str) -> Path:
+        """Where rows or measurements of this table are kept."""
+        return RESULTS / f"{what}_{self.name.replace('-', '_')}.csv"
+
+
+_SHORT = {
+    **{"batch_size": 8, "optimizer": "adamw", "learning_rate": 0.004, "weight_decay": 0.0001, "decay_norms": False},
+    **{"steps": 200, "validate_every": 200, "log_every": 20, "schedule": "cosine", "clip": 10},
+}
+SETTINGS = {
+    setting.name: setting
+    for setting in (
+        Setting(
+            "rooms-small",
+            "rooms-small",
+            aspp_multiply_adds=22488192,
+            aspp_latency_ms=0.669,
+            wider=88,
+            wide=40,  # hidden channels a multiple of 4: with 36, ONNX Runtime takes more than twice the time
+        ),
+        Setting(
+            "rooms-hrnet18",
+            "rooms",
+            aspp_multiply_adds=673350244,
+            wider=128,
+            pyramid=True,
+            changes={
+                "data": {
+                    "options": {"image_size": [64, 96], "train_size": 3000, "val_size": 400},
+                    "augment": {"scale": [1.0, 1.0], "photometric": False},
+                },
+                "search": {**_SHORT, "logits_learning_rate": 0.05},
+                "retrain": _SHORT,
+            },
+        ),
+    )
+}
+SMALL = SETTINGS["rooms-small"]
