@@ -1,7 +1,8 @@
-"""What keeps a search by gradient within its budget: the expected cost as a term of the loss."""
+"""What keeps a search by gradient within its budget: probabilities that are tilted towards cheap kinds, just enough."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,31 +12,39 @@ from atrcnas.costs.table import BASE, terms
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.pairs import Pair
 
-# How far the multiplier rises in a whole search whose expected cost stays at twice the budget.
-TRAVEL = 1000.0
+# The limit falls from what evenly drawn configs cost to the budget in this share of the search; then pairs may commit.
+RAMP = 0.5
+SMALLEST, LARGEST, POINTS = 1e-3, 1e4, 64  # multipliers that are tried, and how many in each of two rounds
+BARRED = 1e4  # taken off the logit of a kind that cannot be had
 
 
 class Pressure(nn.Module):
-    """The expected cost of the probabilities, and a multiplier that rises while it is above the budget.
+    """A multiplier that takes off each logit what its kind costs, the smallest that keeps the expected cost within a limit.
 
-    Pairs are independent, so a term that several kinds share is expected with one minus the probability that no pair
-    uses any of them.
+    With logits z and marginal costs c, pairs are drawn from softmax(z - multiplier c): of all distributions whose
+    expected cost is within the limit, the one closest to softmax(z) in relative entropy, up to parts that pairs share.
+    So the logits learn from the losses alone what each kind is worth, and cost is weighed against that anew after every
+    step. Pairs are independent, so a term that several kinds share is expected with one minus the probability that no
+    pair uses any of them.
+
+    Pairs commit one in a step, and only once the budget itself holds: what one of them leaves is there for the others. A
+    kind that does not fit beside what has committed, with the cheapest of all other pairs, is not drawn any more.
 
     Args:
         limits: of the search space.
-        sampler: whose probabilities are meant.
+        sampler: whose probabilities are meant; its ``tilt`` is set.
         steps: of the search.
 
     Attributes:
-        multiplier: [M], one per measure, >= 0; part of the state.
+        multiplier: [M], one per measure, >= 0, for costs as shares of their limits; part of the state.
 
-    Source: dual ascent on the constraint, as in Bertsekas, Constrained Optimization and Lagrange Multiplier Methods,
-    1982, section 2.6.
+    Source: Csiszar, I-divergence geometry of probability distributions and minimization problems, 1975. Differs: costs
+    are taken as linear around the probabilities of the step before.
     """
 
     def __init__(self, limits: Limits, sampler: Sampler, steps: int) -> None:
         super().__init__()
-        self.limits, self.rate = limits, TRAVEL / steps
+        self.limits, self.steps = limits, steps
         self._sampler = (sampler,)  # in a tuple: not a submodule
         table, largest = limits.table, limits.largest
         pairs, kinds = len(sampler.pairs), len(sampler.kinds)
@@ -57,12 +66,21 @@ class Pressure(nn.Module):
             "shared", torch.stack(shared) if shared else torch.zeros(0, pairs, kinds), persistent=False
         )
         self.register_buffer("each", torch.stack(each, 1) if each else torch.zeros(len(largest), 0), persistent=False)
+        grid = torch.tensor([0.0, *np.geomspace(SMALLEST, LARGEST, POINTS)], dtype=torch.float32)
+        self.register_buffer("grid", grid, persistent=False)
         self.register_buffer("multiplier", torch.zeros(len(largest)))
+        self.register_buffer("tilt", torch.zeros(pairs, kinds))
         self.base: Tensor
         self.alone: Tensor
         self.shared: Tensor
         self.each: Tensor
+        self.grid: Tensor
         self.multiplier: Tensor
+        self.tilt: Tensor
+        even = self._cost(sampler.pool / sampler.pool.sum(1, keepdim=True))
+        self.register_buffer("first", even.clamp_min(1), persistent=False)
+        self.first: Tensor
+        self.register_load_state_dict_post_hook(lambda module, _: module._set())  # type: ignore[no-untyped-call]
 
     @property
     def sampler(self) -> Sampler:
@@ -71,15 +89,12 @@ class Pressure(nn.Module):
 
     def expected(self) -> Tensor:
         """[M] expected cost of a config drawn from the probabilities, as a share of the budget."""
-        sampler = self.sampler
-        settled = F.one_hot(sampler.choice, len(sampler.kinds)).to(sampler.logits)
-        probability = torch.where(sampler.committed[:, None], settled, sampler.probabilities())
-        unused = (1 - (self.shared * probability).sum(2)).prod(1)
-        return self.base + (self.alone * probability).sum((1, 2)) + self.each @ (1 - unused)
+        return self._cost(self._settled(self.sampler.probabilities()))
 
-    def term(self) -> Tensor:
-        """What is added to the loss of the logits."""
-        return (self.multiplier * (self.expected() - 1)).sum()
+    def limit(self, step: int) -> Tensor:
+        """[M] what the expected cost is kept to after a step, as a share of the budget: at last 1."""
+        left = max(1 - (step + 1) / (RAMP * self.steps), 0.0)
+        return 1 + (self.first - 1) * left
 
     def values(self) -> dict[str, float]:
         """For metrics.csv: expected costs and multipliers; reads from the device."""
@@ -94,19 +109,78 @@ class Pressure(nn.Module):
         }
 
     @torch.no_grad()
-    def after_step(self) -> None:
-        """Move the multiplier by how far the expected cost is over or under the budget."""
-        self.multiplier.copy_((self.multiplier + self.rate * (self.expected() - 1)).clamp_min(0))
+    def after_step(self, step: int) -> None:
+        """Weigh costs against the logits as they are now; no synchronisation."""
+        marginal, limit = self._marginal(), self.limit(step)
+        barred = BARRED * self._misfits(marginal)
+        for place in range(len(limit)):
+            self.multiplier[place] = self._smallest(place, marginal, limit[place], barred)
+        self.tilt.copy_((self.multiplier[:, None, None] * marginal).sum(0) + barred)
+        self._set()
+        self.sampler.at_once = 1 if step + 1 >= RAMP * self.steps else 0
 
     @torch.no_grad()
     def chosen(self) -> dict[Pair, str]:
-        """The most likely config within the budget."""
+        """The config within the budget that the logits like best, with what has committed."""
         sampler, best = self.sampler, self.sampler.chosen()
-        log = sampler.masked_logits().log_softmax(1).tolist()
+        log = sampler.logits.masked_fill(~sampler.pool, -torch.inf).log_softmax(1).tolist()
         liking = {
             pair: {kind: row[sampler.kinds.index(kind)] for kind in sampler.pools[pair]}
             for pair, row in zip(sampler.pairs, log, strict=True)
         }
-        for pair, kind in best.items():  # what the pair has committed to, or two kinds together
-            liking[pair][kind] = max(0.0, *liking[pair].values())
+        committed = dict(zip(sampler.pairs, sampler.committed.tolist(), strict=True))
+        for pair, kind in best.items():
+            if committed[pair] or kind not in sampler.kinds:  # two kinds together have no logit of their own
+                liking[pair][kind] = max(0.0, *liking[pair].values())
         return affordable(liking, self.limits.excess)
+
+    def _set(self) -> None:
+        self.sampler.tilt.copy_(self.tilt)
+
+    def _settled(self, probability: Tensor) -> Tensor:
+        """[..., P, K] probabilities, where a pair that has committed is certain."""
+        sampler = self.sampler
+        settled = F.one_hot(sampler.choice, len(sampler.kinds)).to(probability)
+        return torch.where(sampler.committed[:, None], settled, probability)
+
+    def _cost(self, probability: Tensor) -> Tensor:
+        """[..., M] expected cost under probabilities [..., P, K], as a share of the budget."""
+        each = probability[..., None, :, :]
+        unused = (1 - (self.shared * each).sum(-1)).prod(-1)
+        return self.base + (self.alone * each).sum((-2, -1)) + (1 - unused) @ self.each.T
+
+    def _marginal(self) -> Tensor:
+        """[M, P, K] how the expected cost grows with each probability, from the cheapest kind of its pair on."""
+        with torch.enable_grad():
+            probability = self._settled(self.sampler.probabilities().detach()).requires_grad_()
+            cost = self._cost(probability)
+            rows = [torch.autograd.grad(one, probability, retain_graph=True)[0] for one in cost]
+        marginal = torch.stack(rows)
+        cheapest = marginal.masked_fill(~self.sampler.pool, torch.inf).amin(2, keepdim=True)
+        return (marginal - cheapest).masked_fill(~self.sampler.pool, 0.0)
+
+    def _misfits(self, marginal: Tensor) -> Tensor:
+        """[P, K] kinds that break the budget beside what has committed, even with the cheapest of all other pairs."""
+        sampler = self.sampler
+        pairs, kinds = sampler.pool.shape
+        order = marginal.sum(0).masked_fill(~sampler.pool, torch.inf)
+        least = self._settled(F.one_hot(order.argmin(1), kinds).to(marginal))
+        alone = torch.eye(pairs * kinds, device=marginal.device, dtype=marginal.dtype).view(pairs, kinds, pairs, kinds)
+        own = torch.eye(pairs, dtype=torch.bool, device=marginal.device)[:, None, :, None]
+        over = (self._cost(torch.where(own, alone, least)) > 1).any(-1)
+        return over & ~sampler.committed[:, None]
+
+    def _smallest(self, place: int, marginal: Tensor, limit: Tensor, barred: Tensor) -> Tensor:
+        """The smallest multiplier of one measure that keeps to its limit, given those of the others."""
+        others = self.multiplier.clone()
+        others[place] = 0
+        logits = self.sampler.logits - (others[:, None, None] * marginal).sum(0) - barred
+        logits = logits.masked_fill(~self.sampler.pool, -torch.inf)
+        tried = self.grid
+        for _ in range(2):
+            probability = (logits - tried[:, None, None] * marginal[place]).softmax(-1)
+            within = self._cost(self._settled(probability))[:, place] <= limit
+            high = torch.where(within, tried, LARGEST).amin()
+            low = torch.where(within, 0.0, tried).masked_fill(tried > high, 0.0).amax()
+            tried = low + (high - low) * torch.linspace(0, 1, POINTS, device=logits.device, dtype=logits.dtype)
+        return high

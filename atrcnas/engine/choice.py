@@ -45,7 +45,7 @@ class Choice:
     Args:
         sampler: the logits, on their device.
         recipe: schedules, rates and the estimator.
-        pressure: of the expected cost; None without a budget.
+        pressure: keeps the expected cost within the budget; None without one.
 
     Attributes:
         parameters: the logits.
@@ -77,13 +77,11 @@ class Choice:
         return self.estimator.draw(step, self.tau(step))
 
     def objective(self, step: int, mixtures: Sequence[Mixture], losses: Losses) -> Tensor:
-        """What the logits descend: the loss, the estimator's own term, the weighted entropy and the pressure of cost."""
+        """What the logits descend: the loss, the estimator's own term and the weighted entropy."""
         objective = losses.total + self.entropy_weight(step) * self.sampler.entropy()
         parts = [{task: loss.detach() for task, loss in part.items()} for part in losses.parts]
         own = self.estimator.term(step, mixtures, parts)
-        if own is not None:
-            objective = objective + own
-        return objective if self.pressure is None else objective + self.pressure.term()
+        return objective if own is None else objective + own
 
     def chosen(self) -> dict[Pair, str]:
         """The kind of each pair as things stand: the most likely ones, within the budget if there is one."""
@@ -97,9 +95,9 @@ class Choice:
 
     def after_step(self, step: int) -> None:
         """Commit the pairs that have decided; now and then let the host see which."""
+        if self.pressure is not None:
+            self.pressure.after_step(step)
         self.estimator.after_step(step)
-        if self.pressure is not None and not self.rests(step):
-            self.pressure.after_step()
         if step % REFRESH_EVERY == 0:
             self.sampler.refresh()
 

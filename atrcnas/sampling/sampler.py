@@ -30,6 +30,12 @@ class Sampler(nn.Module):
         noise: Gumbel noise; without it the mixture is the plain softmax of DARTS.
         choose: kinds of a pair in :meth:`chosen`, 1 or 2; the search itself is the same.
 
+    Attributes:
+        logits: [P, K], what is learned.
+        tilt: [P, K], what is taken off the logits for what kinds cost, see :class:`~atrcnas.costs.pressure.Pressure`;
+            zeros without a budget.
+        at_once: how many pairs may commit in one step, those that lead by most; None: all that lead by enough.
+
     Raises:
         ConfigError: no pools, or one that is empty or text.
 
@@ -59,13 +65,16 @@ class Sampler(nn.Module):
         self.kinds = tuple(dict.fromkeys(kind for pool in pools.values() for kind in pool))
         self.seed, self.commit_gap, self.estimator, self.noise = seed, commit_gap, estimator, noise
         self.choose = choose
+        self.at_once: int | None = None
         pool = torch.tensor([[kind in self.pools[pair] for kind in self.kinds] for pair in self.pairs])
         self.logits = nn.Parameter(torch.zeros(pool.shape))
         self.num_choosing = max(int((pool.sum(1) > 1).sum()), 1)
         self.register_buffer("pool", pool, persistent=False)
+        self.register_buffer("tilt", torch.zeros(pool.shape), persistent=False)
         self.register_buffer("committed", pool.sum(1) == 1)
         self.register_buffer("choice", pool.int().argmax(1))
         self.pool: Tensor
+        self.tilt: Tensor
         self.committed: Tensor
         self.choice: Tensor
         self.register_buffer("seen", self.committed.clone())
@@ -74,11 +83,11 @@ class Sampler(nn.Module):
         self._activate()
 
     def masked_logits(self) -> Tensor:
-        """[P, K] logits, -inf outside of the pools."""
-        return self.logits.masked_fill(~self.pool, -torch.inf)
+        """[P, K] logits less the tilt, -inf outside of the pools."""
+        return (self.logits - self.tilt).masked_fill(~self.pool, -torch.inf)
 
     def probabilities(self) -> Tensor:
-        """[P, K] softmax of the logits; never a random draw."""
+        """[P, K] softmax of the logits less the tilt; never a random draw."""
         return self.masked_logits().softmax(1)
 
     def entropy(self) -> Tensor:
@@ -138,6 +147,10 @@ class Sampler(nn.Module):
         """Settle for good every pair whose best kind leads by ``commit_gap``; no synchronisation."""
         best, gap = self._lead()
         newly = (gap >= self.commit_gap) & ~self.committed
+        if self.at_once is not None:
+            allowed = torch.zeros_like(newly)
+            allowed[gap.masked_fill(~newly, -1).topk(min(self.at_once, len(gap))).indices] = True
+            newly &= allowed
         self.choice.copy_(torch.where(newly, best, self.choice))
         self.committed |= newly
 
