@@ -10,22 +10,19 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from atrcnas.engine.branch_choice import BranchChoice
-from atrcnas.engine.choice import build_sampler
-from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.costs import measure_latency, multiply_adds
 from atrcnas.engine.devices import place
-from atrcnas.engine.label_states import label_states
 from atrcnas.engine.networks import fixed_network, network
+from atrcnas.engine.search_training import assemble
 from atrcnas.engine.splits import Splits
-from atrcnas.engine.training import Training, build_weighting
-from atrcnas.engine.weights import Weights
+from atrcnas.engine.training import Training
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.branch_supernet import BranchSupernet, Segment
 from atrcnas.nn.encoder_parts import State, parts_of, points_of
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.objectives.objective import Objective
 from atrcnas.sampling.branch_sampler import BranchSampler
+from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.branch_search import BranchSearchSpec
 from atrcnas.spec.branches import STEM, Branches
 from atrcnas.spec.context_config import ContextConfig
@@ -131,35 +128,21 @@ def branch_training(
         fabric: devices and precision.
         with_contexts: search both at once; otherwise branches alone, on the network without contexts.
     """
-    recipe, points = experiment.search, searched_points(experiment, spec)
+    points = searched_points(experiment, spec)
     net = branch_supernet(experiment, points, with_contexts)
-    sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
     branches = BranchSampler(experiment.all_tasks, points, seed=experiment.seed, sampled=spec.estimator == "sampled")
-    tasks = weighted_tasks(experiment, splits.train, splits.weights)
-    objective = Objective(tasks, label_states(experiment, splits.train, splits.weights))
-    weighting = build_weighting(objective.tasks, recipe)
-    for module in (net, sampler, branches, objective, weighting):
-        place(fabric, module, experiment.precision)
-    size = splits.val[0].image.shape[:2]
-    if spec.cost == "latency_ms":
-        costs = segment_latencies(experiment, points, size)
-    else:
-        costs = [cost / 1e9 for cost in segment_costs(experiment, points, size)]
-    costs = fabric.broadcast(costs)  # what one process has measured holds for all
-    choice = BranchChoice(sampler, recipe, branches, spec, costs)
-    training = Training(
-        fabric,
-        "search",
-        Weights(net, recipe),
-        objective,
-        experiment.predicted_tasks(),
-        recipe,
-        experiment.seed,
-        choice,
-        experiment.sync_batchnorm,
-        weighting,
-    )
-    return training, choice
+
+    def make_choice(sampler: Sampler) -> BranchChoice:
+        place(fabric, branches, experiment.precision)
+        size = splits.val[0].image.shape[:2]
+        if spec.cost == "latency_ms":
+            costs = segment_latencies(experiment, points, size)
+        else:
+            costs = [cost / 1e9 for cost in segment_costs(experiment, points, size)]
+        # What one process has measured holds for all.
+        return BranchChoice(sampler, experiment.search, branches, spec, fabric.broadcast(costs))
+
+    return assemble(experiment, splits, fabric, net, make_choice)
 
 
 def _no_contexts(experiment: Experiment) -> dict[Pair, str]:
