@@ -100,8 +100,7 @@ class BranchSupernet(Backbone):
     def _in_body(self, name: str) -> str:
         holder, _, within = name.partition(".parts.")
         index, _, rest = within.partition(".")
-        segment = self.get_submodule(holder)
-        assert isinstance(segment, Segment)
+        segment = cast(Segment, self.get_submodule(holder))
         return f"{segment.names[int(index)]}.{rest}".rstrip(".")
 
     def _path(self, begun: Reached, place: int, weights: Tensor, active: Sequence[list[list[bool]]]) -> list[Tensor]:
