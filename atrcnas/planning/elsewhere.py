@@ -143,7 +143,7 @@ def _search_step(experiment: Experiment, size: tuple[int, int]) -> int:
     with torch.device("meta"):
         net = branch_supernet(experiment, points, spec.contexts == "together")
     branches = BranchSampler(experiment.all_tasks, points, sampled=spec.estimator == "sampled")
-    copies = (branches.own_copies(), branches.draw(0, tau=1.0).detach())
+    copies = (branches.own_copies(), branches.draw(0, tau=1.0))
     warming_up, after = (_mean_step(net, experiment, size, each) for each in copies)
     return round(spec.warm_up * warming_up + (1 - spec.warm_up) * after)
 

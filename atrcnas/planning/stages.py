@@ -81,7 +81,7 @@ class StageCost:
 def search_cost(experiment: Experiment, fabric: Fabric, budget_s: float) -> StageCost:
     """Build the supernet and try it."""
     forget_peak(fabric.device)
-    began, timed = time.perf_counter(), _long(experiment, "search")
+    began, timed = time.perf_counter(), _past_warm_up(_long(experiment, "search"))
     splits = open_splits(timed, timed.search.held_out)
     training, choice = search_training(timed, splits, fabric)
     sampler = choice.sampler
@@ -145,6 +145,14 @@ def _long(experiment: Experiment, stage: str) -> Experiment:
     """The same with steps enough to time."""
     least = 2 * (WARM_UP + MOST) + 2 * experiment.data.workers
     return experiment.replace(**{stage: {"steps": max(getattr(experiment, stage).steps, least)}})
+
+
+def _past_warm_up(experiment: Experiment) -> Experiment:
+    """The same without the few steps in which a search of branches trains but one copy for each task."""
+    branches = experiment.search.branches
+    if branches is None:
+        return experiment
+    return experiment.replace(search={"branches": {**branches.model_dump(), "warm_up": 0.0}})
 
 
 def settle(sampler: Sampler) -> None:
@@ -213,5 +221,6 @@ def on_meta(mixtures: Sequence[Mixture]) -> list[Mixture | None]:
 
     Which copies of a segment are computed is read from their weights, which therefore keep theirs.
     """
+    meta = torch.device("meta")
     with torch.no_grad():
-        return [replace(mixture.to(torch.device("meta")), copies=mixture.copies) for mixture in mixtures]
+        return [replace(one.to(meta), copies=None if one.copies is None else one.copies.detach()) for one in mixtures]
