@@ -31,7 +31,7 @@ from atrcnas.data.loading import validation_loader
 from atrcnas.engine.branch_search import searched_points, segment_costs
 from atrcnas.engine.splits import open_splits
 from atrcnas.ground.files import write_text
-from atrcnas.nn.encoder_parts import Part, State, parts_of
+from atrcnas.nn.encoder_parts import Part, State, maps_of, parts_of
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.sampling.partitions import Partition
 from atrcnas.sampling.trees import Priced, as_branches, front
@@ -94,7 +94,7 @@ def features_of(net: MultiTaskNet, modules: Sequence[str], prepared: Prepared, i
     kept: dict[str, list[Tensor]] = {name: [] for name in modules}
 
     def keep(name: str, given: State) -> None:
-        maps = torch.cat([one.flatten(1) for one in (given if isinstance(given, list) else [given])], dim=1)
+        maps = torch.cat([one.flatten(1) for one in maps_of(given)], dim=1)
         kept[name].append(maps[:, :: -(-maps.shape[1] // MOST_VALUES)].clone())
 
     def hook(name: str) -> nn.Module:

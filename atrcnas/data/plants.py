@@ -19,7 +19,6 @@ ROWS, COLUMNS = HEIGHT // PATCH, WIDTH // PATCH
 HALF = WIDTH // 2
 # Patches: evidence for far pixels ends before LEFT or MIDDLE, these pixels begin at MIDDLE or FAR.
 LEFT, MIDDLE, FAR = 4, 7, 10
-UNSEEN = -1
 RIGHT_VOTES = 29  # of 48 patches
 AGAINST = 22  # of 36 patches: the other 14, and the 8 things at the left, make up for them
 FAINT = 0.4  # evidence that leaves a pixel alike its neighbours

@@ -10,22 +10,19 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from atrcnas.engine.branch_choice import BranchChoice
-from atrcnas.engine.choice import build_sampler
-from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.costs import measure_latency, multiply_adds
 from atrcnas.engine.devices import place
-from atrcnas.engine.label_states import label_states
 from atrcnas.engine.networks import fixed_network, network
+from atrcnas.engine.search_training import assemble
 from atrcnas.engine.splits import Splits
-from atrcnas.engine.training import Training, build_weighting
-from atrcnas.engine.weights import Weights
+from atrcnas.engine.training import Training
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.branch_supernet import BranchSupernet, Segment
-from atrcnas.nn.encoder_parts import State, parts_of, points_of
+from atrcnas.nn.encoder_parts import Part, State, parts_of, points_of
 from atrcnas.nn.net import MultiTaskNet
-from atrcnas.objectives.objective import Objective
 from atrcnas.sampling.branch_sampler import BranchSampler
+from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.branch_search import BranchSearchSpec
 from atrcnas.spec.branches import STEM, Branches
 from atrcnas.spec.context_config import ContextConfig
@@ -45,8 +42,7 @@ def searched_points(experiment: Experiment, spec: BranchSearchSpec) -> tuple[str
         raise ConfigError(
             "search.branches: expected at least two tasks, got one, which has nobody to part from. Remove it."
         )
-    backbone = Backbone(**{**experiment.backbone.model_dump(), "weights": "none"})
-    known = points_of(parts_of(backbone.body, experiment.backbone.name))
+    known = points_of(_encoder(_bare(experiment))[1])
     for point in spec.points:
         try:
             Branches.of({}, experiment.all_tasks, known).groups(point)
@@ -72,7 +68,7 @@ def all_apart(experiment: Experiment) -> Experiment:
     if experiment.search.branches is None or experiment.model.branches:
         return experiment
     points = searched_points(experiment, experiment.search.branches)
-    return experiment.replace(model={"branches": {points[0]: [[task] for task in experiment.all_tasks]}})
+    return _apart_from(experiment, points[0])
 
 
 def segment_costs(experiment: Experiment, points: Sequence[str], size: tuple[int, int]) -> list[float]:
@@ -84,10 +80,9 @@ def segment_costs(experiment: Experiment, points: Sequence[str], size: tuple[int
         size: (height, width) of the image.
     """
     tasks, plain = experiment.all_tasks, ContextConfig.from_kinds(_no_contexts(experiment))
-    apart = [[task] for task in tasks]
-    trees = [{point: apart} for point in points] + [{}]
-    bare = experiment.replace(backbone={"weights": "none"})
-    totals = [multiply_adds(fixed_network(bare.replace(model={"branches": one}), plain), size) for one in trees]
+    bare = _bare(experiment)
+    trees = [*(_apart_from(bare, point) for point in points), bare.replace(model={"branches": {}})]
+    totals = [multiply_adds(fixed_network(tree, plain), size) for tree in trees]
     return [(total - after) / (len(tasks) - 1) for total, after in pairwise(totals)]
 
 
@@ -100,8 +95,7 @@ def segment_latencies(experiment: Experiment, points: Sequence[str], size: tuple
         points: from the image on.
         size: (height, width) of the image.
     """
-    whole = Backbone(**{**experiment.backbone.model_dump(), "weights": "none"})
-    encoder = BranchSupernet(whole, parts_of(whole.body, experiment.backbone.name), points, experiment.all_tasks[:1])
+    encoder = BranchSupernet(*_encoder(_bare(experiment)), points, experiment.all_tasks[:1])
     image = torch.rand(1, 3, *size)
     states = encoder.eval().entering(image)
     return [_timed(copies[0], state, image) for copies, state in zip(encoder.segments, states, strict=True)]
@@ -111,12 +105,10 @@ def branch_supernet(experiment: Experiment, points: Sequence[str], with_contexts
     """The network with a copy of each segment for each task, and with the candidates of the search space or none."""
     tasks = experiment.all_tasks
     torch.manual_seed(experiment.seed)
-    whole = Backbone(**experiment.backbone.model_dump())
-    encoder = BranchSupernet(whole, parts_of(whole.body, experiment.backbone.name), points, tasks)
-    apart = experiment.replace(model={"branches": {points[0]: [[task] for task in tasks]}})
+    encoder = BranchSupernet(*_encoder(experiment), points, tasks)
     none = {pair: (kind,) for pair, kind in _no_contexts(experiment).items()}
     candidates = experiment.search_space().pools(experiment.tasks, tasks) if with_contexts else none
-    return network(apart, candidates, encoder)
+    return network(_apart_from(experiment, points[0]), candidates, encoder)
 
 
 def branch_training(
@@ -131,35 +123,37 @@ def branch_training(
         fabric: devices and precision.
         with_contexts: search both at once; otherwise branches alone, on the network without contexts.
     """
-    recipe, points = experiment.search, searched_points(experiment, spec)
+    points = searched_points(experiment, spec)
     net = branch_supernet(experiment, points, with_contexts)
-    sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
     branches = BranchSampler(experiment.all_tasks, points, seed=experiment.seed, sampled=spec.estimator == "sampled")
-    tasks = weighted_tasks(experiment, splits.train, splits.weights)
-    objective = Objective(tasks, label_states(experiment, splits.train, splits.weights))
-    weighting = build_weighting(objective.tasks, recipe)
-    for module in (net, sampler, branches, objective, weighting):
-        place(fabric, module, experiment.precision)
-    size = splits.val[0].image.shape[:2]
-    if spec.cost == "latency_ms":
-        costs = segment_latencies(experiment, points, size)
-    else:
-        costs = [cost / 1e9 for cost in segment_costs(experiment, points, size)]
-    costs = fabric.broadcast(costs)  # what one process has measured holds for all
-    choice = BranchChoice(sampler, recipe, branches, spec, costs)
-    training = Training(
-        fabric,
-        "search",
-        Weights(net, recipe),
-        objective,
-        experiment.predicted_tasks(),
-        recipe,
-        experiment.seed,
-        choice,
-        experiment.sync_batchnorm,
-        weighting,
-    )
-    return training, choice
+
+    def make_choice(sampler: Sampler) -> BranchChoice:
+        place(fabric, branches, experiment.precision)
+        size = splits.val[0].image.shape[:2]
+        if spec.cost == "latency_ms":
+            costs = segment_latencies(experiment, points, size)
+        else:
+            costs = [cost / 1e9 for cost in segment_costs(experiment, points, size)]
+        # What one process has measured holds for all.
+        return BranchChoice(sampler, experiment.search, branches, spec, fabric.broadcast(costs))
+
+    return assemble(experiment, splits, fabric, net, make_choice)
+
+
+def _encoder(experiment: Experiment) -> tuple[Backbone, tuple[Part, ...]]:
+    """The encoder that all tasks share, and the parts that it can be cut into."""
+    whole = Backbone(**experiment.backbone.model_dump())
+    return whole, parts_of(whole.body, experiment.backbone.name)
+
+
+def _bare(experiment: Experiment) -> Experiment:
+    """The same without pretrained weights, which say nothing of points and costs."""
+    return experiment.replace(backbone={"weights": "none"})
+
+
+def _apart_from(experiment: Experiment, point: str) -> Experiment:
+    """The same with an encoder for each task from a branching point on."""
+    return experiment.replace(model={"branches": {point: [[task] for task in experiment.all_tasks]}})
 
 
 def _no_contexts(experiment: Experiment) -> dict[Pair, str]:

@@ -19,7 +19,7 @@ from atrcnas.engine.devices import on_gpu, surroundings
 from atrcnas.engine.networks import load_network
 from atrcnas.engine.pair_costs import pair_costs
 from atrcnas.engine.scores import Scores
-from atrcnas.engine.splits import choosing_loader, open_splits
+from atrcnas.engine.splits import Splits, choosing_loader, open_splits
 from atrcnas.ground.errors import RunError
 from atrcnas.ground.files import write_atomically
 from atrcnas.ground.shown import Shown
@@ -121,27 +121,13 @@ def score_run(
         chosen = chosen if splits.selection else scores
     else:
         scores = chosen
-    spent = {**before.get("seconds", {}), **(seconds or {}), "evaluate": round(time.monotonic() - began, 2)}
-    if folder.budget.is_file():
-        spent["search"] = spent_on(folder.budget)[1]
-    branches = RunFolder(folder.branches).budget
-    if branches.is_file():
-        spent["branches"] = spent_on(branches)[1]
-    figures, confusions = chosen.compute(), scores.confusions()
-    if report and confusions:
+    just_now = {**(seconds or {}), "evaluate": round(time.monotonic() - began, 2)}
+    if report and (confusions := scores.confusions()):
         Table(folder.confusion, CONFUSION).begin(confusion_rows(confusions))
     results = {
-        "experiment": experiment.name,
-        "seed": experiment.seed,
-        "scores": scores.compute(),
-        "classes": class_report(experiment.predicted_tasks(), confusions),
-        "scores_on": "val" if report else splits.chosen_on,
-        "selection": chosen.selection(figures),
-        "selected_on": {"split": splits.chosen_on, "samples": len(splits.choosing[1]), "scores": figures},
-        "keep": experiment.retrain.keep,
-        "branches": Branches.of(experiment.model.branches, experiment.all_tasks).as_mapping(),
+        **_findings(experiment, splits, scores, chosen, "val" if report else splits.chosen_on),
         "config_by_trials": folder.journal.exists(),
-        "seconds": spent,
+        "seconds": {**before.get("seconds", {}), **just_now, **_searching(folder)},
         "device": surroundings(experiment)["device"],
         "costs": {"image_size": list(size), **measure_costs(net.cpu(), size), **_deployed(before)},
     }
@@ -153,6 +139,28 @@ def score_run(
         folder.importance.unlink(missing_ok=True)
     write_results(folder.results, results)
     return results
+
+
+def _findings(experiment: Experiment, splits: Splits, scores: Scores, chosen: Scores, scores_on: str) -> dict[str, Any]:
+    """What was scored, what it is chosen by, and of which network."""
+    figures = chosen.compute()
+    return {
+        "experiment": experiment.name,
+        "seed": experiment.seed,
+        "scores": scores.compute(),
+        "classes": class_report(experiment.predicted_tasks(), scores.confusions()),
+        "scores_on": scores_on,
+        "selection": chosen.selection(figures),
+        "selected_on": {"split": splits.chosen_on, "samples": len(splits.choosing[1]), "scores": figures},
+        "keep": experiment.retrain.keep,
+        "branches": Branches.of(experiment.model.branches, experiment.all_tasks).as_mapping(),
+    }
+
+
+def _searching(folder: RunFolder) -> dict[str, float]:
+    """Seconds of the searches of a run, by stage."""
+    budgets = {"search": folder.budget, "branches": RunFolder(folder.branches).budget}
+    return {stage: spent_on(budget)[1] for stage, budget in budgets.items() if budget.is_file()}
 
 
 def _results_before(folder: RunFolder) -> dict[str, Any]:

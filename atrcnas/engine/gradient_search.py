@@ -12,22 +12,20 @@ from atrcnas.costs.pressure import Pressure
 from atrcnas.data.loading import training_loader
 from atrcnas.engine.branch_choice import BranchChoice
 from atrcnas.engine.branch_search import branch_training
-from atrcnas.engine.choice import Choice, build_sampler
-from atrcnas.engine.class_weights import weighted_tasks
+from atrcnas.engine.choice import Choice
 from atrcnas.engine.cost_table import limits_of
-from atrcnas.engine.devices import connect, place
-from atrcnas.engine.label_states import label_states
+from atrcnas.engine.devices import connect
 from atrcnas.engine.labels_check import require_labels
 from atrcnas.engine.listener import Listener
 from atrcnas.engine.networks import searched_config, supernet
 from atrcnas.engine.recording import BranchRecorder, ChoiceRecorder
+from atrcnas.engine.search_training import assemble
 from atrcnas.engine.splits import Splits, open_splits
 from atrcnas.engine.stage import begin, run_stage
-from atrcnas.engine.training import Training, build_weighting
-from atrcnas.engine.weights import Weights
-from atrcnas.objectives.objective import Objective
+from atrcnas.engine.training import Training
 from atrcnas.runs.budget import Budget
 from atrcnas.runs.folder import RunFolder
+from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
@@ -81,28 +79,12 @@ def search_training(experiment: Experiment, splits: Splits, fabric: Fabric) -> t
     branches = experiment.search.branches
     if branches is not None and branches.at_once:
         return branch_training(experiment, branches, splits, fabric, branches.contexts == "together")
-    net, recipe = supernet(experiment), experiment.search
-    sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
-    tasks = weighted_tasks(experiment, splits.train, splits.weights)
-    objective = Objective(tasks, label_states(experiment, splits.train, splits.weights))
-    weighting = build_weighting(objective.tasks, recipe)
-    for module in (net, sampler, objective, weighting):
-        place(fabric, module, experiment.precision)
-    limits = limits_of(experiment, splits)
-    choice = Choice(sampler, recipe, None if limits is None else Pressure(limits, sampler, recipe.steps))
-    training = Training(
-        fabric,
-        "search",
-        Weights(net, recipe),
-        objective,
-        experiment.predicted_tasks(),
-        recipe,
-        experiment.seed,
-        choice,
-        experiment.sync_batchnorm,
-        weighting,
-    )
-    return training, choice
+
+    def make_choice(sampler: Sampler) -> Choice:
+        recipe, limits = experiment.search, limits_of(experiment, splits)
+        return Choice(sampler, recipe, None if limits is None else Pressure(limits, sampler, recipe.steps))
+
+    return assemble(experiment, splits, fabric, supernet(experiment), make_choice)
 
 
 def _contexts(experiment: Experiment, choice: Choice, step: int) -> ContextConfig:

@@ -9,12 +9,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from atrcnas.launch.ask_tell import Pools, Sample, Trial, Trials
+from atrcnas.launch.unseen import Row, unseen
 from atrcnas.spec.recipe import TrialsSpec
 
 KEPT = 2  # one of so many goes on, to as many times the steps
-REDRAWS = 50
-
-Config = tuple[str, ...]
 
 
 def asha(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
@@ -29,12 +27,16 @@ def asha(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
     """
     shares = [KEPT**-halvings for halvings in range(options.halvings, -1, -1)]
     generator, ladder = np.random.default_rng(seed), Ladder(shares)
-    seen, size = set[Config](), math.prod(len(pool) for pool in pools.values())
+    seen, size = set[Row](), math.prod(len(pool) for pool in pools.values())
+
+    def draw() -> Row:
+        return tuple(pool[generator.integers(len(pool))] for pool in pools.values())
+
     while True:
         if (going_on := ladder.promotion()) is not None:
             answered = trials.submit(*going_on)
         elif trials.left and len(seen) < size:
-            answered = trials.submit(_fresh(pools, generator, seen), shares[0])
+            answered = trials.submit(dict(zip(pools, unseen(draw, seen), strict=True)), shares[0])
         elif not (answered := trials.finish()):
             last = ladder.promotion(least=1)
             if last is None:
@@ -52,8 +54,8 @@ class Ladder:
 
     def __init__(self, shares: Sequence[float]) -> None:
         self._shares = shares
-        self._scores: dict[float, dict[Config, tuple[float, Sample]]] = {share: {} for share in shares}
-        self._went_on: dict[float, set[Config]] = {share: set() for share in shares}
+        self._scores: dict[float, dict[Row, tuple[float, Sample]]] = {share: {} for share in shares}
+        self._went_on: dict[float, set[Row]] = {share: set() for share in shares}
 
     def hear(self, answered: Iterable[Trial]) -> None:
         """Learn scores; NaN is the worst."""
@@ -74,13 +76,3 @@ class Ladder:
                     self._went_on[share].add(config)
                     return sample, further
         return None
-
-
-def _fresh(pools: Pools, generator: np.random.Generator, seen: set[Config]) -> Sample:
-    """A config not drawn before, if one can be found."""
-    for _ in range(REDRAWS):
-        config = tuple(pool[generator.integers(len(pool))] for pool in pools.values())
-        if config not in seen:
-            break
-    seen.add(config)
-    return dict(zip(pools, config, strict=True))

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-Row = tuple[str, ...]
-REDRAWS = 50
+from atrcnas.launch.unseen import Row, unseen
 
 
 class Evolution:
@@ -30,12 +29,7 @@ class Evolution:
 
     def propose(self) -> Row:
         """A row not proposed before, if one is found."""
-        for _ in range(REDRAWS):
-            row = self._child()
-            if row not in self._seen:
-                break
-        self._seen.add(row)
-        return row
+        return unseen(self._child, self._seen)
 
     def hear(self, row: Row, score: float) -> None:
         """Let a row live, which may be another than was proposed; higher scores are better, and NaN is the worst."""

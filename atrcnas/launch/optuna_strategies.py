@@ -16,20 +16,20 @@ from optuna.trial import TrialState, create_trial
 
 from atrcnas.launch.ask_tell import Pools, Trial, Trials
 from atrcnas.launch.evolution import Evolution
+from atrcnas.launch.unseen import Row, unseen
 from atrcnas.spec.recipe import TrialsSpec
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-REDRAWS = 50
 BATCH = 100
 
 
 def random(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
     """Configs drawn evenly, none twice."""
-    study = _Study(RandomSampler(seed=seed), pools)
-    while trials.left and len(study.seen) < math.prod(map(len, pools.values())):
-        sample = study.draw()
-        if study.is_new(sample):
-            trials.submit(sample)
+    study, seen = _Study(RandomSampler(seed=seed), pools), set[Row]()
+    while trials.left and len(seen) < math.prod(map(len, pools.values())):
+        if (row := study.draw()) not in seen:
+            seen.add(row)
+            trials.submit(dict(zip(pools, row, strict=True)))
 
 
 def tpe(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
@@ -41,13 +41,11 @@ def tpe(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:
         warnings.simplefilter("ignore", ExperimentalWarning)  # of Optuna 4, about multivariate
         first = max(min(20, options.number // 3), 1)
         sampler = TPESampler(n_startup_trials=first, multivariate=True, seed=seed)
-    study = _Study(sampler, pools)
+    study, seen = _Study(sampler, pools), set[Row]()
     while trials.left:
-        for _ in range(REDRAWS):  # a config that was drawn before costs nothing but its place among the trials
-            sample = study.draw()
-            if study.is_new(sample):
-                break
-        for trial in trials.submit(sample):
+        # A config that was drawn before costs nothing but its place among the trials.
+        row = unseen(study.draw, seen)
+        for trial in trials.submit(dict(zip(pools, row, strict=True))):
             study.hear(trial)
 
 
@@ -79,23 +77,15 @@ class _Study:
     def __init__(self, sampler: BaseSampler, pools: Pools) -> None:
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._choices = {pair: CategoricalDistribution(pool) for pair, pool in pools.items()}
-        self.seen: set[tuple[str, ...]] = set()
 
-    def draw(self) -> dict[str, str]:
-        """A config.
+    def draw(self) -> Row:
+        """A config, as the kinds of its pairs in order.
 
         Optuna's own trial is dropped at once: within a budget, another config than this one may be tried.
         """
         drawn = self._study.ask(self._choices)
         self._study.tell(drawn, state=TrialState.FAIL)
-        return dict(drawn.params)
-
-    def is_new(self, sample: dict[str, str]) -> bool:
-        """Whether a config is drawn for the first time; from then on it is not."""
-        key = tuple(sample[pair] for pair in self._choices)
-        new = key not in self.seen
-        self.seen.add(key)
-        return new
+        return tuple(drawn.params[pair] for pair in self._choices)
 
     def hear(self, trial: Trial) -> None:
         """Learn the score of a config; one that is not a number teaches nothing."""
@@ -105,6 +95,6 @@ class _Study:
             )
 
 
-def _batches(configs: Iterator[tuple[str, ...]]) -> Iterator[list[tuple[str, ...]]]:
+def _batches(configs: Iterator[Row]) -> Iterator[list[Row]]:
     while batch := list(itertools.islice(configs, BATCH)):
         yield batch

@@ -15,7 +15,8 @@ import numpy as np
 from atrcnas.costs.choosing import Limits
 from atrcnas.costs.front import front
 from atrcnas.launch.ask_tell import Pools, Trial, Trials
-from atrcnas.launch.evolution import Evolution, Row
+from atrcnas.launch.evolution import Evolution
+from atrcnas.launch.unseen import Row
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.recipe import TrialsSpec
 

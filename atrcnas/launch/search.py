@@ -23,7 +23,7 @@ from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.pool import Pool
 from atrcnas.launch.profiling import Profile
-from atrcnas.launch.proposals import as_begun, choose
+from atrcnas.launch.proposals import Proposals, as_begun, choose
 from atrcnas.launch.run_trial import TRAIN
 from atrcnas.launch.seeds import search_seeds
 from atrcnas.launch.supernet import train_evenly
@@ -52,21 +52,36 @@ def search(experiment: Experiment, run: str | Path, resume: bool = False, profil
     Raises:
         AtrcnasError: see the message.
     """
-    experiment, strategy = with_branches(experiment, run, resume), STRATEGIES[experiment.search.strategy]
-    if experiment.search.seeds > 1:
-        if profile:
-            raise ConfigError("--profile: looks at one search, got several seeds. Set search.seeds=1.")
-        return search_seeds(experiment, run, resume)
-    if strategy.by_gradient:
-        watching = [Profile(RunFolder(Path(run)).stage("search") / "profile")] if profile else []
-        return search_by_gradient(experiment, run, resume, watching)
+    strategy, several = STRATEGIES[experiment.search.strategy], experiment.search.seeds > 1
     if profile:
+        _check_profiled(experiment)
+    if several or not strategy.by_gradient:
+        experiment.check_one_device("a search with several seeds" if several else "a trial")
+    # A search of branches takes long: what is refused is refused before it.
+    proposals = None if strategy.by_gradient else choose(strategy, experiment.search.trials.proposals)
+    experiment = with_branches(experiment, run, resume)
+    if proposals is not None:
+        return _search_by_trials(experiment, run, resume, proposals)
+    if several:
+        return search_seeds(experiment, run, resume)
+    watching = [Profile(RunFolder(Path(run)).stage("search") / "profile")] if profile else []
+    return search_by_gradient(experiment, run, resume, watching)
+
+
+def _check_profiled(experiment: Experiment) -> None:
+    """Refuse a profile of anything but one search by gradient."""
+    if experiment.search.seeds > 1:
+        raise ConfigError("--profile: looks at one search, got several seeds. Set search.seeds=1.")
+    strategy = STRATEGIES[experiment.search.strategy]
+    if not strategy.by_gradient:
         raise ConfigError(
             f"--profile: expected a search by gradient, got '{strategy.name}'. Set search.strategy=gumbel."
         )
-    experiment.check_one_device("a trial")
-    options = experiment.search.trials
-    proposals = choose(strategy, options.proposals)
+
+
+def _search_by_trials(experiment: Experiment, run: str | Path, resume: bool, proposals: Proposals) -> ContextConfig:
+    """Score configs that ``proposals`` asks for, and keep the best."""
+    strategy, options = STRATEGIES[experiment.search.strategy], experiment.search.trials
     require_labels(experiment, open_splits(experiment))
     folder = RunFolder(Path(run).absolute())
     with folder.locked():

@@ -40,7 +40,6 @@ def search_seeds(experiment: Experiment, run: str | Path, resume: bool = False) 
         AtrcnasError: see the message.
         Stopped: asked to stop; the state is saved.
     """
-    experiment.check_one_device("a search with several seeds")
     folder = RunFolder(Path(run).absolute())
     with folder.locked():
         folder.enter(experiment, "search", resume, surroundings(experiment))

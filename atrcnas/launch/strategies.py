@@ -19,10 +19,10 @@ from nni.nas.space import BaseModelSpace, ExecutableModelSpace, ModelStatus
 from nni.nas.strategy import GridSearch, PolicyBasedRL, Random, RegularizedEvolution
 
 from atrcnas.launch.ask_tell import Pools, Trial, Trials
+from atrcnas.launch.unseen import REDRAWS
 from atrcnas.spec.recipe import TrialsSpec
 
 nni.silence_stdout()
-REDRAWS = 50
 
 
 def random(pools: Pools, trials: Trials, options: TrialsSpec, seed: int) -> None:

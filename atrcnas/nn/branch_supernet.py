@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atrcnas.nn.backbone import Backbone
-from atrcnas.nn.encoder_parts import Part, State, apply
-
-Reached = tuple[State, list[Tensor]]  # what the next segment reads, and the maps so far
+from atrcnas.nn.encoder_parts import Part, Reached, State, maps_of, run_part
 
 
 class Segment(nn.Module):
@@ -31,12 +29,10 @@ class Segment(nn.Module):
 
     def forward(self, state: State) -> Reached:
         """Map what the segment before gave to what the next one reads, and the maps of the backbone on the way."""
-        maps: list[Tensor] = []
+        reached: Reached = state, []
         for part, gives in zip(self.parts, self.gives, strict=True):
-            state = apply(part, state)
-            several = state if isinstance(state, list) else [state]
-            maps += [several[index] for index in gives]
-        return state, maps
+            reached = run_part(part, gives, reached)
+        return reached
 
 
 class BranchSupernet(Backbone):
@@ -104,8 +100,7 @@ class BranchSupernet(Backbone):
     def _in_body(self, name: str) -> str:
         holder, _, within = name.partition(".parts.")
         index, _, rest = within.partition(".")
-        segment = self.get_submodule(holder)
-        assert isinstance(segment, Segment)
+        segment = cast(Segment, self.get_submodule(holder))
         return f"{segment.names[int(index)]}.{rest}".rstrip(".")
 
     def _path(self, begun: Reached, place: int, weights: Tensor, active: Sequence[list[list[bool]]]) -> list[Tensor]:
@@ -130,8 +125,7 @@ def _without_scale(segment: nn.Module) -> None:
 
 def _mixed(shares: Sequence[Tensor], given: Sequence[State]) -> State:
     """The weighted sum of what several copies give."""
-    several = [list(one) if isinstance(one, list) else [one] for one in given]
-    sums = _mixed_maps(shares, several)
+    sums = _mixed_maps(shares, [maps_of(one) for one in given])
     return sums if isinstance(given[0], list) else sums[0]
 
 

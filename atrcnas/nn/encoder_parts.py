@@ -6,7 +6,7 @@ layers that lead to each of timm's stages) and ``stage3.2`` (before the second b
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from timm.models import FeatureListNet
@@ -22,6 +22,7 @@ from atrcnas.spec.branches import STEM
 from atrcnas.spec.pairs import BASE_LEVEL
 
 State = Tensor | list[Tensor]  # a list in HRNet, of the maps of its parallel branches
+Reached = tuple[State, list[Tensor]]  # what the next part reads, and the maps of the feature extractor so far
 
 
 class Part(NamedTuple):
@@ -69,12 +70,30 @@ def points_of(parts: tuple[Part, ...]) -> tuple[str, ...]:
     return tuple(part.point for part in parts if part.point is not None)
 
 
-def apply(module: nn.Module, state: State) -> State:
-    """Run a part."""
+def maps_of(state: State) -> list[Tensor]:
+    """The maps that a part gives, one or several."""
+    return state if isinstance(state, list) else [state]
+
+
+def run_part(module: nn.Module, gives: Iterable[int], reached: Reached) -> Reached:
+    """Run a part on what was reached before it.
+
+    Args:
+        module: the part's.
+        gives: as in :class:`Part`.
+        reached: left as it is.
+    """
+    before, maps = reached
+    after = _after(module, before)
+    several = maps_of(after)
+    return after, [*maps, *(several[index] for index in gives)]
+
+
+def _after(module: nn.Module, state: State) -> State:
     if not isinstance(module, nn.ModuleList):
         return module(state)
     # HRNet between two stages: a branch goes on as it is, or is made from the coarsest there is.
-    maps = state if isinstance(state, list) else [state]
+    maps = maps_of(state)
     return [maps[i] if isinstance(one, nn.Identity) else one(maps[-1]) for i, one in enumerate(module)]
 
 

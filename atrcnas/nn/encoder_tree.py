@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.backbone import Backbone
-from atrcnas.nn.encoder_parts import Part, State, apply, parts_of, points_of
+from atrcnas.nn.encoder_parts import Part, Reached, parts_of, points_of, run_part
 from atrcnas.spec.branches import Branches
 from atrcnas.spec.model import BackboneSpec
 
@@ -84,15 +84,13 @@ class EncoderTree(Backbone):
         """Map [B, 3, H, W] to the maps of :class:`Backbone`, for each of ``leaves``."""
         padded = self._padded(image)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze):
-            reached: dict[Group, tuple[State, list[Tensor]]] = {self.tasks: (padded, [])}
+            reached: dict[Group, Reached] = {self.tasks: (padded, [])}
             for part, groups in self.steps:
-                reached = {group: self._run(part, group, *_above(group, reached)) for group in groups}
+                reached = {group: self._run(part, group, _above(group, reached)) for group in groups}
         return [self._pyramid(reached[leaf][1], padded.shape[-2:], image.shape[-2:]) for leaf in self.leaves]
 
-    def _run(self, part: Part, group: Group, state: State, maps: list[Tensor]) -> tuple[State, list[Tensor]]:
-        state = apply(self._home(group).get_submodule(part.module), state)
-        several = state if isinstance(state, list) else [state]
-        return state, [*maps, *(several[index] for index in part.gives)]
+    def _run(self, part: Part, group: Group, reached: Reached) -> Reached:
+        return run_part(self._home(group).get_submodule(part.module), part.gives, reached)
 
 
 class PerLeaf(nn.Module):
@@ -132,7 +130,7 @@ def shared_names(name: str, state: Collection[str], groups: Collection[str]) -> 
     return [one for one in candidates if one in state]
 
 
-def _above(group: Group, reached: Mapping[Group, tuple[State, list[Tensor]]]) -> tuple[State, list[Tensor]]:
+def _above(group: Group, reached: Mapping[Group, Reached]) -> Reached:
     """What the group has in common with others so far."""
     return next(found for others, found in reached.items() if set(group) <= set(others))
 

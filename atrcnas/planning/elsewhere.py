@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from atrcnas.engine.branch_search import branch_supernet, searched_points
 from atrcnas.engine.choice import Choice, build_sampler
 from atrcnas.engine.networks import context_config, fixed_network, supernet
 from atrcnas.ground.errors import ConfigError
-from atrcnas.nn.mixture import Mixture
+from atrcnas.nn.net import MultiTaskNet
 from atrcnas.planning.job import COMMITTED
-from atrcnas.planning.stages import even_mix, on_meta, step_multiply_adds
+from atrcnas.planning.lines import ALL_APART
+from atrcnas.planning.stages import even_mix, in_order, on_meta, settle, step_multiply_adds
+from atrcnas.sampling.branch_sampler import BranchSampler
 from atrcnas.spec.context_config import Provenance
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.strategies import STRATEGIES
@@ -27,7 +31,7 @@ class Stage:
     """Steps of one kind.
 
     Attributes:
-        name: search, trials or retrain.
+        name: branches, search, trials or retrain.
         steps: of all seeds or trials together.
         multiply_adds: of a mean step, forward and backward.
         hours: of all steps.
@@ -68,6 +72,8 @@ class Elsewhere:
         yield f"{self.experiment} on {self.device}, if it sustains {self.tflops:g} TFLOP/s"
         for one in self.stages:
             yield f"{one.name:10} {one.steps:>9} steps {one.multiply_adds / 1e9:>10.1f} G mult-adds {one.hours:>8.1f} h"
+        if self.stages[0].name == "branches":
+            yield ALL_APART
         yield f"all steps: at least {self.hours:.1f} h"
         yield (
             f"Assumed, not measured: {self.tflops:g} TFLOP/s (two for a multiply-add) throughout, at {self.image_size[0]}x"
@@ -109,6 +115,9 @@ def _image_size(experiment: Experiment) -> tuple[int, int]:
 
 def _counted(experiment: Experiment, size: tuple[int, int]) -> Iterator[tuple[str, int, int]]:
     """Name, number of steps and multiply-adds of a mean step of each stage."""
+    first, experiment = in_order(experiment)
+    if first is not None:
+        yield "branches", first.search.steps, _search_step(first, size)
     search, retrain = experiment.search, experiment.retrain
     strategy = STRATEGIES[search.strategy]
     with torch.device("meta"):
@@ -125,13 +134,32 @@ def _counted(experiment: Experiment, size: tuple[int, int]) -> Iterator[tuple[st
 
 
 def _search_step(experiment: Experiment, size: tuple[int, int]) -> int:
-    recipe = experiment.search
+    spec = experiment.search.branches
+    if spec is None or not spec.at_once:
+        with torch.device("meta"):
+            net = supernet(experiment)
+        return _mean_step(net, experiment, size)
+    points = searched_points(experiment, spec)
     with torch.device("meta"):
-        net = supernet(experiment)
-    shape = (recipe.batch_size, 3, *size)
+        net = branch_supernet(experiment, points, spec.contexts == "together")
+    branches = BranchSampler(experiment.all_tasks, points, sampled=spec.estimator == "sampled")
+    copies = (branches.own_copies(), branches.draw(0, tau=1.0))
+    warming_up, after = (_mean_step(net, experiment, size, each) for each in copies)
+    return round(spec.warm_up * warming_up + (1 - spec.warm_up) * after)
+
+
+def _mean_step(net: MultiTaskNet, experiment: Experiment, size: tuple[int, int], copies: Tensor | None = None) -> int:
+    """Of steps in which the tasks take ``copies``, if the encoder has any, and pairs commit by and by."""
+    recipe = experiment.search
     sampler = build_sampler(net.candidates, recipe, experiment.seed, experiment.search_space().choose)
-    count = step_multiply_adds(net, on_meta(Choice(sampler, recipe).draw(0)), shape)
+    choice = Choice(sampler, recipe)
+
+    def counted() -> int:
+        mixtures = [replace(mixture, copies=copies) for mixture in choice.draw(0)]
+        return step_multiply_adds(net, on_meta(mixtures), (recipe.batch_size, 3, *size))
+
+    count = counted()
     if recipe.estimator == "soft":
-        settled = on_meta([Mixture.one_hot(even_mix(experiment), sampler.kinds)])
-        count = round((1 - COMMITTED) * count + COMMITTED * step_multiply_adds(net, settled, shape))
+        settle(sampler)
+        count = round((1 - COMMITTED) * count + COMMITTED * counted())
     return count * (2 if recipe.held_out else 1)  # bi-level: a batch for the logits, and one for the weights

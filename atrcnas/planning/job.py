@@ -9,9 +9,8 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from atrcnas.engine.branch_search import all_apart, branches_alone
 from atrcnas.engine.devices import connect, surroundings
-from atrcnas.planning.stages import StageCost, inference_cost, retrain_cost, search_cost
+from atrcnas.planning.stages import StageCost, in_order, inference_cost, retrain_cost, search_cost
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.recipe import TrainSpec
 from atrcnas.spec.strategies import STRATEGIES
@@ -108,10 +107,8 @@ def plan(experiment: Experiment, budget_s: float = BUDGET_S) -> Plan:
     """
     experiment.check_one_device("a plan")
     fabric, strategy = connect(experiment), STRATEGIES[experiment.search.strategy]
-    spec = experiment.search.branches
-    first = spec is not None and not spec.at_once and not experiment.model.branches
-    branching = search_stage(branches_alone(experiment), fabric, budget_s) if first else None
-    experiment = all_apart(experiment)  # which tree will be found is not known; none costs more
+    first, experiment = in_order(experiment)
+    branching = None if first is None else search_stage(first, fabric, budget_s)
     with_supernet = strategy.by_gradient or (strategy.score is not None and not experiment.search.trials.supernet)
     searching = search_stage(experiment, fabric, budget_s) if with_supernet else None
     fixed = retrain_cost(experiment, fabric, budget_s)

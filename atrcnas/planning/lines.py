@@ -7,6 +7,10 @@ from collections.abc import Iterator, Sequence
 from atrcnas.planning.cheaper import Saving
 from atrcnas.planning.job import COMMITTED, Plan, StagePlan
 
+ALL_APART = (
+    "Where tasks will part is not known yet: what follows is planned with all of them apart, which no tree exceeds."
+)
+
 
 def lines(plan: Plan, savings: Sequence[Saving]) -> Iterator[str]:
     """What the job costs, what was assumed, and what would make it cheaper."""
@@ -51,7 +55,7 @@ def _assumed(plan: Plan) -> Iterator[str]:
             "pairs committed in a mean step."
         )
     if plan.branches is not None:
-        yield "Where tasks will part is not known yet: what follows is planned with all of them apart, which no tree exceeds."
+        yield ALL_APART
 
 
 def _saved(one: Saving) -> str:

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 
 from atrcnas.data.loading import training_loader, validation_loader
+from atrcnas.engine.branch_search import all_apart, branches_alone
 from atrcnas.engine.class_weights import weighted_tasks
 from atrcnas.engine.costs import counted, multiply_adds
 from atrcnas.engine.gradient_search import search_batches, search_training
@@ -80,7 +81,7 @@ class StageCost:
 def search_cost(experiment: Experiment, fabric: Fabric, budget_s: float) -> StageCost:
     """Build the supernet and try it."""
     forget_peak(fabric.device)
-    began, timed = time.perf_counter(), _long(experiment, "search")
+    began, timed = time.perf_counter(), _past_warm_up(_long(experiment, "search"))
     splits = open_splits(timed, timed.search.held_out)
     training, choice = search_training(timed, splits, fabric)
     sampler = choice.sampler
@@ -91,7 +92,7 @@ def search_cost(experiment: Experiment, fabric: Fabric, budget_s: float) -> Stag
     step = time_steps(training, batches, budget_s)
     settled_s = step.seconds
     if timed.search.estimator == "soft":
-        _settle(sampler)
+        settle(sampler)
         settled = time_steps(training, batches, budget_s / 2)
         settled_s = settled.seconds - settled.waiting + step.waiting
     del batches
@@ -115,6 +116,16 @@ def retrain_cost(experiment: Experiment, fabric: Fabric, budget_s: float) -> Sta
     return _rest(timed, training, splits, setup_s, step, step.seconds)
 
 
+def in_order(experiment: Experiment) -> tuple[Experiment | None, Experiment]:
+    """The search of branches that comes first, if there is one, and all that comes after it.
+
+    Which tree will be found is not known; the job goes on with the one that costs most.
+    """
+    spec = experiment.search.branches
+    first = spec is not None and not spec.at_once and not experiment.model.branches
+    return branches_alone(experiment) if first else None, all_apart(experiment)
+
+
 def even_mix(experiment: Experiment) -> dict[Pair, str]:
     """A config in which the kinds of the space are as frequent as in its pools: what will be chosen is not known."""
     pools = experiment.search_space().pools(experiment.tasks, experiment.all_tasks)
@@ -136,7 +147,15 @@ def _long(experiment: Experiment, stage: str) -> Experiment:
     return experiment.replace(**{stage: {"steps": max(getattr(experiment, stage).steps, least)}})
 
 
-def _settle(sampler: Sampler) -> None:
+def _past_warm_up(experiment: Experiment) -> Experiment:
+    """The same without the few steps in which a search of branches trains but one copy for each task."""
+    branches = experiment.search.branches
+    if branches is None:
+        return experiment
+    return experiment.replace(search={"branches": {**branches.model_dump(), "warm_up": 0.0}})
+
+
+def settle(sampler: Sampler) -> None:
     """Let every pair commit, to an even mix of the kinds."""
     with torch.no_grad():
         for row, pool in enumerate(sampler.pools.values()):
@@ -202,5 +221,6 @@ def on_meta(mixtures: Sequence[Mixture]) -> list[Mixture | None]:
 
     Which copies of a segment are computed is read from their weights, which therefore keep theirs.
     """
+    meta = torch.device("meta")
     with torch.no_grad():
-        return [replace(mixture.to(torch.device("meta")), copies=mixture.copies) for mixture in mixtures]
+        return [replace(one.to(meta), copies=None if one.copies is None else one.copies.detach()) for one in mixtures]

@@ -9,6 +9,7 @@ from typing import Any
 from atrcnas.ground.registry import Registry
 from atrcnas.report.heatmap import chosen_kinds
 from atrcnas.report.reading import RunView
+from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.kinds import NONE
 from atrcnas.spec.strategies import STRATEGIES
 from atrcnas.spec.tasks import Task
@@ -25,7 +26,7 @@ def _sentences(view: RunView) -> Iterator[str]:
     if view.contexts is None:
         yield "Nothing has been chosen yet: the search has not been validated for the first time."
         return
-    yield _choice(view)
+    yield _choice(view, view.contexts)
     if view.results is not None:
         yield _scores(view.results, view.tasks)
     elif view.folder.begun("retrain"):
@@ -34,11 +35,10 @@ def _sentences(view: RunView) -> Iterator[str]:
         yield "The network of this choice has not been retrained."
 
 
-def _choice(view: RunView) -> str:
-    assert view.contexts is not None
-    if view.contexts.is_rule:
+def _choice(view: RunView, contexts: ContextConfig) -> str:
+    if contexts.is_rule:
         return "The contexts are rules that fit any tasks."
-    origin, kinds = view.contexts.provenance, view.contexts.kinds(view.contexts.named_tasks)
+    origin, kinds = contexts.provenance, contexts.kinds(contexts.named_tasks)
     counts = chosen_kinds(kinds)
     free = sum(kind == NONE for kind in kinds.values())
     used = [f"{count} {kind}" for kind, count in counts.items() if kind != NONE]
@@ -46,12 +46,13 @@ def _choice(view: RunView) -> str:
     without = f", {free} do without" if free else ""
     undecided = len(origin.undecided or {})
     still = f"; {undecided} {'is' if undecided == 1 else 'are'} undecided" if undecided else ""
-    return f"{_subject(view)} {len(kinds) - free} of {len(kinds)} pairs of tasks a context{named}{without}{still}."
+    return (
+        f"{_subject(view, origin)} {len(kinds) - free} of {len(kinds)} pairs of tasks a context{named}{without}{still}."
+    )
 
 
-def _subject(view: RunView) -> str:
-    assert view.contexts is not None
-    origin, experiment = view.contexts.provenance, view.experiment
+def _subject(view: RunView, origin: Provenance) -> str:
+    experiment = view.experiment
     if origin.strategy is None:
         return f"The contexts of {origin.source or origin.experiment or 'a file'} give"
     if not view.folder.begun("search") or experiment is None:

@@ -14,8 +14,9 @@ from atrcnas.report.comparing import Compared
 from atrcnas.report.reading import RunView
 from atrcnas.report.sections import section
 
+_LOADER = PackageLoader("atrcnas.report")
 _TEMPLATES = Environment(
-    loader=PackageLoader("atrcnas.report"),
+    loader=_LOADER,
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -60,5 +61,4 @@ def _policy(script: str, watching: bool) -> str:
 
 
 def _source(name: str) -> str:
-    assert _TEMPLATES.loader is not None
-    return _TEMPLATES.loader.get_source(_TEMPLATES, name)[0].replace("\r\n", "\n")
+    return _LOADER.get_source(_TEMPLATES, name)[0].replace("\r\n", "\n")

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from atrcnas.sampling.gumbel import COPIES, gumbel
 from atrcnas.sampling.partition_chances import PartitionChances
 from atrcnas.sampling.partitions import decoded
 from atrcnas.sampling.trees import as_branches
@@ -17,7 +18,8 @@ from atrcnas.spec.branches import Branches
 class BranchSampler(nn.Module):
     """Logits [L, T, T] of L segments: task t (row) takes copy i (column). At the start all are equal.
 
-    Draws are a function of (seed, step) alone and made on the CPU, as those of :class:`Sampler`.
+    Draws are a function of (seed, step) alone and made on the CPU, as those of :class:`Sampler`, of which they are
+    independent.
 
     Args:
         tasks: T names.
@@ -49,9 +51,7 @@ class BranchSampler(nn.Module):
             step: 0, 1, ...; the same step gives the same noise.
             tau: temperature > 0.
         """
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        uniform = torch.rand(self.logits.shape, generator=generator, dtype=torch.float64)
-        noise = -torch.log(-torch.log(uniform.clamp_min(1e-300)))
+        noise = gumbel(self.logits.shape, self.seed, step, stream=COPIES)
         soft = ((self.logits + noise.to(self.logits)) / tau).softmax(-1)
         if not self.sampled:
             return soft

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from atrcnas.ground.errors import ConfigError
 from atrcnas.nn.mixture import Mixture
+from atrcnas.sampling.gumbel import gumbel
 from atrcnas.spec.kinds import NONE, joined
 from atrcnas.spec.pairs import Pair
 
@@ -132,11 +133,8 @@ class Sampler(nn.Module):
 
     def _noisy(self, step: int, number: int = 0) -> Tensor:
         """[P, K] logits with Gumbel noise."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        for _ in range(number + 1):  # not another seed: of a seed, torch reads 32 bits
-            uniform = torch.rand(self.pool.shape, generator=generator, dtype=torch.float64)
-        masked = self.masked_logits()
-        return masked - torch.log(-torch.log(uniform.clamp_min(1e-300))).to(masked, non_blocking=True)
+        noise, masked = gumbel(self.pool.shape, self.seed, step, number), self.masked_logits()
+        return masked + noise.to(masked, non_blocking=True)
 
     def argmax_mixture(self) -> Mixture:
         """The one-hot mixture of the current choice, for validation."""

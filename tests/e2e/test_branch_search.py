@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from lightning_fabric import Fabric
 
 from atrcnas import ContextConfig, Experiment, retrain, search
 from atrcnas.engine import evaluate
 from atrcnas.engine.checkpoints import read_checkpoint
-from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.errors import AtrcnasError, ConfigError
 from atrcnas.launch import branches as phases
 from atrcnas.pipeline import run_job
 from atrcnas.runs.folder import RunFolder
@@ -137,6 +138,33 @@ def test_what_cannot_be_searched_is_refused_before_anything_starts(
     with pytest.raises(ConfigError, match=message):
         search(experiment_of("together", *more), tmp_path / "run")
     assert not (tmp_path / "run/search").exists()
+
+
+TRIALS = ["search.strategy=random", "search.trials={number: 2, steps: 1}"]
+
+
+@pytest.mark.parametrize(
+    ("more", "profile", "message"),
+    [
+        (TRIALS, True, "--profile: expected a search by gradient, got 'random'"),
+        (["search.seeds=2"], True, "--profile: looks at one search, got several seeds"),
+        ([*TRIALS, "devices=2"], False, "devices: a trial runs on one device, got devices 2"),
+        (["search.seeds=2", "devices=2"], False, "devices: a search with several seeds runs on one device"),
+        (
+            [*TRIALS, "search.strategy=rl", "search.trials.proposals=optuna"],
+            False,
+            "Optuna has nothing like strategy 'rl'",
+        ),
+    ],
+)
+def test_a_search_of_contexts_that_cannot_be_is_refused_before_branches_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str], profile: bool, message: str
+) -> None:
+    monkeypatch.setattr(phases, "search", lambda *_: pytest.fail("branches are searched"))
+    monkeypatch.setattr(phases, "connect", lambda _: Fabric(accelerator="cpu", devices=1))  # starts no processes
+    with pytest.raises(AtrcnasError, match=message):
+        search(experiment_of("after", *more), tmp_path / "run", profile=profile)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

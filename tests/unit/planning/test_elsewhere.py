@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,17 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from atrcnas.engine.branch_search import branches_alone
 from atrcnas.engine.costs import counted
 from atrcnas.engine.devices import connect
+from atrcnas.engine.gradient_search import search_batches, search_training
+from atrcnas.engine.splits import open_splits
 from atrcnas.engine.step import take_step
 from atrcnas.ground.errors import ConfigError
 from atrcnas.planning import stages
 from atrcnas.planning.elsewhere import elsewhere
 from atrcnas.planning.job import COMMITTED
+from atrcnas.spec.experiment import Experiment
 from tests.e2e.test_command_line import atrcnas, refused
 from tests.unit.planning.test_plan import SMALL, tiny
 
@@ -71,6 +75,41 @@ def test_hours_follow_by_hand() -> None:
 def test_what_a_search_consists_of_is_counted(changed: dict[str, Any], stages: list[tuple[str, int, int]]) -> None:
     found = elsewhere(tiny(**{**SMALL, "search": {"batch_size": 2, **changed}}), BOX)
     assert [(one.name, one.steps, one.multiply_adds) for one in found.stages] == stages
+
+
+def real_steps(experiment: Experiment) -> Iterator[int]:
+    """Multiply-adds of each step of a search."""
+    splits = open_splits(experiment)
+    training, _ = search_training(experiment, splits, connect(experiment))
+    for batch in search_batches(experiment, splits, {"first": 0, "rank": 0, "world": 1}):
+        with FlopCounterMode(display=False) as counter:
+            take_step(training, batch)
+        yield counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize(("contexts", "estimator"), [("after", "soft"), ("none", "soft"), ("together", "sampled")])
+def test_a_search_of_branches_is_counted_in_its_warm_up_and_after_it(contexts: str, estimator: str) -> None:
+    """Against the operations of two real steps, of which the first is the warm-up."""
+    branches = {"contexts": contexts, "estimator": estimator, "warm_up": 0.5}
+    search = {"batch_size": 2, "steps": 2, "branches": branches}
+    spec = tiny(**{**SMALL, "search": search, "space": {"schema": 1, "pairs": {"default": ["local"]}}})
+    found = elsewhere(spec, BOX).stages
+    assert [one.name for one in found] == [*(["branches"] if contexts == "after" else []), "search", "retrain"]
+    warming_up, after = real_steps(branches_alone(spec) if contexts == "after" else spec)
+    assert (after > 1.2 * warming_up) == (estimator == "soft"), "each task goes through the copies of both"
+    assert (found[0].steps, found[0].multiply_adds) == (2, pytest.approx((warming_up + after) / 2, rel=0.05))
+
+
+def test_after_a_search_of_branches_the_tree_that_costs_most_is_counted() -> None:
+    """The same as if it had been given; which one will be found is not known."""
+    tree = {"width": 16, "branches": {"stage1": [["semseg"], ["depth"]]}}
+    search = {"batch_size": 2, "branches": {}}
+    found = elsewhere(tiny(**{**SMALL, "search": search}), BOX)
+    _, *after = found.stages
+    given, shared = (elsewhere(tiny(**{**SMALL, "model": model}), BOX).stages for model in (tree, {}))
+    assert "with all of them apart" in "\n".join(found.lines())
+    assert [one.multiply_adds for one in after] == [one.multiply_adds for one in given]
+    assert all(one.multiply_adds > less.multiply_adds for one, less in zip(after, shared, strict=True))
 
 
 def test_a_frozen_backbone_costs_no_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,16 +144,36 @@ def test_reads_from_memory_are_those_that_the_order_of_the_samples_repeats() -> 
     assert cached_reads(few, cost(), few.retrain, math.inf) == 0
 
 
-def test_multiply_adds_by_shapes_are_those_of_a_real_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    counted: list[int] = []
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Multiply-adds of each step that is timed."""
+    counts: list[int] = []
 
     def watched(training: Any, batch: Any) -> Any:
         with FlopCounterMode(display=False) as counter:
             losses = take_step(training, batch)
-        counted.append(counter.get_total_flops() // 2)
+        counts.append(counter.get_total_flops() // 2)
         return losses
 
     monkeypatch.setattr("atrcnas.planning.timing.take_step", watched)
+    return counts
+
+
+def test_a_search_of_branches_is_tried_as_it_is_after_its_warm_up(counted: list[int]) -> None:
+    """When each task goes through every copy; in the warm-up it goes through its own."""
+    branches = {"contexts": "none", "estimator": "soft", "warm_up": 0.5}
+    found = {}
+    for estimator in ("soft", "sampled"):  # which goes through one copy for each task throughout
+        recipe = {"batch_size": 2, "branches": {**branches, "estimator": estimator}}
+        spec = tiny(**{**SMALL, "search": recipe})
+        found[estimator] = stages.search_cost(spec, connect(spec), 0.0)
+        assert found[estimator].multiply_adds == pytest.approx(max(counted), rel=0.1)
+        assert min(counted) == max(counted)
+        counted.clear()
+    assert found["soft"].multiply_adds > 1.2 * found["sampled"].multiply_adds
+
+
+def test_multiply_adds_by_shapes_are_those_of_a_real_step(counted: list[int]) -> None:
     experiment = tiny(**SMALL)
     fabric = connect(experiment)
     for measure in (stages.search_cost, stages.retrain_cost):

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from atrcnas.sampling.branch_sampler import BranchSampler
+from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.branches import Branches
+from atrcnas.spec.pairs import Pair
 
 TASKS, POINTS = ("a", "b", "c"), ("one", "two")
 
@@ -26,6 +28,15 @@ def test_a_draw_depends_on_seed_and_step_alone(sampled: bool) -> None:
     assert len(draws.unique(dim=0)) > 5
     assert not all(torch.equal(first.draw(step, 0.5), other.draw(step, 0.5)) for step in range(20))
     torch.testing.assert_close(draws.sum(-1), torch.ones_like(draws[..., 0]))
+
+
+def test_copies_and_contexts_that_are_searched_together_have_noise_of_their_own() -> None:
+    """Both begin with equal logits, so that the draws of a step show the noise alone: nine values each."""
+    copies = BranchSampler(TASKS, POINTS[:1], seed=3)
+    contexts = Sampler({Pair("a", source): ("none", "local", "global") for source in TASKS}, seed=3)
+    drawn = [torch.stack((copies.draw(step, 1.0)[0], contexts.draw(step, 1.0).weights)) for step in range(200)]
+    log = torch.stack(drawn, dim=1).detach().log().flatten(1)  # [2, 1800]
+    assert abs(float(torch.corrcoef(log)[0, 1])) < 0.1
 
 
 def test_sampled_copies_come_as_often_as_their_probabilities_say() -> None:
