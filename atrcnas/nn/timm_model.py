@@ -46,8 +46,15 @@ def features(name: str, settings: Mapping[str, Any], options: Mapping[str, Any])
 
 
 def _described(name: str, settings: Mapping[str, Any]) -> Any:
-    with torch.device("meta"):
+    def described() -> Any:
         return timm.create_model(name, features_only=True, **settings).feature_info
+
+    try:
+        with torch.device("meta"):
+            return described()
+    except RuntimeError:  # perhaps of a constructor that reads values, as those of RegNets in older versions of timm
+        with torch.random.fork_rng(devices=[]):
+            return described()
 
 
 def _blamed(name: str, settings: Mapping[str, Any], options: Mapping[str, Any]) -> str:
@@ -89,9 +96,9 @@ def create(name: str, weights: str, settings: dict[str, Any]) -> nn.Module:
     try:
         # Read before timm does, which in some versions would unpickle.
         given = timm.models.load_state_dict(weights, weights_only=True)
-        body = timm.create_model(
-            name, pretrained=True, pretrained_cfg_overlay={"file": weights}, features_only=True, **settings
-        )
+        # In its own format, not that in which the model's authors published them, as older versions of timm assume.
+        overlay = {"file": weights, "custom_load": False}
+        body = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, features_only=True, **settings)
         _check_complete(body, given)
         return body
     except Exception as error:  # a damaged or forged file can fail anywhere in the readers

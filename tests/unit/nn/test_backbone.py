@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from atrcnas.ground.errors import CheckpointError, ConfigError
 from atrcnas.nn.backbone import Backbone
+from atrcnas.nn.small_backbone import SmallBackbone
 from atrcnas.spec.model import BackboneSpec
 from atrcnas.spec.pairs import LEVELS
 from atrcnas.spec.schema import validate
@@ -126,6 +127,23 @@ def test_a_backbone_has_the_levels_its_model_has() -> None:
         }
     with pytest.raises(ConfigError, match=r"strides \[16, 32, 64\], expected 4 among them"):
         Backbone("levit_128s")
+
+
+def test_a_model_that_reads_values_while_it_is_built_is_described_and_draws_as_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = SmallBackbone.__init__
+
+    def reading(self: SmallBackbone, **options: int) -> None:
+        assert torch.linspace(0, 1, 3).tolist() == [0.0, 0.5, 1.0]
+        plain(self, **options)
+
+    drawn = []
+    for constructor in (plain, reading):
+        monkeypatch.setattr(SmallBackbone, "__init__", constructor)
+        torch.manual_seed(0)
+        drawn.append(Backbone("atrcnas_small").state_dict())
+    assert all(torch.equal(drawn[1][key], value) for key, value in drawn[0].items())
 
 
 def test_options_reach_the_model() -> None:

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.nn.functional as F
+from simulation import needs_simulated_cuda
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -34,6 +35,8 @@ from atrcnas.spec.recipe import SearchSpec
 from atrcnas.spec.space import SearchSpace
 from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 from atrcnas.spec.tasks import TASKS, Task
+
+pytestmark = needs_simulated_cuda
 
 Module = TypeVar("Module", bound=nn.Module)
 Candidates = Mapping[Pair, tuple[str, ...]]
@@ -197,6 +200,6 @@ def test_an_offence_in_a_forward_pass_is_seen(offence: str, monkeypatch: pytest.
     plain = F.relu_
     monkeypatch.setattr(F, "relu_", lambda x: OFFENCES[offence](plain(x)))
     net, objective = network(TWO, pools("global"))
-    seen = "same device|waits for the device|_local_scalar_dense|nonzero"
+    seen = "same device|two different devices|waits for the device|_local_scalar_dense|nonzero"
     with pytest.raises((RuntimeError, AssertionError), match=seen), simulated():
         check_fixed(moved(net), moved(objective))
