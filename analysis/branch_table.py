@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import pandas as pd
 import torch
 
 from analysis.contextbench.one_run import prepare, rendered, validate
+from analysis.filling import left
 from analysis.tree_candidates import with_branches
 from atrcnas import ContextConfig, Experiment
 from atrcnas.data.caching import Cached
@@ -56,6 +56,11 @@ def trees(tasks: tuple[str, ...]) -> dict[str, Branches]:
     return {one.key: one for one in (found[-1], *found[:-1])}
 
 
+def plan(tasks: tuple[str, ...]) -> list[tuple[str, int]]:
+    """The tree and seed of every row."""
+    return [(key, seed) for seed in SEEDS for key in trees(tasks)]
+
+
 def read(path: Path) -> pd.DataFrame:
     """The table so far."""
     return pd.read_csv(path, comment="#") if path.is_file() else pd.DataFrame({"tree": [], "seed": []})
@@ -69,15 +74,6 @@ def row_of(experiment: Experiment, branches: Branches, data: tuple[Cached, Cache
     seconds = sum(prepared.step() for _ in range(experiment.retrain.steps))
     figures = {name.removesuffix(".full"): value for name, value in validate(prepared, "full").items()}
     return {**figures, "multiply_adds": multiply_adds(net, size), "seconds": round(seconds, 2)}
-
-
-def left(tasks: tuple[str, ...], path: Path) -> Iterator[tuple[int, str, Branches]]:
-    """The seeds and trees that the table lacks."""
-    for seed in SEEDS:
-        for key, branches in trees(tasks).items():
-            table = read(path)
-            if not ((table["tree"] == key) & (table["seed"] == seed)).any():
-                yield seed, key, branches
 
 
 def append(path: Path, row: dict[str, object], experiment: Experiment) -> None:
@@ -96,9 +92,10 @@ def train(path: Path, minutes: float, rows: int | None = None) -> None:
     torch.set_num_threads(1)
     began, experiment = time.monotonic(), experiment_of(0)
     tasks, data = experiment.predicted_tasks(), rendered(experiment)
-    apart = next(iter(trees(tuple(tasks))))
-    for seed, key, branches in islice(left(tuple(tasks), path), rows):
-        row = row_of(experiment_of(seed), branches, data)
+    known = trees(tuple(tasks))
+    apart, entries = next(iter(known)), plan(tuple(tasks))
+    for key, seed in islice(left(entries, lambda: read(path)), rows):
+        row = row_of(experiment_of(seed), known[key], data)
         scores = {name: row[f"{name}.{task.score}"] for name, task in tasks.items()}
         table = read(path)
         found = table[(table["tree"] == apart) & (table["seed"] == seed)]
@@ -107,10 +104,7 @@ def train(path: Path, minutes: float, rows: int | None = None) -> None:
         )
         gain = multi_task_gain(scores, against, tasks.values())
         append(path, {"tree": key, "seed": seed, "delta_m": gain, **row}, experiment)
-        print(
-            f"{len(read(path))} of {len(trees(tuple(tasks))) * len(SEEDS)}: {key} seed {seed}, {row['seconds']} s",
-            flush=True,
-        )
+        print(f"{len(read(path))} of {len(entries)}: {key} seed {seed}, {row['seconds']} s", flush=True)
         if time.monotonic() - began > 60 * minutes:
             return
 

@@ -1,4 +1,4 @@
-"""One row of the table: the engine's own step and scores on a data set rendered once, without a run folder."""
+"""One training or search: the engine's own step and scores on a data set rendered once, without a run folder."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import torch
 from atrcnas.contextbench.table import LENGTHS
 from atrcnas.data.caching import Cached
 from atrcnas.data.loading import training_loader, validation_loader
+from atrcnas.engine.choice import Choice
 from atrcnas.engine.costs import multiply_adds
 from atrcnas.engine.devices import connect
+from atrcnas.engine.gradient_search import search_batches, search_training
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.networks import fixed_network, with_model_of
 from atrcnas.engine.retrain import fixed_training
@@ -39,7 +41,7 @@ def rendered(experiment: Experiment) -> tuple[Cached, Cached]:
 
 
 class Prepared(NamedTuple):
-    """The training of a fixed network before its first step, with its batches."""
+    """The training of a fixed network, or of a search, before its first step, with its batches."""
 
     experiment: Experiment
     splits: Splits
@@ -63,6 +65,13 @@ def prepare(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached,
     training = fixed_training(net, objective, experiment, connect(experiment))
     batches = training_loader(experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps)
     return Prepared(experiment, splits, training, iter(batches))
+
+
+def prepare_search(experiment: Experiment, data: tuple[Cached, Cached]) -> tuple[Prepared, Choice]:
+    """Build the experiment's search by gradient, on data that was rendered, and what holds its choice."""
+    splits = replace(open_splits(experiment, experiment.search.held_out), train=data[0], val=data[1])
+    training, choice = search_training(experiment, splits, connect(experiment))
+    return Prepared(experiment, splits, training, iter(search_batches(experiment, splits, {}))), choice
 
 
 def run(
