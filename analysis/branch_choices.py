@@ -17,6 +17,7 @@ import torch
 from analysis import feature_similarity, gradient_affinity
 from analysis.branch_table import POINTS, experiment_of
 from analysis.contextbench.one_run import prepare, prepare_search, rendered
+from analysis.places import RESULTS
 from atrcnas import ContextConfig, Experiment
 from atrcnas.engine.branch_choice import BranchChoice
 from atrcnas.engine.branch_search import segment_costs
@@ -24,7 +25,7 @@ from atrcnas.engine.splits import open_splits
 from atrcnas.ground.files import write_text
 from atrcnas.sampling.trees import Tree, as_branches
 
-OUT = Path(__file__).parent / "results" / "branch_choices.csv"
+OUT = RESULTS / "branch_choices.csv"
 COST_WEIGHTS = (0.0, 10.0, 100.0, 1000.0)  # per 10^9 multiply-adds, of which the encoder has 0.002 to 0.006
 COLUMNS = ("method", "setting", "tree")
 

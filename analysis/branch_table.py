@@ -21,6 +21,7 @@ import torch
 
 from analysis.contextbench.one_run import prepare, rendered, validate
 from analysis.filling import left
+from analysis.places import RESULTS
 from analysis.tree_candidates import with_branches
 from atrcnas import ContextConfig, Experiment
 from atrcnas.data.caching import Cached
@@ -30,7 +31,7 @@ from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.sampling.trees import all_trees, as_branches
 from atrcnas.spec.branches import Branches
 
-OUT = Path(__file__).parent / "results" / "branch_table.csv"
+OUT = RESULTS / "branch_table.csv"
 POINTS = ("stage1", "stage2", "stage3")
 SEEDS = (0, 1, 2)
 OVERRIDES = [

@@ -19,6 +19,14 @@ def read(path: Path, columns: Columns) -> pd.DataFrame:
     return read_table(path, columns) if path.is_file() else pd.DataFrame(columns=list(columns))
 
 
+def begun(path: Path, columns: Columns) -> Table:
+    """The table at ``path``, with its header if it was not there."""
+    table = Table(path, columns)
+    if not path.is_file():
+        table.begin()
+    return table
+
+
 def left(keys: Iterable[Key], rows: Callable[[], pd.DataFrame]) -> Iterator[Key]:
     """The keys without a row; a key is the first cells of one.
 
@@ -47,9 +55,7 @@ def fill(
         measure: gets the cells of a key and gives at least the other cells of its row, by column.
         minutes: no row is begun after so long.
     """
-    began, table = time.monotonic(), Table(path, columns)
-    if not path.is_file():
-        table.begin()
+    began, table = time.monotonic(), begun(path, columns)
     for key in left(keys, lambda: read(path, columns)):
         if time.monotonic() - began > 60 * minutes:
             return

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from atrcnas.contextbench.table import LENGTHS
+from atrcnas.contextbench.table import BASELINE, LENGTHS, Pools, parse
 from atrcnas.data.caching import Cached
 from atrcnas.data.loading import training_loader, validation_loader
 from atrcnas.engine.choice import Choice
@@ -38,6 +38,11 @@ def rendered(experiment: Experiment) -> tuple[Cached, Cached]:
         for index in range(len(split)):
             _ = split[index]
     return kept
+
+
+def contexts_of(config: str, pools: Pools) -> ContextConfig:
+    """The context config of a row."""
+    return ContextConfig.load(config) if config == BASELINE else ContextConfig.from_kinds(parse(config, pools))
 
 
 class Prepared(NamedTuple):

@@ -15,6 +15,7 @@ import torch
 
 from analysis.contextbench.one_run import rendered, run
 from analysis.filling import fill
+from analysis.places import RESULTS
 from atrcnas.data.caching import Cached
 from atrcnas.data.plants import PLANTS
 from atrcnas.runs.tables import Columns
@@ -22,7 +23,7 @@ from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
 
-OUT = Path(__file__).resolve().parents[1] / "results" / "planted_confirm.csv"
+OUT = RESULTS / "planted_confirm.csv"
 PAIR = Pair.parse("target<-source")
 COLUMNS: Columns = {"plant": str, "kind": str, "seed": int, "loss": float, "miou": float, "seconds": float}
 

@@ -10,11 +10,12 @@ import pandas as pd
 
 from analysis.filling import read
 from analysis.pages import PLANTED, write
+from analysis.places import FIGURES
 from analysis.planted import confirm, search
 from analysis.planted.confirm import kinds
 from atrcnas.data.plants import PLANTS
 
-PICTURE = Path(__file__).resolve().parents[1] / "figures" / "planted.png"
+PICTURE = FIGURES / "planted.png"
 ENOUGH = 2.0  # seed standard deviations
 
 

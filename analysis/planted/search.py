@@ -14,11 +14,12 @@ import torch
 
 from analysis.contextbench.one_run import prepare_search
 from analysis.filling import fill
+from analysis.places import RESULTS
 from analysis.planted.confirm import PAIR, of_plant, samples
 from atrcnas.data.plants import PLANTS
 from atrcnas.runs.tables import Columns
 
-OUT = Path(__file__).resolve().parents[1] / "results" / "planted_search.csv"
+OUT = RESULTS / "planted_search.csv"
 COLUMNS: Columns = {
     "plant": str, "estimator": str, "seed": int, "kind": str, "probability": float, "second": str, "seconds": float,
 }  # fmt: skip

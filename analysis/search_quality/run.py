@@ -19,10 +19,9 @@ from typing import Any
 
 import torch
 
-from analysis.filling import fill
+from analysis.filling import begun, fill
 from analysis.search_quality.supernets import METHODS, run
 from analysis.search_quality.tables import COLUMNS, RESULTS, SCORES, scores_of
-from atrcnas.runs.tables import Table
 
 STEPS = 400
 SUPERNETS = Path("runs/search_quality")
@@ -36,10 +35,8 @@ def plan(methods: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
 def search(method: str, seed: int, out: Path, overrides: Sequence[str]) -> dict[str, Any]:
     """Search once; what it scored is added to the table beside ``out``."""
     found = run(method, seed, SUPERNETS / out.stem / str(seed), overrides)
-    scores = Table(scores_of(out), SCORES)
-    if not scores.path.is_file():
-        scores.begin()
-    scores.append((method, seed, config, *by.values(), score) for config, by, score in found.scores)
+    scores = ((method, seed, config, *by.values(), score) for config, by, score in found.scores)
+    begun(scores_of(out), SCORES).append(scores)
     return vars(found)
 
 
