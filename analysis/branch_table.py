@@ -19,13 +19,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from analysis.contextbench.one_run import prepare, rendered, validate
+from analysis.contextbench.one_run import rendered, run
 from analysis.filling import left
 from analysis.places import RESULTS
 from analysis.tree_candidates import with_branches
 from atrcnas import ContextConfig, Experiment
 from atrcnas.data.caching import Cached
-from atrcnas.engine.costs import multiply_adds
 from atrcnas.ground.files import write_text
 from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.sampling.trees import all_trees, as_branches
@@ -69,12 +68,9 @@ def read(path: Path) -> pd.DataFrame:
 
 def row_of(experiment: Experiment, branches: Branches, data: tuple[Cached, Cached]) -> dict[str, float]:
     """Train one tree; its scores, losses, multiply-adds and processor seconds."""
-    prepared = prepare(experiment, with_branches(ContextConfig.load("baseline"), branches), data)
-    net = prepared.training.weights.net
-    size = prepared.splits.val[0].image.shape[:2]
-    seconds = sum(prepared.step() for _ in range(experiment.retrain.steps))
-    figures = {name.removesuffix(".full"): value for name, value in validate(prepared, "full").items()}
-    return {**figures, "multiply_adds": multiply_adds(net, size), "seconds": round(seconds, 2)}
+    row = run(experiment, with_branches(ContextConfig.load("baseline"), branches), data, {"full": 1.0})
+    costs = {name: row.pop(name) for name in ("multiply_adds", "seconds")}
+    return {name.removesuffix(".full"): value for name, value in row.items()} | costs
 
 
 def append(path: Path, row: dict[str, object], experiment: Experiment) -> None:

@@ -19,14 +19,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
 import torch
 
 from analysis.contextbench.one_run import contexts_of, rendered, run
+from analysis.filling import read
 from atrcnas.contextbench.bench import table_path
 from atrcnas.contextbench.table import BASELINE, Pools, all_configs, columns, factored
 from atrcnas.data.caching import Cached
-from atrcnas.runs.tables import Table, read_table
+from atrcnas.runs.tables import Table
 from atrcnas.spec.experiment import Experiment
 
 Entry = tuple[str, int]
@@ -79,9 +79,7 @@ class Writer:
 
     def done(self) -> set[Entry]:
         """What is trained."""
-        if not self.path.is_file():
-            return set()
-        rows: pd.DataFrame = read_table(self.path, self.columns)
+        rows = read(self.path, self.columns)
         return set(zip(rows["config"], rows["seed"], strict=True))
 
     def append(self, row: dict[str, object]) -> None:
