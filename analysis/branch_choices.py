@@ -16,29 +16,28 @@ import torch
 
 from analysis import feature_similarity, gradient_affinity
 from analysis.branch_table import POINTS, experiment_of
-from analysis.contextbench.one_run import prepare, rendered
+from analysis.contextbench.one_run import prepare, prepare_search, rendered
+from analysis.places import RESULTS
 from atrcnas import ContextConfig, Experiment
-from atrcnas.engine.branch_search import branch_training, segment_costs
-from atrcnas.engine.devices import connect
-from atrcnas.engine.gradient_search import search_batches
+from atrcnas.engine.branch_choice import BranchChoice
+from atrcnas.engine.branch_search import segment_costs
 from atrcnas.engine.splits import open_splits
-from atrcnas.engine.step import take_step
 from atrcnas.ground.files import write_text
 from atrcnas.sampling.trees import Tree, as_branches
-from atrcnas.spec.branch_search import BranchSearchSpec
 
-OUT = Path(__file__).parent / "results" / "branch_choices.csv"
+OUT = RESULTS / "branch_choices.csv"
 COST_WEIGHTS = (0.0, 10.0, 100.0, 1000.0)  # per 10^9 multiply-adds, of which the encoder has 0.002 to 0.006
 COLUMNS = ("method", "setting", "tree")
 
 
 def searched(experiment: Experiment, cost_weight: float) -> str:
     """The tree that a search with this cost weight ends with."""
-    spec = BranchSearchSpec(points=POINTS, cost_weight=cost_weight, logits_learning_rate=0.05, warm_up=0.1)
-    splits = open_splits(experiment, experiment.search.held_out)
-    training, choice = branch_training(experiment, spec, splits, connect(experiment))
-    for batch in search_batches(experiment, splits, {"first": 0, "rank": 0, "world": 1}):
-        take_step(training, batch)
+    branches = {"contexts": "none", "points": POINTS, "cost_weight": cost_weight, "logits_learning_rate": 0.05}
+    experiment = experiment.replace(search={"branches": {**branches, "warm_up": 0.1}})
+    prepared, choice = prepare_search(experiment, rendered(experiment))
+    assert isinstance(choice, BranchChoice)
+    for _ in range(experiment.search.steps):
+        prepared.step()
     cost = choice.schedule_values(experiment.search.steps - 1)["expected_encoder_cost"]
     print(f"search, cost weight {cost_weight:g}: {choice.tree().key}, expected cost {cost:.6f}", flush=True)
     return choice.tree().key

@@ -16,9 +16,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import branch_choices, branch_table, pages
+from analysis.places import FIGURES
 from atrcnas.plots import canvas
 
-FIGURE = Path(__file__).parent / "figures" / "branch_table.png"
+FIGURE = FIGURES / "branch_table.png"
 MARKERS = {"search": ("o", "#d55e00"), "RSA": ("s", "#009e73"), "TAG": ("^", "#cc79a7")}
 
 
@@ -57,10 +58,15 @@ def _freedom(rest: pd.DataFrame) -> int:
     return (trees - 1) * (seeds - 1)
 
 
+def objective(trees: pd.DataFrame, cost_weight: float) -> pd.Series:
+    """What a search with this cost weight descends, of every tree."""
+    return trees["loss"] + cost_weight * trees["multiply_adds"] / 1e9
+
+
 def rank(trees: pd.DataFrame, tree: str, cost_weight: float) -> int:
     """Place of a tree, 1 for the best, under a cost weight."""
-    objective = trees["loss"] + cost_weight * trees["multiply_adds"] / 1e9
-    return int((objective < objective[tree]).sum()) + 1
+    values = objective(trees, cost_weight)
+    return int((values < values[tree]).sum()) + 1
 
 
 def placed(trees: pd.DataFrame, choices: pd.DataFrame) -> pd.DataFrame:
@@ -68,8 +74,7 @@ def placed(trees: pd.DataFrame, choices: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for weight, searched in choices[choices["method"] == "search"][["setting", "tree"]].itertuples(index=False):
         limit = trees["multiply_adds"][searched]
-        best = (trees["loss"] + weight * trees["multiply_adds"] / 1e9).idxmin()
-        found = {"search": searched, "best": best}
+        found = {"search": searched, "best": objective(trees, weight).idxmin()}
         for method in ("RSA", "TAG"):
             own = choices["tree"][choices["method"] == method]
             found[method] = max(
@@ -109,9 +114,8 @@ def markdown(table: pd.DataFrame, choices: pd.DataFrame) -> str:
     trees = by_tree(table)
     lines = ["| tree | Delta_m (%) | spread | loss | multiply-adds |", "|---|---|---|---|---|"]
     for tree, row in trees.iterrows():
-        spelled = str(tree).replace("|", "\\|")
         costs = f"{row['loss']:.3f} | {row['multiply_adds'] / 1e6:.2f} M"
-        lines.append(f"| `{spelled}` | {row['delta_m']:+.2f} | {row['spread']:.2f} | {costs} |")
+        lines.append(f"| {_cell(str(tree))} | {row['delta_m']:+.2f} | {row['spread']:.2f} | {costs} |")
     seeds, minutes = table["seed"].nunique(), table["seconds"].sum() / 60
     lines += [
         "",
@@ -131,10 +135,14 @@ def markdown(table: pd.DataFrame, choices: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in placed(trees, choices).itertuples(index=False):
-        spelled = row.tree.replace("|", "\\|")
         figures = f"{row.rank} | {row.delta_m:+.2f} | {row.multiply_adds / 1e6:.2f} M"
-        lines.append(f"| {row.cost_weight} | {row.method} | `{spelled}` | {figures} |")
+        lines.append(f"| {row.cost_weight} | {row.method} | {_cell(row.tree)} | {figures} |")
     return "\n".join(lines)
+
+
+def _cell(tree: str) -> str:
+    """A tree's key, whose bars end no cell of the table."""
+    return "`" + tree.replace("|", "\\|") + "`"
 
 
 def main() -> None:

@@ -13,24 +13,24 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 import torch
 
-from analysis.contextbench.one_run import prepare, rendered, validate
+from analysis.contextbench.one_run import rendered, run
+from analysis.filling import left
+from analysis.places import RESULTS
 from analysis.tree_candidates import with_branches
 from atrcnas import ContextConfig, Experiment
 from atrcnas.data.caching import Cached
-from atrcnas.engine.costs import multiply_adds
 from atrcnas.ground.files import write_text
 from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.sampling.trees import all_trees, as_branches
 from atrcnas.spec.branches import Branches
 
-OUT = Path(__file__).parent / "results" / "branch_table.csv"
+OUT = RESULTS / "branch_table.csv"
 POINTS = ("stage1", "stage2", "stage3")
 SEEDS = (0, 1, 2)
 OVERRIDES = [
@@ -56,6 +56,11 @@ def trees(tasks: tuple[str, ...]) -> dict[str, Branches]:
     return {one.key: one for one in (found[-1], *found[:-1])}
 
 
+def plan(tasks: tuple[str, ...]) -> list[tuple[str, int]]:
+    """The tree and seed of every row."""
+    return [(key, seed) for seed in SEEDS for key in trees(tasks)]
+
+
 def read(path: Path) -> pd.DataFrame:
     """The table so far."""
     return pd.read_csv(path, comment="#") if path.is_file() else pd.DataFrame({"tree": [], "seed": []})
@@ -63,21 +68,9 @@ def read(path: Path) -> pd.DataFrame:
 
 def row_of(experiment: Experiment, branches: Branches, data: tuple[Cached, Cached]) -> dict[str, float]:
     """Train one tree; its scores, losses, multiply-adds and processor seconds."""
-    prepared = prepare(experiment, with_branches(ContextConfig.load("baseline"), branches), data)
-    net = prepared.training.weights.net
-    size = prepared.splits.val[0].image.shape[:2]
-    seconds = sum(prepared.step() for _ in range(experiment.retrain.steps))
-    figures = {name.removesuffix(".full"): value for name, value in validate(prepared, "full").items()}
-    return {**figures, "multiply_adds": multiply_adds(net, size), "seconds": round(seconds, 2)}
-
-
-def left(tasks: tuple[str, ...], path: Path) -> Iterator[tuple[int, str, Branches]]:
-    """The seeds and trees that the table lacks."""
-    for seed in SEEDS:
-        for key, branches in trees(tasks).items():
-            table = read(path)
-            if not ((table["tree"] == key) & (table["seed"] == seed)).any():
-                yield seed, key, branches
+    row = run(experiment, with_branches(ContextConfig.load("baseline"), branches), data, {"full": 1.0})
+    costs = {name: row.pop(name) for name in ("multiply_adds", "seconds")}
+    return {name.removesuffix(".full"): value for name, value in row.items()} | costs
 
 
 def append(path: Path, row: dict[str, object], experiment: Experiment) -> None:
@@ -96,9 +89,10 @@ def train(path: Path, minutes: float, rows: int | None = None) -> None:
     torch.set_num_threads(1)
     began, experiment = time.monotonic(), experiment_of(0)
     tasks, data = experiment.predicted_tasks(), rendered(experiment)
-    apart = next(iter(trees(tuple(tasks))))
-    for seed, key, branches in islice(left(tuple(tasks), path), rows):
-        row = row_of(experiment_of(seed), branches, data)
+    known = trees(tuple(tasks))
+    apart, entries = next(iter(known)), plan(tuple(tasks))
+    for key, seed in islice(left(entries, lambda: read(path)), rows):
+        row = row_of(experiment_of(seed), known[key], data)
         scores = {name: row[f"{name}.{task.score}"] for name, task in tasks.items()}
         table = read(path)
         found = table[(table["tree"] == apart) & (table["seed"] == seed)]
@@ -107,10 +101,7 @@ def train(path: Path, minutes: float, rows: int | None = None) -> None:
         )
         gain = multi_task_gain(scores, against, tasks.values())
         append(path, {"tree": key, "seed": seed, "delta_m": gain, **row}, experiment)
-        print(
-            f"{len(read(path))} of {len(trees(tuple(tasks))) * len(SEEDS)}: {key} seed {seed}, {row['seconds']} s",
-            flush=True,
-        )
+        print(f"{len(read(path))} of {len(entries)}: {key} seed {seed}, {row['seconds']} s", flush=True)
         if time.monotonic() - began > 60 * minutes:
             return
 

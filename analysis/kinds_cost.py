@@ -12,9 +12,9 @@ import copy
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.bench.measure import Step, begin, interleaved
+from analysis.bench.counting import multiply_adds
+from analysis.bench.measure import Step, backward, begin, inference, interleaved
 from atrcnas.ground.registry import resolve
 from atrcnas.nn.contexts.base import Context, ContextInputs
 from atrcnas.nn.fold import fold_contexts
@@ -45,37 +45,20 @@ def inference_of(context: Context, level: int) -> Step:
     folded = copy.deepcopy(context).eval()
     fold_contexts(folded)
     given = drawn(level, learning=False)
-
-    def run(turn: int) -> None:
-        with torch.inference_mode():
-            folded(ContextInputs(given.features, given.labels, None), ROWS)
-
-    return run
+    return inference(lambda: folded(ContextInputs(given.features, given.labels, None), ROWS))
 
 
 def step_of(context: Context, level: int) -> Step:
     given = drawn(level, learning=True)
-
-    def run(turn: int) -> None:
-        maps = context(ContextInputs(given.features, given.labels, None), ROWS)
-        torch.autograd.backward(maps, [torch.ones_like(one) for one in maps])
-
-    return run
-
-
-def multiply_adds(run: Step) -> float:
-    """Of one call, in 10**6."""
-    with FlopCounterMode(display=False) as counter:
-        run(0)
-    return counter.get_total_flops() / 2e6
+    return lambda turn: backward(context(ContextInputs(given.features, given.labels, None), ROWS))
 
 
 def main() -> None:
     args = begin(__doc__, repeats=15, level=4)
     contexts = {kind.name: made(kind.name, args.level) for kind in KINDS if kind.module is not None}
-    inference = {name: inference_of(context, args.level) for name, context in contexts.items()}
-    counts = {name: multiply_adds(run) for name, run in inference.items()}
-    inferred = interleaved(inference, "cpu", args.repeats, warmup=2)
+    deployed = {name: inference_of(context, args.level) for name, context in contexts.items()}
+    counts = {name: multiply_adds(run) / 1e6 for name, run in deployed.items()}
+    inferred = interleaved(deployed, "cpu", args.repeats, warmup=2)
     steps = {name: step_of(context, args.level) for name, context in contexts.items()}
     stepped = interleaved(steps, "cpu", args.repeats, warmup=2)
     print(f"{'kind':12s} {'parameters':>10s} {'10^6 multiply-adds':>18s} {'inference ms':>12s} {'step ms':>8s}")

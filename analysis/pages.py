@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.places import DOCS
 from atrcnas.ground.errors import AtrcnasError
 from atrcnas.ground.files import write_text
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
 PRESETS, SPEED, KEYS, BACKBONES = (DOCS / f"{name}.md" for name in ("presets", "speed", "keys", "backbones"))
 SEARCH_QUALITY = DOCS / "search-quality.md"
 PLANTED = DOCS / "planted.md"

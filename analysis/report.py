@@ -6,21 +6,20 @@ python -m analysis.report
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from analysis import ablation_path, pages
 from analysis.main_table import agreement, latency, report
 from analysis.main_table.settings import SETTINGS, SMALL
+from analysis.places import DOCS, FIGURES, RESULTS
 from atrcnas.contextbench import load
 from atrcnas.contextbench.report import draw, lines
 from atrcnas.plots import canvas
 from atrcnas.plots.importance import draw_importance
 from atrcnas.runs.tables import read_table
 
-HERE = Path(__file__).resolve().parent
-PAGE, FIGURES, RESULTS = pages.DOCS / "proof.md", HERE / "figures", HERE / "results"
+PAGE = DOCS / "proof.md"
 HRNET = SETTINGS["rooms-hrnet18"]
 PATH, IMPORTANCE = RESULTS / "ablation_path.csv", RESULTS / "importance_rooms_small.csv"
 

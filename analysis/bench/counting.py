@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from analysis.bench.measure import Step, backward
 
 _CONVOLUTIONS = (torch.ops.aten.convolution.default, torch.ops.aten.convolution_backward.default)
 
@@ -45,9 +48,15 @@ class Watch(TorchDispatchMode):
 def watched(step: Callable[[], Iterable[Tensor]]) -> Watch:
     """A forward pass and the backward pass from a gradient of ones."""
     with Watch() as watch:
-        maps = list(step())
-        torch.autograd.backward(maps, [torch.ones_like(x) for x in maps])
+        backward(list(step()))
     return watch
+
+
+def multiply_adds(step: Step) -> float:
+    """Of one call."""
+    with FlopCounterMode(display=False) as counter:
+        step(0)
+    return counter.get_total_flops() / 2
 
 
 def saved_bytes(module: nn.Module, step: Callable[[], Any]) -> int:

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from analysis.bench.__main__ import machine
-from analysis.bench.measure import Step, interleaved, peak_mib
+from analysis.bench.measure import Step, backward, interleaved, peak_mib
 from atrcnas.ground.files import write_json
 from atrcnas.nn.relations import ContextRefiner
 from atrcnas.plots import canvas
@@ -90,8 +90,9 @@ def soft_step(size: Size) -> Step:
 
     def step(turn: int) -> None:
         mixture = sampler.draw(turn, TAU)
-        outs = [out for refiner, maps, level in parts for out in refiner(maps, labels[level], None, mixture).values()]
-        torch.autograd.backward(outs, [torch.ones_like(out) for out in outs])
+        backward(
+            [out for refiner, maps, level in parts for out in refiner(maps, labels[level], None, mixture).values()]
+        )
         for module in (sampler, *(refiner for refiner, _, _ in parts)):
             nn.Module.zero_grad(module)
         for _, maps, level in parts:

@@ -6,10 +6,11 @@ import argparse
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from atrcnas.engine.devices import keep_freed_memory
@@ -26,6 +27,21 @@ def begin(description: str | None, **numbers: int) -> argparse.Namespace:
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     return args
+
+
+def inference(compute: Callable[[], object]) -> Step:
+    """A step without gradients."""
+
+    def step(turn: int) -> None:
+        with torch.inference_mode():
+            compute()
+
+    return step
+
+
+def backward(maps: Sequence[Tensor]) -> None:
+    """The backward pass from gradients of ones."""
+    torch.autograd.backward(maps, [torch.ones_like(x) for x in maps])
 
 
 def interleaved(steps: Mapping[str, Step], device: str, repeats: int, warmup: int = 1) -> dict[str, dict[str, Any]]:

@@ -6,21 +6,15 @@ baseline has task features and prediction heads alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from analysis.bench.counting import multiply_adds
 from analysis.bench.heads import PRESET, GivenFeatures, Setup, in_reference_structure, neck_features, network, preset
-from analysis.bench.measure import Step, begin, interleaved
+from analysis.bench.measure import Step, backward, begin, inference, interleaved
 from analysis.bench.rows import channels_last
 from atrcnas.nn.fold import fold_batch_norm
 from atrcnas.spec.pairs import BASE_LEVEL
-
-
-def backward(outs: list[Tensor]) -> None:
-    torch.autograd.backward(outs, [torch.ones_like(out) for out in outs])
 
 
 def forward_of(heads: GivenFeatures, x: Tensor) -> dict[str, Step]:
@@ -29,26 +23,12 @@ def forward_of(heads: GivenFeatures, x: Tensor) -> dict[str, Step]:
         own = heads.task_features(x)
         labels = {task: branch(x) for task, branch in heads.labels.items()}
 
-    def run(part: Callable[[], object]) -> Step:
-        def step(turn: int) -> None:
-            with torch.inference_mode():
-                part()
-
-        return step
-
     return {
-        "task features": run(lambda: heads.task_features(x)),
-        "label branches": run(lambda: [branch(x) for branch in heads.labels.values()]),
-        "contexts": run(lambda: heads.refiner(own, labels, None, None)),
-        "prediction heads": run(lambda: [head({BASE_LEVEL: own[task]}) for task, head in heads.heads.items()]),
+        "task features": inference(lambda: heads.task_features(x)),
+        "label branches": inference(lambda: [branch(x) for branch in heads.labels.values()]),
+        "contexts": inference(lambda: heads.refiner(own, labels, None, None)),
+        "prediction heads": inference(lambda: [head({BASE_LEVEL: own[task]}) for task, head in heads.heads.items()]),
     }
-
-
-def multiply_adds(step: Step) -> float:
-    """Of one call, in 10**9."""
-    with FlopCounterMode(display=False) as counter:
-        step(0)
-    return counter.get_total_flops() / 2e9
 
 
 def steps_of(heads: GivenFeatures, x: Tensor) -> dict[str, Step]:
@@ -83,7 +63,7 @@ def main() -> None:
         steps = {"ours": ours[part], "reference": reference[part], "deployed": deployed[part]}
         taken = interleaved(steps, "cpu", args.repeats, warmup=2)
         step, other, forward = (1e3 * taken[name]["median_s"] for name in steps)
-        print(f"{part:18s}{step:10.1f}{other:11.1f}{forward:15.1f}{multiply_adds(deployed[part]):17.2f}")
+        print(f"{part:18s}{step:10.1f}{other:11.1f}{forward:15.1f}{multiply_adds(deployed[part]) / 1e9:17.2f}")
 
 
 if __name__ == "__main__":

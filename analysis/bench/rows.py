@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from analysis.bench.deployed import CONFIGS, LARGE, SMALL, against_baseline
 from analysis.bench.equality import check_refiners, require
 from analysis.bench.heads import PRESET, GivenFeatures, Setup, in_reference_structure, neck_features, network, preset
-from analysis.bench.measure import Step, interleaved, peak_mib, ratios
+from analysis.bench.measure import Step, inference, interleaved, peak_mib, ratios
 from analysis.bench.reference import unfolded_attention
 from atrcnas.engine.recalibrate import give_statistics
 from atrcnas.nn.contexts.local import window_attention
@@ -175,12 +175,7 @@ def local_alone(setup: Setup, repeats: int) -> dict[str, Any]:
 
 def forward_step(module: nn.Module, x: Tensor) -> Step:
     """Inference."""
-
-    def step(turn: int) -> None:
-        with torch.inference_mode():
-            module(x)
-
-    return step
+    return inference(lambda: module(x))
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -19,15 +19,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
 import torch
 
-from analysis.contextbench.one_run import rendered, run
+from analysis.contextbench.one_run import contexts_of, rendered, run
+from analysis.filling import read
 from atrcnas.contextbench.bench import table_path
-from atrcnas.contextbench.table import BASELINE, Pools, all_configs, columns, factored, parse
+from atrcnas.contextbench.table import BASELINE, Pools, all_configs, columns, factored
 from atrcnas.data.caching import Cached
-from atrcnas.runs.tables import Table, read_table
-from atrcnas.spec.context_config import ContextConfig
+from atrcnas.runs.tables import Table
 from atrcnas.spec.experiment import Experiment
 
 Entry = tuple[str, int]
@@ -80,9 +79,7 @@ class Writer:
 
     def done(self) -> set[Entry]:
         """What is trained."""
-        if not self.path.is_file():
-            return set()
-        rows: pd.DataFrame = read_table(self.path, self.columns)
+        rows = read(self.path, self.columns)
         return set(zip(rows["config"], rows["seed"], strict=True))
 
     def append(self, row: dict[str, object]) -> None:
@@ -115,8 +112,7 @@ def work(experiment: Experiment, out: Path, entries: Sequence[Entry], data: tupl
     torch.set_num_threads(1)
     writer, pools = Writer(out, experiment), experiment.search_space().pools(experiment.tasks)
     for config, seed in writer.left(entries):
-        contexts = ContextConfig.load(config) if config == BASELINE else ContextConfig.from_kinds(parse(config, pools))
-        row = run(experiment.replace(seed=seed), contexts, data)
+        row = run(experiment.replace(seed=seed), contexts_of(config, pools), data)
         writer.append({"config": config, "seed": seed, **row})
         print(f"{len(writer.done())} of {len(entries)}: {config} seed {seed}, {row['seconds']} s", file=sys.stderr)
 

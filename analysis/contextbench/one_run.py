@@ -1,4 +1,4 @@
-"""One row of the table: the engine's own step and scores on a data set rendered once, without a run folder."""
+"""One training or search: the engine's own step and scores on a data set rendered once, without a run folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from atrcnas.contextbench.table import LENGTHS
+from atrcnas.contextbench.table import BASELINE, LENGTHS, Pools, parse
 from atrcnas.data.caching import Cached
 from atrcnas.data.loading import training_loader, validation_loader
+from atrcnas.engine.choice import Choice
 from atrcnas.engine.costs import multiply_adds
 from atrcnas.engine.devices import connect
+from atrcnas.engine.gradient_search import search_batches, search_training
 from atrcnas.engine.label_states import label_states
 from atrcnas.engine.networks import fixed_network, with_model_of
 from atrcnas.engine.retrain import fixed_training
@@ -38,8 +40,13 @@ def rendered(experiment: Experiment) -> tuple[Cached, Cached]:
     return kept
 
 
+def contexts_of(config: str, pools: Pools) -> ContextConfig:
+    """The context config of a row."""
+    return ContextConfig.load(config) if config == BASELINE else ContextConfig.from_kinds(parse(config, pools))
+
+
 class Prepared(NamedTuple):
-    """The training of a fixed network before its first step, with its batches."""
+    """The training of a fixed network, or of a search, before its first step, with its batches."""
 
     experiment: Experiment
     splits: Splits
@@ -63,6 +70,13 @@ def prepare(experiment: Experiment, contexts: ContextConfig, data: tuple[Cached,
     training = fixed_training(net, objective, experiment, connect(experiment))
     batches = training_loader(experiment, splits.train, splits.weights, recipe.batch_size, recipe.steps)
     return Prepared(experiment, splits, training, iter(batches))
+
+
+def prepare_search(experiment: Experiment, data: tuple[Cached, Cached]) -> tuple[Prepared, Choice]:
+    """Build the experiment's search by gradient, on data that was rendered, and what holds its choice."""
+    splits = replace(open_splits(experiment, experiment.search.held_out), train=data[0], val=data[1])
+    training, choice = search_training(experiment, splits, connect(experiment))
+    return Prepared(experiment, splits, training, iter(search_batches(experiment, splits, {}))), choice
 
 
 def run(

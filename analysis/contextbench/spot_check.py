@@ -16,10 +16,8 @@ import sys
 import pandas as pd
 import torch
 
-from analysis.contextbench.one_run import rendered, run
+from analysis.contextbench.one_run import contexts_of, rendered, run
 from atrcnas.contextbench import Bench, load
-from atrcnas.contextbench.table import BASELINE, parse
-from atrcnas.spec.context_config import ContextConfig
 
 WITHIN = 2.0  # seed standard deviations
 FRESH = 1000  # a seed that no table has
@@ -51,13 +49,12 @@ def main() -> None:
     experiment = bench.experiment.replace(data={"selection": 0, "workers": 0}, devices="cpu")
     data, worst = rendered(experiment), 0.0
     for config, seed in random.Random(args.draw).sample(list(bench.rows.index), args.rows):
-        contexts = ContextConfig.load(BASELINE) if config == BASELINE else None
-        contexts = contexts or ContextConfig.from_kinds(parse(config, bench.pools))
-        found = pd.Series(run(experiment.replace(seed=FRESH if args.fresh else seed), contexts, data))
+        trained = experiment.replace(seed=FRESH if args.fresh else seed)
+        found = pd.Series(run(trained, contexts_of(config, bench.pools), data))
         off = differences(bench, config, found, None if args.fresh else seed)
         worst = max(worst, float(off.abs().max()))
         shown = ", ".join(f"{name.removesuffix('.full')} {value:+.2f}" for name, value in off.items())
-        print(f"{config} seed {FRESH if args.fresh else seed}: {shown}", flush=True)
+        print(f"{config} seed {trained.seed}: {shown}", flush=True)
     print(f"the largest of {args.rows * len(figures(bench))} differences: {worst:.2f} seed standard deviations")
     sys.exit(0 if worst <= WITHIN or args.fresh else 1)
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from analysis.main_table.rows import rows_of
+from analysis.main_table.rows import kinds_of, rows_of
 from analysis.main_table.settings import Setting
 from atrcnas.contextbench.table import Kinds
 from atrcnas.plots.contexts import Cell, draw_cells
 from atrcnas.spec.kinds import parts
-from atrcnas.spec.pairs import Pair, all_pairs
+from atrcnas.spec.pairs import Pair
 
 SHOWN = "searched-wide"
 
@@ -20,10 +20,9 @@ SHOWN = "searched-wide"
 def searches(setting: Setting) -> dict[str, dict[int, Kinds]]:
     """System -> seed -> kinds, of all systems that search."""
     found = dict[str, dict[int, Kinds]]()
-    pairs, rows = all_pairs(setting.experiment().tasks, (4,)), rows_of(setting)
+    tasks, rows = setting.experiment().tasks, rows_of(setting)
     for row in rows[rows["search_seconds"] > 0].itertuples():
-        kinds = [kind for part in str(row.config).split("/") for kind in part.split(".")]
-        found.setdefault(str(row.system), {})[int(row.seed)] = dict(zip(pairs, kinds, strict=True))
+        found.setdefault(str(row.system), {})[int(row.seed)] = kinds_of(str(row.config), tasks)
     return found
 
 

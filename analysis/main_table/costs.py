@@ -14,12 +14,14 @@ import sys
 
 import torch
 
-from analysis.main_table.settings import RESULTS, SETTINGS, Setting
+from analysis.filling import begun
+from analysis.main_table.settings import SETTINGS, Setting
+from analysis.places import RESULTS
 from atrcnas.costs.table import BASE
 from atrcnas.deploy.timed_costs import in_turns, runner, timed
 from atrcnas.engine.cost_table import pools_of
 from atrcnas.engine.networks import fixed_network, with_model_of
-from atrcnas.runs.tables import Columns, Table
+from atrcnas.runs.tables import Columns
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
@@ -59,10 +61,7 @@ def main() -> None:
     head, without = in_turns(ours, base, image, REPEATS)
     base_ms = table.costs["latency_ms"][BASE]
     found = (args.setting, RUNTIME, args.samples, accuracy.configs, accuracy.median_error, accuracy.tau)
-    rows = Table(ACCURACY, tuple(FORM))
-    if not ACCURACY.is_file():
-        rows.begin()
-    rows.append([(*found, base_ms, head / without * base_ms)])
+    begun(ACCURACY, FORM).append([(*found, base_ms, head / without * base_ms)])
     print(
         f"{args.setting}: {accuracy}, ASPP heads {head / without * base_ms:.4g} ms, without {base_ms:.4g} ms",
         file=sys.stderr,

@@ -19,13 +19,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.main_table.rows import rows_of
+from analysis.main_table.rows import kinds_of, rows_of
 from analysis.main_table.settings import SETTINGS, Setting
 from analysis.main_table.systems import BASELINE, SINGLE, System, systems
 from atrcnas.runs.tables import Columns, Table, read_table
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
-from atrcnas.spec.pairs import all_pairs
 
 FORM: Columns = {"system": str, "config": str, "runtime": str, "latency_ms": float, "low": float, "high": float}
 RUNTIMES = ("onnxruntime", "eager")
@@ -42,10 +41,7 @@ def networks(setting: Setting) -> Iterator[tuple[str, str]]:
 
 def contexts_of(system: System, config: str, experiment: Experiment) -> ContextConfig:
     """The context config of a row."""
-    if system.contexts is not None:
-        return system.contexts
-    kinds = [kind for row in config.split("/") for kind in row.split(".")]
-    return ContextConfig.from_kinds(dict(zip(all_pairs(experiment.tasks, (4,)), kinds, strict=True)))
+    return system.contexts or ContextConfig.from_kinds(kinds_of(config, experiment.tasks))
 
 
 def measure(setting: Setting, rounds: int) -> list[tuple[object, ...]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.main_table.settings import Setting
 from analysis.main_table.systems import BASELINE
+from atrcnas.contextbench.table import Kinds
 from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.runs.tables import Columns, read_table
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.pairs import BASE_LEVEL, all_pairs
 
 SEEDS = range(5)
 COSTS = {"parameters": int, "multiply_adds": int, "train_seconds": float}
@@ -22,6 +25,12 @@ def columns(experiment: Experiment) -> Columns:
     figures = [f"{name}.{figure}" for name, task in tasks for figure in (task.score, "loss")]
     names = {"system": str, "seed": int, "config": str}
     return {**names, **dict.fromkeys(figures, float), "search_seconds": float, **COSTS}
+
+
+def kinds_of(config: str, tasks: Sequence[str]) -> Kinds:
+    """The kind of each pair, of the config of a row."""
+    kinds = [kind for row in config.split("/") for kind in row.split(".")]
+    return dict(zip(all_pairs(tasks, (BASE_LEVEL,)), kinds, strict=True))
 
 
 def rows_of(setting: Setting) -> pd.DataFrame:

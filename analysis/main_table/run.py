@@ -14,15 +14,14 @@ import argparse
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import torch
 
-from analysis.contextbench.one_run import rendered, run
+from analysis.contextbench.one_run import prepare_search, rendered, run
+from analysis.filling import fill
 from analysis.main_table.one_task import of_one_task
 from analysis.main_table.rows import COSTS, SEEDS, columns
 from analysis.main_table.settings import SETTINGS, Setting
@@ -31,13 +30,9 @@ from atrcnas.contextbench import load
 from atrcnas.contextbench.table import spell
 from atrcnas.data.caching import Cached
 from atrcnas.engine.costs import parameters
-from atrcnas.engine.devices import connect
-from atrcnas.engine.gradient_search import search_batches, search_training
 from atrcnas.engine.networks import context_config, fixed_network, with_model_of
-from atrcnas.engine.splits import open_splits
 from atrcnas.engine.step import take_step
 from atrcnas.ground.errors import ConfigError
-from atrcnas.runs.tables import Columns, Table, read_table
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
 
@@ -81,15 +76,11 @@ def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] 
 
 
 def searched(experiment: Experiment, data: Data) -> tuple[ContextConfig, float]:
-    """What the experiment's search finds, and its seconds."""
-    train, val = data()
-    splits = replace(open_splits(experiment, experiment.search.held_out), train=train, val=val)
-    training, choice = search_training(experiment, splits, connect(experiment))
-    batches, seconds = iter(search_batches(experiment, splits, {})), 0.0
-    while training.step < experiment.search.steps:
-        batch = next(batches)
+    """What the experiment's search finds, and its seconds, without those of reading batches."""
+    (prepared, choice), seconds = prepare_search(experiment, data()), 0.0
+    for batch in prepared.batches:
         began = time.process_time()
-        take_step(training, batch)
+        take_step(prepared.training, batch)
         seconds += time.process_time() - began
     return context_config(experiment, choice.chosen(), Provenance()), seconds
 
@@ -128,13 +119,6 @@ def trained(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict
     return {**last, **costs, "train_seconds": found["seconds"]}
 
 
-def missing(entries: Sequence[Entry], out: Path, form: Columns) -> Iterator[Entry]:
-    """The entries that have no row yet."""
-    rows: pd.DataFrame = read_table(out, form)
-    done = set(zip(rows["system"], rows["seed"], strict=True))
-    yield from (entry for entry in entries if entry not in done)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("setting", choices=list(SETTINGS))
@@ -144,20 +128,16 @@ def main() -> None:
     args = parser.parse_args()
     began, setting = time.monotonic(), SETTINGS[args.setting]
     torch.set_num_threads(1)
-    experiment, out = setting.experiment(), setting.file("main_table")
-    form, known = columns(experiment), systems(setting)
-    table = Table(out, tuple(form))
-    if not out.is_file():
-        table.begin()
+    experiment, known = setting.experiment(), systems(setting)
     entries = [
         (name, seed) for name, seed in plan(setting) if name in (args.system or known) and args.seed in (None, seed)
     ]
     data = functools.cache(lambda: rendered(experiment))
-    for name, seed in missing(entries, out, form):
-        if time.monotonic() - began > 60 * args.minutes:
-            break
-        found = {"system": name, "seed": seed, **row(known[name], experiment.replace(seed=seed), data)}
-        table.append([tuple(found[column] for column in form)])
+
+    def measure(name: str, seed: int) -> dict[str, Any]:
+        return row(known[name], experiment.replace(seed=seed), data)
+
+    for found in fill(setting.file("main_table"), columns(experiment), entries, measure, args.minutes):
         print(f"{time.monotonic() - began:.0f} s: {found}", file=sys.stderr, flush=True)
 
 

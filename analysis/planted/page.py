@@ -8,14 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from analysis.filling import read
 from analysis.pages import PLANTED, write
-from analysis.planted.confirm import COLUMNS as CONFIRM_COLUMNS
+from analysis.places import FIGURES
+from analysis.planted import confirm, search
 from analysis.planted.confirm import kinds
-from analysis.planted.rows import CONFIRM, SEARCH, read
-from analysis.planted.search import COLUMNS as SEARCH_COLUMNS
 from atrcnas.data.plants import PLANTS
 
-PICTURE = Path(__file__).resolve().parents[1] / "figures" / "planted.png"
+PICTURE = FIGURES / "planted.png"
 ENOUGH = 2.0  # seed standard deviations
 
 
@@ -120,10 +120,10 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
 
 
 def main() -> None:
-    confirm, search = read(CONFIRM, CONFIRM_COLUMNS), read(SEARCH, SEARCH_COLUMNS)
-    write(PLANTED, "confirm", confirm_table(confirm))
-    write(PLANTED, "search", search_table(search))
-    draw(search, PICTURE)
+    searches = read(search.OUT, search.COLUMNS)
+    write(PLANTED, "confirm", confirm_table(read(confirm.OUT, confirm.COLUMNS)))
+    write(PLANTED, "search", search_table(searches))
+    draw(searches, PICTURE)
 
 
 if __name__ == "__main__":

@@ -10,42 +10,34 @@ Started again it goes on where it was. Each search adds a row to analysis/result
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from analysis.search_quality.supernets import METHODS, Found, run
+from analysis.filling import begun, fill
+from analysis.search_quality.supernets import METHODS, run
 from analysis.search_quality.tables import COLUMNS, RESULTS, SCORES, scores_of
-from atrcnas.runs.tables import Table, read_table
 
 STEPS = 400
 SUPERNETS = Path("runs/search_quality")
 
 
-def left(out: Path, methods: list[str], seeds: list[int]) -> Iterator[tuple[str, int]]:
-    """Searches without a row, a seed of every method before the next seed."""
-    done = set[tuple[str, int]]()
-    if out.is_file():
-        rows = read_table(out, COLUMNS)
-        done = set(zip(rows["method"], rows["seed"], strict=True))
-    for seed, method in itertools.product(seeds, methods):
-        if (method, seed) not in done:
-            yield method, seed
+def plan(methods: Sequence[str], seeds: Sequence[int]) -> list[tuple[str, int]]:
+    """A seed of every method before the next seed."""
+    return [(method, seed) for seed, method in itertools.product(seeds, methods)]
 
 
-def write(out: Path, method: str, seed: int, found: Found) -> None:
-    """Add a search to both tables."""
-    scores = Table(scores_of(out), SCORES)
-    for table in (Table(out, COLUMNS), scores):
-        if not table.path.is_file():
-            table.begin()
-    scores.append((method, seed, config, *by.values(), score) for config, by, score in found.scores)
-    row = (method, seed, found.steps, found.seconds, found.config, found.committed, found.undecided)
-    Table(out, COLUMNS).append([row])
+def search(method: str, seed: int, out: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """Search once; what it scored is added to the table beside ``out``."""
+    found = run(method, seed, SUPERNETS / out.stem / str(seed), overrides)
+    scores = ((method, seed, config, *by.values(), score) for config, by, score in found.scores)
+    begun(scores_of(out), SCORES).append(scores)
+    return vars(found)
 
 
 def main() -> None:
@@ -57,14 +49,14 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="key=value, changes of the experiment; take another --out then")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    began, methods = time.monotonic(), [args.strategy] if args.strategy else list(METHODS)
     overrides = [f"search.steps={STEPS}", f"search.validate_every={STEPS}", *args.overrides]
-    for method, seed in left(args.out, methods, [args.seed] if args.seed is not None else list(range(10))):
-        if time.monotonic() - began > 60 * args.minutes:
-            break
-        found = run(method, seed, SUPERNETS / args.out.stem / str(seed), overrides)
-        write(args.out, method, seed, found)
-        print(f"{method} seed {seed}: {found.config}, {found.seconds} s", file=sys.stderr)
+    methods, seeds = (
+        [args.strategy] if args.strategy else list(METHODS),
+        range(10) if args.seed is None else [args.seed],
+    )
+    measure = functools.partial(search, out=args.out, overrides=overrides)
+    for row in fill(args.out, COLUMNS, plan(methods, seeds), measure, args.minutes):
+        print(f"{row['method']} seed {row['seed']}: {row['config']}, {row['seconds']} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,7 @@ from atrcnas.data.masks import only_black_and_white
 from atrcnas.data.rasters import MAX_PIXELS
 from atrcnas.data.reading import read_image
 from atrcnas.data.resizing import resize_sample
-from atrcnas.data.sample import Sample
+from atrcnas.data.sample import Sample, Split
 from atrcnas.data.targets import BLACK_AND_WHITE, TargetReader, ValueRule
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.registry import Registry
@@ -91,7 +91,7 @@ class Folder:
     def __init__(
         self,
         options: FolderOptions,
-        split: Literal["train", "val", "test"],
+        split: Split,
         tasks: Mapping[str, Task] | Sequence[str],
     ) -> None:
         """Find the files and check that they belong together, reading no more than their headers and the masks of two classes.

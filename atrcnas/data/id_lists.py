@@ -15,13 +15,12 @@ from pydantic import Field
 
 from atrcnas.data.normals_centroids import published_centroids
 from atrcnas.data.reading import read_image
-from atrcnas.data.sample import Sample
+from atrcnas.data.sample import Sample, Split
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.opening import read_regular
 from atrcnas.spec.schema import Bool, Spec
 
 Labels = tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]
-Split = Literal["train", "val", "test"]
 SPLITS: tuple[Literal["train", "val"], ...] = ("train", "val")
 _MAX_LISTED = 5
 _MAX_LIST_BYTES = 16_000_000

@@ -9,11 +9,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from atrcnas.data.id_lists import Labels, Layout, Listed, ListedOptions, Split
+from atrcnas.data.id_lists import Labels, Layout, Listed, ListedOptions
 from atrcnas.data.pascal_context import boundaries, has_normals, read_label_map
 from atrcnas.data.pascal_parts import GROUPS, read_parts
 from atrcnas.data.rasters import read_array
 from atrcnas.data.reading import decode_vector, read_classes
+from atrcnas.data.sample import Split
 from atrcnas.ground.errors import DataError
 
 NUM_SAMPLES = {"train": 4998, "val": 5105}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
 
+from atrcnas.data.generated import Generated
 from atrcnas.data.plants import PLANTS, Scene
-from atrcnas.data.sample import Sample
-from atrcnas.ground.errors import ConfigError
+from atrcnas.data.sample import Sample, Split
 from atrcnas.spec.schema import Float, Int, Spec
 
-_SPLITS = ("train", "val", "test")
 # Of 255. Green and blue of the classes, and where none is visible; how far evidence moves red from there.
 _LEVELS = {2: (32, 224), 4: (32, 96, 160, 224)}
 _UNSEEN, _EVIDENCE = 128, 96
@@ -39,29 +38,16 @@ class PlantedOptions(Spec):
         return value
 
 
-class Planted:
+class Planted(Generated[PlantedOptions]):
     """Drawn scenes, 32 x 96; a pure function of the options, the split and the index."""
 
     Options: ClassVar[type[PlantedOptions]] = PlantedOptions
-    all_tasks: ClassVar[tuple[str, ...]] = ("source", "target")
+    name, all_tasks = "planted", ("source", "target")
+    way_out = "Take both as the bundled experiment `planted` does."
 
-    def __init__(self, options: PlantedOptions, split: Literal["train", "val", "test"], tasks: Sequence[str]) -> None:
-        """Open a split; nothing is drawn before it is asked for.
-
-        Raises:
-            ValueError: an unknown split.
-            ConfigError: an unknown or repeated task.
-        """
-        if split not in _SPLITS:
-            raise ValueError(f"planted: split: expected one of {', '.join(_SPLITS)}, got {split!r}.")
-        if set(tasks) - set(self.all_tasks) or len(set(tasks)) != len(tasks):
-            raise ConfigError(
-                f"tasks: 'planted' has {', '.join(self.all_tasks)}, each once; got {', '.join(map(str, tasks))}. Take both "
-                "as the bundled experiment `planted` does."
-            )
-        self.options, self.split, self.tasks = options, split, tuple(tasks)
+    def __init__(self, options: PlantedOptions, split: Split, tasks: Sequence[str]) -> None:
+        super().__init__(options, split, tasks)
         self.class_names = self.names_of_classes(options)
-        self._size = (options.train_size, options.val_size, options.test_size)[_SPLITS.index(split)]
 
     @classmethod
     def names_of_classes(cls, options: PlantedOptions) -> dict[str, tuple[str, ...]]:
@@ -77,9 +63,6 @@ class Planted:
         """Number of classes of each task."""
         return {task: len(names) for task, names in cls.names_of_classes(options).items()}
 
-    def __len__(self) -> int:
-        return self._size
-
     def __getitem__(self, index: int) -> Sample:
         """Draw one sample.
 
@@ -92,9 +75,8 @@ class Planted:
         Raises:
             IndexError: ``index`` is out of range.
         """
-        if not 0 <= index < self._size:
-            raise IndexError(f"planted: {self.split} has {self._size} images; got index {index}.")
-        rng = np.random.default_rng((self.options.seed, _SPLITS.index(self.split), int(index)))
+        self.check(index)
+        rng = np.random.default_rng((self.options.seed, self.place, int(index)))
         plant = PLANTS[self.options.plant]
         scene = plant.draw(rng)
         image = _image(scene, plant.classes) + rng.normal(0, self.options.noise, (*scene.red.shape, 3))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from atrcnas.data import nyud, pascal
-from atrcnas.data.id_lists import SPLITS, Listed, Split
+from atrcnas.data.id_lists import SPLITS, Listed
+from atrcnas.data.sample import Split
 from atrcnas.data.unpack import DamagedArchive, Unpacked, unpack
 from atrcnas.ground.errors import ConfigError, DataError
 from atrcnas.ground.files import write_json

@@ -12,16 +12,14 @@ from lightning_fabric import Fabric
 
 from atrcnas import ContextConfig, Experiment, retrain, search
 from atrcnas.engine import evaluate
-from atrcnas.engine.checkpoints import read_checkpoint
 from atrcnas.ground.errors import AtrcnasError, ConfigError
 from atrcnas.launch import branches as phases
 from atrcnas.pipeline import run_job
 from atrcnas.runs.folder import RunFolder
 from tests.conftest import TINY
-from tests.e2e.test_resume import Died, dies_at, same_files, same_states
+from tests.e2e.cut_runs import dies_at, same_files, same_search
 
 SMALL = ["backbone={name: atrcnas_small, options: {stages: 3}}", "search.steps=4", "search.validate_every=2"]
-FILES = ["search/metrics.csv", "search/logits.csv", "contexts.yaml"]
 
 
 def experiment_of(contexts: str, *more: str) -> Experiment:
@@ -29,44 +27,33 @@ def experiment_of(contexts: str, *more: str) -> Experiment:
     return Experiment.load(TINY, [*SMALL, f"search.branches={json.dumps(settings)}", *more])
 
 
-def checkpoint(run: Path) -> object:
-    return read_checkpoint(run / "search/checkpoints/last.ckpt")
-
-
 @pytest.mark.parametrize("phase", ["branches", pytest.param("contexts", marks=pytest.mark.slow)])
-def test_branches_first_and_contexts_after_resume_bit_for_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
-) -> None:
+def test_branches_first_and_contexts_after_resume_bit_for_bit(tmp_path: Path, phase: str) -> None:
     experiment, whole, cut = experiment_of("after"), tmp_path / "whole", tmp_path / "cut"
     expected = search(experiment, whole)
-    with monkeypatch.context() as patch:
-        if phase == "contexts":  # the search of branches ends undisturbed
-            given = phases.with_branches(experiment, cut)
-            assert given.model.branches == expected.model.branches
-        dies_at(patch, 3)
-        with pytest.raises(Died):
-            search(experiment, cut, resume=phase == "contexts")
+    if phase == "contexts":  # the search of branches ends undisturbed
+        given = phases.with_branches(experiment, cut)
+        assert given.model.branches == expected.model.branches
+    with dies_at(3):
+        search(experiment, cut, resume=phase == "contexts")
     assert RunFolder(cut).load_experiment().dump() == (
         (experiment if phase == "branches" else given).with_space_inline().with_absolute_paths().dump()
     )
     assert search(RunFolder(cut).load_experiment(), cut, resume=True) == expected
     for inner in ("", "search/branches"):
-        same_states(checkpoint(whole / inner), checkpoint(cut / inner))
-        same_files(whole / inner, cut / inner, FILES)
+        same_search(whole / inner, cut / inner)
     same_files(whole / "search/branches", cut / "search/branches", ["search/branches.csv"])
 
 
 @pytest.mark.slow
-def test_a_search_of_both_at_once_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_of_both_at_once_resumes_bit_for_bit(tmp_path: Path) -> None:
     experiment = experiment_of("together")
     expected = search(experiment, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        dies_at(patch, 3)
-        with pytest.raises(Died):
-            search(experiment, tmp_path / "cut")
+    with dies_at(3):
+        search(experiment, tmp_path / "cut")
     assert search(experiment, tmp_path / "cut", resume=True) == expected
-    same_states(*(checkpoint(tmp_path / name) for name in ("whole", "cut")))
-    same_files(tmp_path / "whole", tmp_path / "cut", [*FILES, "search/branches.csv"])
+    same_search(tmp_path / "whole", tmp_path / "cut")
+    same_files(tmp_path / "whole", tmp_path / "cut", ["search/branches.csv"])
 
 
 def test_branches_alone_leave_no_contexts_and_write_down_their_chances(tmp_path: Path) -> None:

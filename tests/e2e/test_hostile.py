@@ -22,8 +22,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from atrcnas.engine.checkpoints import read_checkpoint
-from tests.e2e.test_resume import same_files, same_states
+from tests.e2e.cut_runs import same_search
 from tests.results import record_part
 
 STEPS = int(os.environ.get("ATRCNAS_HOSTILE_STEPS", "10000"))
@@ -308,8 +307,7 @@ def test_a_long_search_on_a_hostile_machine_ends_as_one_on_a_friendly_one(machin
     assert machine.process.returncode == 0, machine.end()
     rows.append(f"| none | the rest of the {STEPS} steps, to the same end | {time.monotonic() - began:.0f} |")
     runs = [machine.home / name for name in ("friendly", "run")]
-    same_states(*(read_checkpoint(run / "search/checkpoints/last.ckpt") for run in runs))
-    same_files(*runs, ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
+    same_search(*runs)
     head = "Written by `test_hostile.py`: one search, each part of it under another fault; bit for bit as without any."
     table = "\n".join(["| fault | what happened | seconds |", "| --- | --- | ---: |", *rows])
     record_part("Hostile machines", f"{head}\n\n{table}")

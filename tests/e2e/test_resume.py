@@ -14,28 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from atrcnas import ContextConfig, Experiment, retrain, search
-from atrcnas.engine import loop
 from atrcnas.engine.checkpoints import read_checkpoint
 from atrcnas.engine.evaluate import evaluate
 from atrcnas.engine.training import Training
 from atrcnas.ground.errors import CheckpointError, ConfigError, RunError, Stopped
 from atrcnas.sampling.sampler import Sampler
 from tests.conftest import TINY
-
-
-class Died(Exception):
-    """Stands in for a kill between two checkpoints."""
-
-
-def dies_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    whole = loop.take_step
-
-    def take_step(training: Training, batch: object) -> object:
-        if training.step == step:
-            raise Died
-        return whole(training, batch)
-
-    monkeypatch.setattr(loop, "take_step", take_step)
+from tests.e2e.cut_runs import SEARCH_FILES, dies_at, same_files, same_search
 
 
 def signalled_in(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, call: int) -> None:
@@ -50,23 +35,6 @@ def signalled_in(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, call
     monkeypatch.setattr(owner, method, patched)
 
 
-def same_states(first: object, second: object, where: str = "") -> None:
-    if isinstance(first, dict):
-        assert first.keys() == second.keys(), where
-        for key in first:
-            if key not in ("budget.csv", "seconds"):  # the size of a file that holds seconds, and seconds
-                same_states(first[key], second[key], f"{where}.{key}")
-    elif isinstance(first, torch.Tensor):
-        assert torch.equal(first, second), where
-    else:
-        assert first == second, where
-
-
-def same_files(first: Path, second: Path, names: list[str]) -> None:
-    for name in names:
-        assert (first / name).read_bytes() == (second / name).read_bytes(), name
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -79,45 +47,36 @@ def same_files(first: Path, second: Path, names: list[str]) -> None:
     ],
     ids=["soft", "sampled, bi-level", "darts, committing", "paired", "paired, bi-level", "branched encoder"],
 )
-def test_a_search_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+def test_a_search_resumes_bit_for_bit(tmp_path: Path, options: list[str]) -> None:
     experiment = Experiment.load(TINY, options)
     whole = search(experiment, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        dies_at(patch, 4)
-        with pytest.raises(Died):
-            search(experiment, tmp_path / "cut")
+    with dies_at(4):
+        search(experiment, tmp_path / "cut")
     assert search(experiment, tmp_path / "cut", resume=True) == whole
-    states = [read_checkpoint(tmp_path / name / "search/checkpoints/last.ckpt") for name in ("whole", "cut")]
-    same_states(*states)
-    same_files(tmp_path / "whole", tmp_path / "cut", ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
+    same_search(tmp_path / "whole", tmp_path / "cut")
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("uncertainty", "dwa", "gradnorm")]
 
 
 @pytest.mark.parametrize("name", ["famo", *SLOW])
-def test_adapted_loss_weights_resume_bit_for_bit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adapted_loss_weights_resume_bit_for_bit(name: str, tmp_path: Path) -> None:
     every = ["search.loss_weighting_options={every: 1}"] if name == "dwa" else []
     experiment = Experiment.load(TINY, [f"search.loss_weighting={name}", "search.estimator=paired", *every])
     whole = search(experiment, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        dies_at(patch, 4)
-        with pytest.raises(Died):
-            search(experiment, tmp_path / "cut")
+    with dies_at(4):
+        search(experiment, tmp_path / "cut")
     assert search(experiment, tmp_path / "cut", resume=True) == whole
-    same_states(*[read_checkpoint(tmp_path / run / "search/checkpoints/last.ckpt") for run in ("whole", "cut")])
-    same_files(tmp_path / "whole", tmp_path / "cut", ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
+    same_search(tmp_path / "whole", tmp_path / "cut")
     factors = pd.read_csv(tmp_path / "whole/search/metrics.csv").query("name == 'factor' and task == 'depth'")["value"]
     assert len(factors) == 4 and factors.nunique() > 1
 
 
-def test_a_retraining_resumes_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retraining_resumes_bit_for_bit(tmp_path: Path) -> None:
     experiment, contexts = Experiment.load(TINY), ContextConfig.load("uniform-tlabel")
     whole = retrain(experiment, contexts, tmp_path / "whole")
-    with monkeypatch.context() as patch:
-        dies_at(patch, 3)
-        with pytest.raises(Died):
-            retrain(experiment, contexts, tmp_path / "cut")
+    with dies_at(3):
+        retrain(experiment, contexts, tmp_path / "cut")
     again = retrain(experiment, contexts, tmp_path / "cut", resume=True)
     assert again["scores"] == whole["scores"]
     assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "cut/model.safetensors").read_bytes()
@@ -154,8 +113,7 @@ def test_a_cluster_may_stop_a_search_at_any_step(
     assert read_checkpoint(tmp_path / "cut/search/checkpoints/last.ckpt")["validated"] == validated
     assert signal.getsignal(signal.SIGTERM) is before
     assert search(experiment, tmp_path / "cut", resume=True) == whole
-    same_states(*(read_checkpoint(tmp_path / name / "search/checkpoints/last.ckpt") for name in ("whole", "cut")))
-    same_files(tmp_path / "whole", tmp_path / "cut", ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
+    same_search(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +127,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path: Path, capsys
     assert search(experiment, tmp_path / "run", resume=True) == whole
     said = capsys.readouterr().err
     assert "checksum" in said and "Going on from the one before" in said and "step 3" in said
-    same_files(tmp_path / "before", tmp_path / "run", ["search/metrics.csv", "search/logits.csv", "contexts.yaml"])
+    same_files(tmp_path / "before", tmp_path / "run", SEARCH_FILES)
 
 
 def test_the_best_weights_are_kept_though_the_last_state_is_saved(
@@ -251,13 +209,9 @@ def test_held_out_samples_are_some_and_not_all(tmp_path: Path, share: float) -> 
         search(Experiment.load(TINY, [f"search.held_out={share}"]), tmp_path / "run")
 
 
-def test_a_stage_that_failed_before_its_first_checkpoint_may_start_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        dies_at(patch, 1)
-        with pytest.raises(Died):
-            search(Experiment.load(TINY), tmp_path / "run")
+def test_a_stage_that_failed_before_its_first_checkpoint_may_start_again(tmp_path: Path) -> None:
+    with dies_at(1):
+        search(Experiment.load(TINY), tmp_path / "run")
     other = Experiment.load(TINY, ["search.learning_rate=0.02"])
     assert search(other, tmp_path / "run") == search(other, tmp_path / "fresh")
     same_files(tmp_path / "fresh", tmp_path / "run", ["search/metrics.csv", "experiment.yaml"])

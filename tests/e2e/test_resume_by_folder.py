@@ -11,8 +11,8 @@ import yaml
 from atrcnas import resuming
 from atrcnas.runs.folder import RunFolder
 from tests.conftest import TINY
+from tests.e2e.cut_runs import dies_at, same_files
 from tests.e2e.test_command_line import atrcnas, refused
-from tests.e2e.test_resume import Died, dies_at, same_files
 
 
 @pytest.fixture
@@ -21,13 +21,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_search_goes_on_by_its_folder_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_goes_on_by_its_folder_alone(folder: Path) -> None:
     begun = ("search", "tiny.yaml", "seed=9", "search.steps=4", "search.validate_every=2")
     assert atrcnas(folder, *begun, "--run", "whole").returncode == 0
-    with monkeypatch.context() as patch:
-        dies_at(patch, 3)
-        with pytest.raises(Died):
-            atrcnas(folder, *begun, "--run", "cut")
+    with dies_at(3):
+        atrcnas(folder, *begun, "--run", "cut")
     (folder / "tiny.yaml").unlink()
     done = atrcnas(folder, "resume", "cut")
     assert done.returncode == 0, done.stderr

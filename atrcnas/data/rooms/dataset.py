@@ -1,11 +1,11 @@
 """The data set: scenes by number, split by ranges of numbers."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field, field_validator
 
+from atrcnas.data.generated import Generated
 from atrcnas.data.rooms.classes import HumanPart, Semseg
 from atrcnas.data.rooms.corruption import corrupt_semseg, missing_depth
 from atrcnas.data.rooms.labels import LABELS, instance_map, label
@@ -13,12 +13,10 @@ from atrcnas.data.rooms.raycast import Surface
 from atrcnas.data.rooms.render import expose, render
 from atrcnas.data.rooms.scene import Scene, build_scene
 from atrcnas.data.sample import Sample
-from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.schema import Float, Int, Spec
 
 # Each split owns a range of scene numbers this long, so that no setting of the sizes can make them meet.
 _SPLIT_RANGE = 10**9
-_SPLITS = ("train", "val", "test")
 
 
 class RoomsOptions(Spec):
@@ -50,44 +48,21 @@ class RoomsOptions(Spec):
         return value
 
 
-class Rooms:
+class Rooms(Generated[RoomsOptions]):
     """Rendered rooms with exact ground truth for six tasks; a pure function of the options and the index."""
 
     Options: ClassVar[type[RoomsOptions]] = RoomsOptions
-    all_tasks: ClassVar[tuple[str, ...]] = tuple(LABELS)
+    name, all_tasks = "rooms", tuple(LABELS)
+    way_out = "For tasks of your own, take data.name: folder."
     class_names: ClassVar[dict[str, tuple[str, ...]]] = {
         "semseg": tuple(member.name.lower() for member in Semseg),
         "human_parts": tuple(member.name.lower() for member in HumanPart),
     }
 
-    def __init__(self, options: RoomsOptions, split: Literal["train", "val", "test"], tasks: Sequence[str]) -> None:
-        """Open a split; nothing is rendered before it is asked for.
-
-        Raises:
-            ValueError: an unknown split.
-            ConfigError: an unknown or repeated task.
-        """
-        if split not in _SPLITS:
-            raise ValueError(f"rooms: split: expected one of {', '.join(_SPLITS)}, got {split!r}.")
-        unknown = [task for task in tasks if task not in LABELS]
-        if unknown or len(set(tasks)) != len(tasks):
-            expected = ", ".join(self.all_tasks)
-            raise ConfigError(
-                f"tasks: 'rooms' has {expected}, each once; got {', '.join(map(str, tasks))}. For tasks of your own, take "
-                "data.name: folder."
-            )
-        self.options, self.split, self.tasks = options, split, tuple(tasks)
-        sizes = (options.train_size, options.val_size, options.test_size)
-        self._size = sizes[_SPLITS.index(split)]
-        self._first = _SPLITS.index(split) * _SPLIT_RANGE
-
     @classmethod
     def num_classes(cls, options: RoomsOptions) -> dict[str, int]:
         """Number of classes of the tasks that have classes."""
         return {task: len(names) for task, names in cls.class_names.items()}
-
-    def __len__(self) -> int:
-        return self._size
 
     def __getitem__(self, index: int) -> Sample:
         """Render one sample.
@@ -105,9 +80,8 @@ class Rooms:
         Raises:
             IndexError: ``index`` is out of range.
         """
-        if not 0 <= index < self._size:
-            raise IndexError(f"rooms: {self.split} has {self._size} images; got index {index}.")
-        number = self._first + int(index)
+        self.check(index)
+        number = self.place * _SPLIT_RANGE + int(index)
         scene = build_scene(self.options.seed, number)
         shape = self.options.image_size
         radiance, surface = render(scene, shape)

@@ -10,9 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
+from analysis.filling import left
+from analysis.filling import read as rows_so_far
 from analysis.search_quality import lookup, results
 from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
-from analysis.search_quality.run import left
+from analysis.search_quality.run import plan
 from analysis.search_quality.tables import COLUMNS, SCORES, UNIT, scores_of
 from atrcnas.contextbench.bench import Bench
 from atrcnas.contextbench.table import BASELINE, LENGTHS, all_configs, columns, factored, parse, read
@@ -103,6 +105,6 @@ def test_costs_are_in_trainings_and_scores_are_compared_with_the_table(bench: Be
     scores_of(path).write_text("\n".join([",".join(SCORES), *(",".join(map(str, row)) for row in scores)]) + "\n")
     taus = results.agreement(bench, path).set_index("of")["tau"]
     assert taus["semseg"] == pytest.approx(-1) and taus["depth"] == pytest.approx(1)
-    assert list(left(path, ["soft", "paired", "rows"], [0, 1])) == [
+    assert list(left(plan(["soft", "paired", "rows"], [0, 1]), lambda: rows_so_far(path, COLUMNS))) == [
         ("paired", 0), ("soft", 1), ("paired", 1), ("rows", 1)
     ]  # fmt: skip
