@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from atrcnas.costs.table import BASE, CostTable, terms
+from atrcnas.costs.table import BASE, MEASURES, MEMORY, CostTable, terms
 from atrcnas.deploy.progress import shown
 from atrcnas.deploy.timed_costs import timed
 from atrcnas.engine.cost_table import image_size, pools_of
@@ -52,7 +52,8 @@ def cost_lines(
         sorts.setdefault(term.sort, []).append(term.name)
     for sort, names in sorts.items():
         means = {
-            measure: {sort: sum(map(column.__getitem__, names)) / len(names)} for measure, column in table.costs.items()
+            measure: {sort: sum(column.get(name, 0.0) for name in names) / len(names)}
+            for measure, column in table.costs.items()
         }
         if any(means[measure][sort] > 1e-4 * table.costs[measure][BASE] for measure in means):
             yield _line(CostTable(means), sort)
@@ -61,9 +62,14 @@ def cost_lines(
             f"{accuracy.configs} other configs: predicted latency off by {accuracy.median_error:.1%} (median), "
             f"Kendall tau {accuracy.tau:.2f}"
         )
+    if accuracy.margin:
+        yield f"a budget of latency is kept with {accuracy.margin:.1%} to spare, which covers 9 of 10 of them"
     yield f"costs: {out}"
 
 
 def _line(table: CostTable, term: str) -> str:
-    ms, count, parameters = (table.costs[measure][term] for measure in ("latency_ms", "multiply_adds", "parameters"))
-    return f"  {term:32s} {ms:9.3f} ms {count / 1e6:10.2f} M multiply-adds {parameters / 1e3:9.1f} k parameters"
+    ms, count, parameters, memory = (table.costs[measure][term] for measure in (*MEASURES, MEMORY))
+    return (
+        f"  {term:32s} {ms:9.3f} ms {count / 1e6:10.2f} M multiply-adds {parameters / 1e3:9.1f} k parameters "
+        f"{memory:9.2f} MB at the peak"
+    )

@@ -28,7 +28,7 @@ from atrcnas.spec.experiment import Experiment
 ACCURACY = RESULTS / "cost_accuracy.csv"
 FORM: Columns = {
     **{"setting": str, "runtime": str, "fitted": int, "checked": int, "median_error": float, "tau": float},
-    **{"base_ms": float, "aspp_head_ms": float},
+    **{"margin": float, "base_ms": float, "aspp_head_ms": float},
 }
 RUNTIME, REPEATS = "onnxruntime", 40
 
@@ -60,7 +60,15 @@ def main() -> None:
     )
     head, without = in_turns(ours, base, image, REPEATS)
     base_ms = table.costs["latency_ms"][BASE]
-    found = (args.setting, RUNTIME, args.samples, accuracy.configs, accuracy.median_error, accuracy.tau)
+    found = (
+        args.setting,
+        RUNTIME,
+        args.samples,
+        accuracy.configs,
+        accuracy.median_error,
+        accuracy.tau,
+        accuracy.margin,
+    )
     begun(ACCURACY, FORM).append([(*found, base_ms, head / without * base_ms)])
     print(
         f"{args.setting}: {accuracy}, ASPP heads {head / without * base_ms:.4g} ms, without {base_ms:.4g} ms",

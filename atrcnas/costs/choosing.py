@@ -15,12 +15,17 @@ class Limits:
     """What a chosen network may cost.
 
     Attributes:
-        table: of the search space.
+        table: of the search space. A network must be within a limit with the table's margin.
         largest: measure -> limit, > 0.
     """
 
     table: CostTable
     largest: Mapping[str, float]
+
+    @property
+    def allowed(self) -> dict[str, float]:
+        """Measure -> what a config may cost as predicted."""
+        return {measure: limit / (1 + self.table.margin.get(measure, 0.0)) for measure, limit in self.largest.items()}
 
     def excess(self, kinds: Mapping[Pair, str]) -> float:
         """By how much a config is over: the sum over measures of what is over, as a share of the limit."""
@@ -28,7 +33,7 @@ class Limits:
 
     def shares(self, kinds: Mapping[Pair, str]) -> dict[str, float]:
         """Measure -> cost of a config, as a share of its limit."""
-        return {measure: self.table.predict(kinds, measure) / limit for measure, limit in self.largest.items()}
+        return {measure: self.table.predict(kinds, measure) / limit for measure, limit in self.allowed.items()}
 
     def nearest(self, kinds: Mapping[Pair, str], pools: Pools) -> dict[Pair, str]:
         """The config itself, or one within the limits that differs from it in few pairs."""
@@ -44,7 +49,7 @@ class Limits:
         even = {pair: dict.fromkeys(pool, 0.0) for pair, pool in pools.items()}
         cheapest = affordable(even, lambda kinds: sum(self.shares(kinds).values()))
         for measure, limit in self.largest.items():
-            least = self.table.predict(cheapest, measure)
+            least = self.table.predict(cheapest, measure) * limit / self.allowed[measure]
             if least > limit:
                 raise ConfigError(
                     f"search.budget.{measure}: expected at least {least:.4g}, which the network costs with the cheapest "

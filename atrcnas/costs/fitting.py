@@ -27,7 +27,7 @@ def design(pools: Pools, num_labels: Mapping[str, int], seed: int, at_least: int
     bare: Config = {pair: pool[0] for pair, pool in pools.items()}
     kinds = dict.fromkeys(kind for pool in pools.values() for kind in pool)
     found = [{pair: kind if kind in pool else pool[0] for pair, pool in pools.items()} for kind in kinds]
-    groups = _groups(pools, num_labels)
+    groups = groups_of(pools, num_labels)
     alone = {groups[term]: site for term, sites in terms(pools).items() for site in sites if len(sites) == 1}
     found += [{**bare, pair: kind} for pair, kind in alone.values()]
     found += draw(pools, max(len(found), at_least - len(found)), seed)
@@ -55,8 +55,8 @@ def draw(pools: Pools, number: int, seed: int) -> list[Config]:
     ]
 
 
-def _groups(pools: Pools, num_labels: Mapping[str, int]) -> dict[Term, Group]:
-    """Terms of equal groups have parts of the same shapes."""
+def groups_of(pools: Pools, num_labels: Mapping[str, int]) -> dict[Term, Group]:
+    """Terms whose groups are equal have parts of the same shapes."""
     return {term: (term.sort, *(num_labels[task] for task in term.labels)) for term in terms(pools)}
 
 
@@ -71,7 +71,7 @@ def fit(
         configs: that were measured.
         values: measure -> its value for each config.
     """
-    groups = _groups(pools, num_labels)
+    groups = groups_of(pools, num_labels)
     counts, order = _counts(configs, groups), list(dict.fromkeys(groups.values()))
     costs = {}
     for measure, value in values.items():

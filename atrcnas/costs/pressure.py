@@ -46,7 +46,7 @@ class Pressure(nn.Module):
         super().__init__()
         self.limits, self.steps = limits, steps
         self._sampler = (sampler,)  # in a tuple: not a submodule
-        table, largest = limits.table, limits.largest
+        table, largest = limits.table, limits.allowed
         pairs, kinds = len(sampler.pairs), len(sampler.kinds)
         alone, shared, each = torch.zeros(len(largest), pairs, kinds), [], []
         scaled = [{name: cost / largest[measure] for name, cost in table.costs[measure].items()} for measure in largest]
@@ -101,7 +101,7 @@ class Pressure(nn.Module):
         expected, multiplier = self.expected().tolist(), self.multiplier.tolist()
         return {
             name: value
-            for place, (measure, limit) in enumerate(self.limits.largest.items())
+            for place, (measure, limit) in enumerate(self.limits.allowed.items())
             for name, value in (
                 (f"expected_{measure}", expected[place] * limit),
                 (f"pressure_{measure}", multiplier[place]),

@@ -7,7 +7,7 @@ target's contexts, a kind that is used anywhere at a level.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +22,8 @@ Site = tuple[Pair, str]
 Pools = Mapping[Pair, tuple[str, ...]]
 BASE = "base"
 MEASURES = ("latency_ms", "multiply_adds", "parameters")
+MARGIN = "margin"
+MEMORY = "memory_mb"  # shown beside the measures; it does not add up
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,13 @@ class CostTable:
     """The cost of every term of a search space.
 
     Attributes:
-        costs: measure -> term -> cost, :data:`BASE` among them; milliseconds for one image, or numbers.
+        costs: measure -> term -> cost, :data:`BASE` among them; milliseconds for one image, or numbers. What was
+            measured by `atrcnas costs` has the peak of memory too, for the terms of a single pair.
+        margin: measure -> by what share a network may cost more than predicted, >= 0; none where it is exact.
     """
 
     costs: Mapping[str, Mapping[str, float]]
+    margin: Mapping[str, float] = field(default_factory=dict)
 
     def predict(self, kinds: Mapping[Pair, str], measure: str) -> float:
         """The cost of a config."""
@@ -83,8 +88,9 @@ class CostTable:
         return column[BASE] + sum(column[term.name] for term in used(kinds))
 
     def save(self, path: Path) -> None:
-        """Write costs.csv: a row per term."""
-        frame = pd.DataFrame({measure: pd.Series(dict(column)) for measure, column in self.costs.items()})
+        """Write costs.csv: a row per term, and one of margins."""
+        frame = pd.DataFrame({measure: pd.Series(dict(column)) for measure, column in self.costs.items()}).fillna(0.0)
+        frame.loc[MARGIN] = [self.margin.get(str(measure), 0.0) for measure in frame]
         write_text(path, frame.rename_axis("term").to_csv(float_format="%.6g", lineterminator="\n"))
 
     @classmethod
@@ -100,4 +106,5 @@ class CostTable:
         if missing or wrong:
             what = f"a cost for '{missing[0]}', got none" if missing else f"costs of at least 0 for '{wrong[0]}'"
             raise RunError(f"{path}: expected {what}. Run `atrcnas costs EXPERIMENT --out FILE` for this search space.")
-        return cls({measure: {str(name): float(cost) for name, cost in frame[measure].items()} for measure in MEASURES})
+        found = {measure: {str(name): float(cost) for name, cost in frame[measure].items()} for measure in MEASURES}
+        return cls(found, {measure: column.pop(MARGIN, 0.0) for measure, column in found.items()})

@@ -16,11 +16,11 @@ from scipy.stats import kendalltau
 from torch import Tensor
 
 from atrcnas.costs.fitting import Config, design, draw, fit
-from atrcnas.costs.table import CostTable
+from atrcnas.costs.table import MEMORY, CostTable
 from atrcnas.deploy.export import export
 from atrcnas.deploy.formats import DEPLOY_FORMATS
 from atrcnas.deploy.loading import load_exported
-from atrcnas.engine.cost_table import counts, num_labels, pools_of
+from atrcnas.engine.cost_table import counts, memory, num_labels, pools_of
 from atrcnas.engine.networks import fixed_network
 from atrcnas.engine.recalibrate import give_statistics
 from atrcnas.ground.errors import ConfigError
@@ -31,6 +31,7 @@ from atrcnas.spec.experiment import Experiment
 
 Run = Callable[[Tensor], Any]
 WARM_UP = 3
+ENOUGH = 10  # networks to tell what 9 of 10 cost
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,14 @@ class Accuracy:
         configs: number of them.
         median_error: median of the relative errors.
         tau: Kendall's rank correlation.
+        margin: by what share 9 of 10 of them cost at most more than predicted, >= 0; a budget is kept with that to
+            spare. 0 of fewer than 10 configs.
     """
 
     configs: int
     median_error: float
     tau: float
+    margin: float
 
 
 def runtimes() -> tuple[str, ...]:
@@ -99,7 +103,8 @@ def timed(
     milliseconds = [latency[place] * float(np.median(against)) for place in range(len(configs))]
     values = {"latency_ms": milliseconds[: len(fitted)], **counts(experiment, size, fitted)}
     table = fit(pools, labels, fitted, values)
-    return table, _accuracy(table, others, milliseconds[len(fitted) :])
+    accuracy = _accuracy(table, others, milliseconds[len(fitted) :])
+    return CostTable({**table.costs, MEMORY: memory(experiment, size)}, {"latency_ms": accuracy.margin}), accuracy
 
 
 def _network(experiment: Experiment, config: Config) -> MultiTaskNet:
@@ -143,7 +148,13 @@ def in_turns(ours: Run, base: Run, image: Tensor, repeats: int) -> tuple[float, 
 
 
 def _accuracy(table: CostTable, configs: list[Config], measured: list[float]) -> Accuracy:
+    if not configs:
+        return Accuracy(0, np.nan, np.nan, 0.0)
     predicted = np.array([table.predict(config, "latency_ms") for config in configs])
-    errors = np.abs(predicted - measured) / measured
-    tau = kendalltau(predicted, measured).statistic if len(configs) > 1 else np.nan
-    return Accuracy(len(configs), float(np.median(errors)) if len(configs) else np.nan, float(tau))
+    above = np.array(measured) / predicted - 1
+    return Accuracy(
+        len(configs),
+        median_error=float(np.median(np.abs(predicted - measured) / measured)),
+        tau=float(kendalltau(predicted, measured).statistic) if len(configs) > 1 else np.nan,
+        margin=max(float(np.quantile(above, 0.9)), 0.0) if len(configs) >= ENOUGH else 0.0,
+    )

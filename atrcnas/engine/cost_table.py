@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from atrcnas.costs.choosing import Limits
-from atrcnas.costs.fitting import Config, design, fit
-from atrcnas.costs.table import CostTable
+from atrcnas.costs.fitting import Config, Group, design, fit, groups_of
+from atrcnas.costs.table import BASE, CostTable, terms
 from atrcnas.data.loading import validation_loader
-from atrcnas.engine.costs import multiply_adds, parameters
+from atrcnas.engine.costs import multiply_adds, parameters, peak_memory
 from atrcnas.engine.networks import fixed_network
 from atrcnas.engine.splits import Splits
 from atrcnas.nn.backbone import Backbone
@@ -70,6 +70,23 @@ def counts(experiment: Experiment, size: tuple[int, int], configs: Sequence[Conf
         "multiply_adds": [float(behind[0] + one) for one, _ in after],
         "parameters": [float(behind[1] + one) for _, one in after],
     }
+
+
+def memory(experiment: Experiment, size: tuple[int, int]) -> dict[str, float]:
+    """By how much each kind of a pair, alone in the network, raises the peak of memory at an image size, MB.
+
+    Not a measure that adds up: what several kinds need is not needed at once. Terms that pairs share have no entry of
+    their own; terms whose parts have the same shapes are counted once.
+    """
+    pools = pools_of(experiment)
+    bare = {pair: pool[0] for pair, pool in pools.items()}
+    groups, found = groups_of(pools, num_labels(experiment)), dict[Group, float]()
+    base = peak_memory(without_values(experiment, bare), size)
+    alone = {term: next(iter(sites)) for term, sites in terms(pools).items() if len(sites) == 1}
+    for term, (pair, kind) in alone.items():
+        if groups[term] not in found:
+            found[groups[term]] = peak_memory(without_values(experiment, {**bare, pair: kind}), size) - base
+    return {BASE: base, **{term.name: found[groups[term]] for term in alone}}
 
 
 class _Computed(nn.Module):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from atrcnas.ground.errors import ExportError
@@ -111,6 +114,51 @@ def counted(compute: Callable[[], Any]) -> int:
     with FlopCounterMode(display=False, custom_mapping=_OURS) as counter:
         compute()
     return int(counter.get_total_flops()) // 2
+
+
+def peak_memory(net: MultiTaskNet, size: tuple[int, int]) -> float:
+    """Most memory that the forward pass of one image of ``size`` = (height, width) holds in tensors at once, MB (10^6 bytes).
+
+    In the form that inference runs, in float32, operator by operator; without parameters and what operators need inside.
+
+    Raises:
+        ExportError: the network is still searching.
+    """
+    shapes = inference_copy(net).to("meta", torch.float32)
+    fold_contexts(shapes)
+    image = torch.empty(1, 3, *size, device="meta")
+    with torch.no_grad(), _Held() as held:
+        held.hold(image)
+        shapes(image)
+    return held.peak / 1e6
+
+
+class _Held(TorchDispatchMode):
+    """Counts the bytes of all tensors that operators make, from when they are made until nothing refers to them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self._sizes = dict[int, int]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor):
+                self.hold(tensor)
+        return made
+
+    def hold(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        place = storage._cdata  # views have the storage of their base
+        if place not in self._sizes:
+            self._sizes[place] = storage.nbytes()
+            self.now += storage.nbytes()
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._release, place)
+
+    def _release(self, place: int) -> None:
+        self.now -= self._sizes.pop(place)
 
 
 def measure_latency(run: Callable[[Tensor], Any], image: Tensor, repeats: int = REPEATS) -> Latency:

@@ -107,6 +107,18 @@ def test_what_is_affordable_keeps_to_the_budget_and_is_nearly_the_best_there_is(
     assert max(map(total, allowed)) - total(found) < 4
 
 
+def test_a_limit_is_kept_with_the_margin_of_the_table(tmp_path: Path) -> None:
+    exact = planted()
+    dearest = max(every_config(), key=lambda config: exact.predict(config, "latency_ms"))
+    limit = 1.04 * exact.predict(dearest, "latency_ms")
+    CostTable(exact.costs, {"latency_ms": 0.05}).save(tmp_path / "costs.csv")
+    unsure = CostTable.load(tmp_path / "costs.csv", POOLS)
+    assert Limits(exact, {"latency_ms": limit}).excess(dearest) == 0
+    assert Limits(unsure, {"latency_ms": limit}).excess(dearest) == pytest.approx(1.05 / 1.04 - 1, rel=1e-4)
+    with pytest.raises(ConfigError, match="expected at least 21,"):
+        Limits(unsure, {"latency_ms": 20.5}).check(POOLS)
+
+
 def test_without_need_nothing_is_changed() -> None:
     limits = Limits(planted(), {"latency_ms": 1000.0})
     for config in every_config()[::37]:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from atrcnas.engine.costs import measure_compiled, measure_costs, multiply_adds
+from atrcnas.engine.costs import measure_compiled, measure_costs, multiply_adds, peak_memory
 from atrcnas.ground.errors import ExportError
 from atrcnas.nn.fold import inference_copy
 from atrcnas.nn.net import MultiTaskNet
@@ -131,3 +131,13 @@ def test_the_latency_under_compilation_is_that_of_the_folded_network(monkeypatch
     assert measure_compiled(net, (32, 32), repeats=4)["repeats"] == 4
     assert given[0] is not net
     assert not any(isinstance(module, nn.BatchNorm2d) for module in given[0].stems.modules())
+
+
+def test_peak_memory_is_what_is_held_at_once() -> None:
+    """Of the plain network above, by hand: while the joined maps are made there are the image, the maps and the joined."""
+    net, widths = _network("none")
+    maps = [width * PIXELS // (level // 4) ** 2 for level, width in widths.items()]
+    joined = sum(widths.values()) * PIXELS
+    enlarged = joined - widths[4] * PIXELS  # the coarser maps at stride 4
+    held = 3 * IMAGE[0] * IMAGE[1] + sum(maps) + enlarged + joined
+    assert peak_memory(net, IMAGE) == pytest.approx(4 * held / 1e6, rel=0.02)
