@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from analysis import ablation_path, pages
-from analysis.main_table import agreement, latency, report
+from analysis.main_table import agreement, budgets, costs, latency, report
 from analysis.main_table.settings import SETTINGS, SMALL
 from analysis.places import DOCS, FIGURES, RESULTS
 from atrcnas.contextbench import load
@@ -36,6 +36,8 @@ def tables() -> dict[str, Iterable[str]]:
         "versus-hrnet18": report.versus(HRNET),
         "missing-hrnet18": [report.missing(HRNET)],
         "latency-hrnet18": latency.lines(HRNET),
+        "cost-accuracy": costs.lines(),
+        "budgets": budgets.lines(SMALL),
         "path": ablation_path.lines(read_table(PATH, ablation_path.FORM)),
         "bench": lines(load("rooms-small")),
     }

@@ -12,16 +12,17 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
+from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
 import torch
 
 from analysis.contextbench.one_run import rendered
-from analysis.filling import fill
+from analysis.filling import fill, read
 from analysis.main_table.costs import REPEATS, RUNTIME, searching
 from analysis.main_table.run import searched
-from analysis.main_table.settings import SETTINGS
+from analysis.main_table.settings import SETTINGS, Setting
 from atrcnas.contextbench.table import spell
 from atrcnas.costs.table import BASE, CostTable
 from atrcnas.deploy.timed_costs import in_turns, runner
@@ -30,9 +31,19 @@ from atrcnas.engine.networks import fixed_network
 from atrcnas.runs.tables import Columns
 from atrcnas.spec.context_config import ContextConfig
 
+BUDGETS = "budgets"
 SEARCHES, TIMES_BASE = 10, (1.2, 1.4, 1.7)
 ROUNDS = 5  # the median of them; other programs run on the machine
 FORM: Columns = {"seed": int, "budget_ms": float, "config": str, "predicted_ms": float, "measured_ms": float}
+
+
+def lines(setting: Setting) -> Iterator[str]:
+    """A row per search."""
+    yield "| seed | budget, ms | found | predicted, ms | measured, ms | of the budget |"
+    yield "|---|---|---|---|---|---|"
+    for row in read(setting.file(BUDGETS), FORM).itertuples():
+        times = f"{row.budget_ms:.3f} | `{row.config}` | {row.predicted_ms:.3f} | {row.measured_ms:.3f}"
+        yield f"| {row.seed} | {times} | {row.measured_ms / row.budget_ms:.0%} |"
 
 
 def main() -> None:
@@ -60,7 +71,7 @@ def main() -> None:
         times = {"predicted_ms": measured.predict(kinds, "latency_ms"), "measured_ms": taken}
         return {"budget_ms": budget, "config": spell(kinds, pools), **times}
 
-    for row in fill(setting.file("budgets"), FORM, [(seed,) for seed in range(SEARCHES)], measure):
+    for row in fill(setting.file(BUDGETS), FORM, [(seed,) for seed in range(SEARCHES)], measure):
         times = f"predicted {row['predicted_ms']:.4g}, measured {row['measured_ms']:.4g}"
         print(f"seed {row['seed']}: {row['budget_ms']} ms, {times}", file=sys.stderr, flush=True)
 

@@ -162,12 +162,14 @@ class Pressure(nn.Module):
     def _misfits(self, marginal: Tensor) -> Tensor:
         """[P, K] kinds that break the budget beside what has committed, even with the cheapest of all other pairs."""
         sampler = self.sampler
-        pairs, kinds = sampler.pool.shape
         order = marginal.sum(0).masked_fill(~sampler.pool, torch.inf)
-        least = self._settled(F.one_hot(order.argmin(1), kinds).to(marginal))
-        alone = torch.eye(pairs * kinds, device=marginal.device, dtype=marginal.dtype).view(pairs, kinds, pairs, kinds)
-        own = torch.eye(pairs, dtype=torch.bool, device=marginal.device)[:, None, :, None]
-        over = (self._cost(torch.where(own, alone, least)) > 1).any(-1)
+        least = self._settled(F.one_hot(order.argmin(1), len(sampler.kinds)).to(marginal))
+        without = self.shared * least
+        without = without.sum((1, 2), keepdim=True) - without.sum(2, keepdim=True)  # [S, P, 1] uses by other pairs
+        shared = torch.einsum("ms,spk->mpk", self.each, ((without + self.shared) > 0).to(marginal))
+        alone = self.alone * least
+        alone = alone.sum((1, 2), keepdim=True) - alone.sum(2, keepdim=True) + self.alone
+        over = (self.base[:, None, None] + alone + shared > 1).any(0)
         return over & ~sampler.committed[:, None]
 
     def _smallest(self, place: int, marginal: Tensor, limit: Tensor, barred: Tensor) -> Tensor:

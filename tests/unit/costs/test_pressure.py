@@ -130,3 +130,21 @@ def test_state_goes_on_where_it_was() -> None:
     two.load_state_dict(one.state_dict())
     assert one.multiplier[0] > 0 and torch.equal(one.multiplier, two.multiplier)
     assert torch.equal(one.sampler.tilt, two.sampler.tilt)
+
+
+@pytest.mark.parametrize("limit", [22.0, 27.0, 33.0, 45.0])
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_kind_is_barred_if_no_config_with_it_is_within_the_budget(limit: float, settled: bool) -> None:
+    """The cheapest kind of a pair is `none` here, so that the cheapest config with a kind has `none` elsewhere."""
+    of = sampler()
+    if settled:
+        of.committed[1], of.choice[1] = True, of.kinds.index("slabel")
+    under = pressure(of, limit)
+    under.after_step(under.steps)
+    table, barred = under.limits.table, of.tilt >= 1e4
+    for row, pair in enumerate(of.pairs):
+        for kind in POOLS[pair]:
+            fixed = {of.pairs[1]: "slabel"} if settled else {}
+            cheapest = {**dict.fromkeys(of.pairs, "none"), **fixed, pair: kind}
+            over = table.predict(cheapest, "latency_ms") > limit or table.predict(cheapest, "parameters") > 40
+            assert bool(barred[row, of.kinds.index(kind)]) == (over and not (settled and row == 1))
