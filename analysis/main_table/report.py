@@ -55,8 +55,8 @@ def versus(setting: Setting) -> Iterator[str]:
     by_seed = rows_of(setting).pivot(index="seed", columns="system", values="delta_m")
     drawn = [name for name in by_seed if name.startswith(f"{RANDOM}-")]
     uniform = [name for name in by_seed if name.startswith("uniform-")]
-    best = by_seed[uniform].mean().idxmax()
-    rivals = {name: by_seed[name] for name in [best, *RIVALS] if name in by_seed}
+    best = [by_seed[uniform].mean().idxmax()] if uniform else []
+    rivals = {name: by_seed[name] for name in [*best, *RIVALS] if name in by_seed}
     if drawn:
         rivals["the median random config"] = pd.Series(by_seed[drawn].mean().median(), index=by_seed.index)
     yield "| | against | difference in Delta_m | better in |"
