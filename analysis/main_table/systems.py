@@ -18,7 +18,6 @@ BASELINE, SINGLE, MTI, LATENCY = "baseline", "single-task", "mti-net", "searched
 UNIFORM = ("none", "linear", "global", "local", "wide", "aspp")
 RANDOM_CONFIGS = 10
 PUBLISHED = "atrc-nyud-hrnet18"
-_POOLS = {"searched-atrc": "published", "searched-wide": "wide"}
 
 
 @dataclass(frozen=True)
@@ -87,36 +86,32 @@ def _widened(setting: Setting, pools: Pools) -> dict[str, System]:
 
 
 def _searched(setting: Setting) -> dict[str, System]:
-    wide = SearchSpace.load("wide")
-    plain = {"searched-atrc": {"space": "atrc"}, "searched-wide": {"space": "wide"}}
-    found = {name: System(f"searched, {_POOLS[name]} pool", changes=changes) for name, changes in plain.items()}
-    model = {} if setting.wide is None else {"model": {"width": setting.wide}}
-    width = "" if setting.wide is None else f", task features {setting.wide} wide"
+    multiply_adds, widened, width = setting.aspp_multiply_adds, dict[str, Any](), ""
+    if setting.wide is not None:
+        widened, width = {"model": {"width": setting.wide}}, f", task features {setting.wide} wide"
 
     def within(budget: Mapping[str, float], **more: Any) -> dict[str, Any]:
         return {"space": "wide", "search": {"budget": budget, **more}}
 
-    whole = {"multiply_adds": setting.aspp_multiply_adds}
+    whole, half = within({"multiply_adds": multiply_adds}), within({"multiply_adds": multiply_adds // 2})
+    two = SearchSpace.load("wide").model_copy(update={"choose": 2}).dump()
+    found = {
+        "searched-atrc": ("published pool", {"space": "atrc"}),
+        "searched-wide": ("wide pool", {"space": "wide"}),
+        "searched-wide-two": (
+            "wide pool, two kinds a pair, at most the ASPP head's multiply-adds",
+            {**whole, "space": two},
+        ),
+        "searched-wide-half": ("wide pool, at most half of the ASPP head's multiply-adds", half),
+    }
     if setting.wide is not None:
-        found[f"searched-wide-{setting.wide}"] = System(
-            f"searched, wide pool{width}, at most the ASPP head's multiply-adds", changes={**within(whole), **model}
-        )
+        says = f"wide pool{width}, at most the ASPP head's multiply-adds"
+        found[f"searched-wide-{setting.wide}"] = says, {**whole, **widened}
     if setting.aspp_latency_ms is not None:
         latency = within({"latency_ms": setting.aspp_latency_ms}, costs=str(setting.file("costs")))
-        found[LATENCY] = System(
-            f"searched, wide pool{width}, at most the ASPP head's latency in ONNX Runtime",
-            changes={**latency, **model},
-        )
-    two = wide.model_copy(update={"choose": 2}).dump()
-    found["searched-wide-two"] = System(
-        "searched, wide pool, two kinds a pair, at most the ASPP head's multiply-adds",
-        changes={**within(whole), "space": two},
-    )
-    found["searched-wide-half"] = System(
-        "searched, wide pool, at most half of the ASPP head's multiply-adds",
-        changes=within({"multiply_adds": setting.aspp_multiply_adds // 2}),
-    )
-    return found
+        says = f"wide pool{width}, at most the ASPP head's latency in ONNX Runtime"
+        found[LATENCY] = says, {**latency, **widened}
+    return {name: System(f"searched, {says}", changes=changes) for name, (says, changes) in found.items()}
 
 
 def _transferred(experiment: Experiment) -> dict[str, System]:

@@ -130,15 +130,15 @@ def peak_memory(net: MultiTaskNet, size: tuple[int, int]) -> float:
     with torch.no_grad(), _Held() as held:
         held.hold(image)
         shapes(image)
-    return held.peak / 1e6
+    return float(held.peak) / 1e6
 
 
-class _Held(TorchDispatchMode):
+class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that operators make, from when they are made until nothing refers to them."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.now = self.peak = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now, self.peak = 0, 0
         self._sizes = dict[int, int]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
