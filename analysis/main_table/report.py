@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -110,10 +111,11 @@ def _draw_system(axes: Axes, name: str, row: pd.Series) -> None:
         style |= {"mec": canvas.INK, "ecolor": canvas.INK, "mew": 0.6}
     spread = row["delta_m", "std"]
     axes.errorbar(*at, None if pd.isna(spread) or name == BASELINE else spread, elinewidth=0.9, capsize=2, **style)
-    left = name.startswith("searched")
-    aside = (-8, -3) if left else (6, -9) if name.startswith("uniform") else (6, 4)
-    side = "right" if left else "left"
-    axes.annotate(kind, at, aside, textcoords="offset points", size=canvas.SMALL_SIZE, ha=side)
+    left = name.startswith(("searched", "uniform"))
+    aside = (-8, -12) if name.startswith("searched") else (-6, 4) if left else (6, 4)
+    halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+    text = {"size": canvas.SMALL_SIZE, "ha": "right" if left else "left", "path_effects": halo, "zorder": 6}
+    axes.annotate(kind, at, aside, textcoords="offset points", **text)
 
 
 def _draw_random(axes: Axes, setting: Setting) -> None:
