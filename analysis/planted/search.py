@@ -32,7 +32,7 @@ def search(plant: str, estimator: str, seed: int) -> dict[str, Any]:
     seconds = sum(prepared.step() for _ in range(experiment.search.steps))
     kind = choice.chosen()[PAIR]
     table = choice.sampler.probability_table()[PAIR]
-    second = max(table.keys() - {kind}, key=table.__getitem__)
+    second = max((other for other in table if other != kind), key=table.__getitem__)
     return {"kind": kind, "probability": round(table[kind], 3), "second": second, "seconds": round(seconds, 2)}
 
 
