@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,8 @@ from analysis.filling import fill
 from analysis.main_table.one_task import of_one_task
 from analysis.main_table.rows import COSTS, SEEDS, columns
 from analysis.main_table.settings import SETTINGS, Setting
-from analysis.main_table.systems import BASELINE, LATENCY, MTI, SINGLE, System, systems
+from analysis.main_table.systems import BASELINE, LATENCY, MTI, ROWS, SINGLE, System, systems
+from analysis.search_quality.supernets import kept
 from atrcnas.contextbench import load
 from atrcnas.contextbench.table import spell
 from atrcnas.data.caching import Cached
@@ -33,8 +35,10 @@ from atrcnas.engine.costs import parameters
 from atrcnas.engine.networks import context_config, fixed_network, with_model_of
 from atrcnas.engine.step import take_step
 from atrcnas.ground.errors import ConfigError
+from atrcnas.launch.search import search
 from atrcnas.spec.context_config import ContextConfig, Provenance
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.strategies import STRATEGIES
 
 Data = Callable[[], tuple[Cached, Cached]]  # rendered when the first training asks
 Entry = tuple[str, int]
@@ -43,7 +47,7 @@ Entry = tuple[str, int]
 def first(setting: Setting) -> list[str]:
     """The systems that answer the question."""
     names = (
-        *(BASELINE, "aspp-head", "searched-wide", LATENCY, f"searched-wide-{setting.wide}"),
+        *(BASELINE, "aspp-head", "searched-wide", LATENCY, ROWS, f"searched-wide-{setting.wide}"),
         *("uniform-wide", f"uniform-wide-{setting.wide}", "uniform-aspp", "searched-atrc"),
         *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel", "wider", MTI, "pad-net"),
     )
@@ -76,7 +80,12 @@ def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] 
 
 
 def searched(experiment: Experiment, data: Data) -> tuple[ContextConfig, float]:
-    """What the experiment's search finds, and its seconds, without those of reading batches."""
+    """What the experiment's search finds, and its seconds, without those of rendering or reading batches."""
+    if not STRATEGIES[experiment.search.strategy].by_gradient:
+        asked = kept(experiment)
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.process_time()
+            return search(asked, folder), time.process_time() - began
     (prepared, choice), seconds = prepare_search(experiment, data()), 0.0
     for batch in prepared.batches:
         began = time.process_time()

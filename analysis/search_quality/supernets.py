@@ -79,10 +79,16 @@ def _rendered(split: str) -> Cached:
 
 def experiment(method: str, seed: int, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment of one search."""
+    fixed = (f"seed={seed}", "data.workers=0", "devices=cpu")
+    return kept(Experiment.load("rooms-small", [*fixed, *METHODS[method], *overrides]))
+
+
+def kept(asked: Experiment) -> Experiment:
+    """The same on rooms that are rendered before it begins."""
     if KEPT not in DATASETS:  # not when this file is imported: nobody else is to see it
         DATASETS.register(DataSet(KEPT, _Kept, "rooms, rendered once per process"))
-    fixed = (f"seed={seed}", f"data.name={KEPT}", "data.workers=0", "devices=cpu")
-    return Experiment.load("rooms-small", [*fixed, *METHODS[method], *overrides])
+    _rendered("train")
+    return asked.replace(data={"name": KEPT})
 
 
 def run(method: str, seed: int, shared: Path, overrides: Sequence[str] = ()) -> Found:
@@ -95,7 +101,6 @@ def run(method: str, seed: int, shared: Path, overrides: Sequence[str] = ()) -> 
         overrides: further changes of the experiment.
     """
     asked, before = experiment(method, seed, overrides), 0.0
-    _rendered("train")
     if method in SCORED:
         before = _supernet(asked, shared)
         asked = asked.replace(search={"trials": {**asked.search.trials.model_dump(), "supernet": str(shared)}})
