@@ -8,7 +8,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from context_parts import HIDDEN, NUM_LABELS, POOLING, TASKS, WIDTH, every_row, randomise, tensors
-from simulation import needs_simulated_cuda
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -240,7 +239,7 @@ def test_parallel_kernels_merge_into_the_largest(dtype: torch.dtype, tolerance: 
 # A GPU, without one: shapes and devices alone.
 
 
-@needs_simulated_cuda
+@pytest.mark.usefixtures("simulated_cuda")
 @each_kind
 @pytest.mark.parametrize("level", [4, 16])
 def test_a_step_on_a_gpu_reads_nothing_back(kind, level: int) -> None:

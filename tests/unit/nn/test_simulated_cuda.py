@@ -14,7 +14,6 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.nn.functional as F
-from simulation import needs_simulated_cuda
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -36,7 +35,7 @@ from atrcnas.spec.space import SearchSpace
 from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 from atrcnas.spec.tasks import TASKS, Task
 
-pytestmark = needs_simulated_cuda
+pytestmark = pytest.mark.usefixtures("simulated_cuda")
 
 Module = TypeVar("Module", bound=nn.Module)
 Candidates = Mapping[Pair, tuple[str, ...]]

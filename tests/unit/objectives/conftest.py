@@ -18,7 +18,7 @@ from atrcnas.ground.registry import resolve
 from atrcnas.spec.decoders import DECODERS
 from atrcnas.spec.tasks import TASKS, Task
 
-InTwo = Callable[[Callable[[int], Any]], list[Any]]
+InTwo = Callable[..., list[Any]]
 NUM_CLASSES = 5
 SIZE = (18, 22)
 
@@ -85,20 +85,25 @@ def another() -> Callable[..., Example]:
     return make_example
 
 
-def _take_part(rank: int, store: Path, function: Callable[[int], Any]) -> None:
+def _take_part(rank: int, store: Path, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     dist.init_process_group("gloo", init_method=store.as_uri(), rank=rank, world_size=2)
-    torch.save(function(rank), f"{store}.{rank}")
+    torch.save(function(rank, *arguments), f"{store}.{rank}")
     dist.destroy_process_group()
 
 
 @pytest.fixture
 def in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InTwo:
-    """What a function of the rank returns in each of two connected processes."""
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    fork, store = multiprocessing.get_context("fork"), tmp_path / "store"
+    """What a function of a module returns in each of two connected processes: ``in_two(function, *arguments)``.
 
-    def both(function: Callable[[int], Any]) -> list[Any]:
-        ranks = [fork.Process(target=_take_part, args=(rank, store, function)) for rank in (0, 1)]
+    The function gets its rank and the arguments. The processes are forks of a server that has imported torch and done
+    nothing else: those of this process could not go backward once it has simulated CUDA tensors.
+    """
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    server, store = multiprocessing.get_context("forkserver"), tmp_path / "store"
+    server.set_forkserver_preload(["torch"])
+
+    def both(function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        ranks = [server.Process(target=_take_part, args=(rank, store, function, arguments)) for rank in (0, 1)]
         for process in ranks:
             process.start()
         for process in ranks:

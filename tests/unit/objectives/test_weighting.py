@@ -211,18 +211,18 @@ def test_a_task_without_labels_in_a_batch_is_left_out_of_the_step(name: str) -> 
         assert made.report()["depth"].item() == pytest.approx(before, rel=0.05)
 
 
+def trained_on_half(rank: int, name: str, options: dict[str, Any]) -> tuple[list[float], list[float]]:
+    made = weighting(name, **options)
+    shared = train(made, samples=slice(3 * rank, 3 * rank + 3))
+    return shared.flatten().tolist(), torch.stack(list(made.report().values())).tolist()
+
+
 @pytest.mark.parametrize("name", ADAPTIVE)
 def test_two_processes_weigh_as_one_does(name: str, in_two: InTwo) -> None:
     options = {"every": 3} if name == "dwa" else {}
-
-    def in_one_of_them(rank: int) -> tuple[list[float], list[float]]:
-        made = weighting(name, **options)
-        shared = train(made, samples=slice(3 * rank, 3 * rank + 3))
-        return shared.flatten().tolist(), torch.stack(list(made.report().values())).tolist()
-
     whole = weighting(name, **options)
     shared = train(whole)
-    for found_shared, found_factors in in_two(in_one_of_them):
+    for found_shared, found_factors in in_two(trained_on_half, name, options):
         assert found_shared == pytest.approx(shared.flatten().tolist(), rel=1e-9, abs=1e-12)
         assert found_factors == pytest.approx(torch.stack(list(whole.report().values())).tolist(), rel=1e-9)
 
