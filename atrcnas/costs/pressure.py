@@ -69,7 +69,7 @@ class Pressure(nn.Module):
         grid = torch.tensor([0.0, *np.geomspace(SMALLEST, LARGEST, POINTS)], dtype=torch.float32)
         self.register_buffer("grid", grid, persistent=False)
         self.register_buffer("multiplier", torch.zeros(len(largest)))
-        self.register_buffer("tilt", torch.zeros(pairs, kinds))
+        self.register_buffer("tilt", sampler.tilt)  # the sampler's own, saved and loaded with the multiplier
         self.base: Tensor
         self.alone: Tensor
         self.shared: Tensor
@@ -77,10 +77,9 @@ class Pressure(nn.Module):
         self.grid: Tensor
         self.multiplier: Tensor
         self.tilt: Tensor
-        even = self._cost(sampler.pool / sampler.pool.sum(1, keepdim=True))
-        self.register_buffer("first", even.clamp_min(1), persistent=False)
+        even = torch.tensor([[(kind in pool) / len(pool) for kind in sampler.kinds] for pool in sampler.pools.values()])
+        self.register_buffer("first", self._cost(even).clamp_min(1), persistent=False)
         self.first: Tensor
-        self.register_load_state_dict_post_hook(lambda module, _: module._set())  # type: ignore[no-untyped-call]
 
     @property
     def sampler(self) -> Sampler:
@@ -116,7 +115,6 @@ class Pressure(nn.Module):
         for place in range(len(limit)):
             self.multiplier[place] = self._smallest(place, marginal, limit[place], barred)
         self.tilt.copy_((self.multiplier[:, None, None] * marginal).sum(0) + barred)
-        self._set()
         self.sampler.at_once = 1 if step + 1 >= RAMP * self.steps else 0
 
     @torch.no_grad()
@@ -133,9 +131,6 @@ class Pressure(nn.Module):
             if committed[pair] or kind not in sampler.kinds:  # two kinds together have no logit of their own
                 liking[pair][kind] = max(0.0, *liking[pair].values())
         return affordable(liking, self.limits.excess)
-
-    def _set(self) -> None:
-        self.sampler.tilt.copy_(self.tilt)
 
     def _settled(self, probability: Tensor) -> Tensor:
         """[..., P, K] probabilities, where a pair that has committed is certain."""

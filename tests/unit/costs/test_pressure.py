@@ -148,3 +148,13 @@ def test_a_kind_is_barred_if_no_config_with_it_is_within_the_budget(limit: float
             cheapest = {**dict.fromkeys(of.pairs, "none"), **fixed, pair: kind}
             over = table.predict(cheapest, "latency_ms") > limit or table.predict(cheapest, "parameters") > 40
             assert bool(barred[row, of.kinds.index(kind)]) == (over and not (settled and row == 1))
+
+
+def test_on_another_device_nothing_is_mixed_or_read_back() -> None:
+    """On tensors without values both are errors, as on a GPU the one is and the other would wait."""
+    of = Sampler(POOLS).to("meta")
+    under = Pressure(Limits(planted(), {"latency_ms": 26.0}), of, 100).to("meta")
+    for step in (0, 99):
+        under.after_step(step)
+        of.commit()
+    assert under.expected().device.type == of.tilt.device.type == "meta"
