@@ -48,11 +48,11 @@ class Limits:
         """
         even = {pair: dict.fromkeys(pool, 0.0) for pair, pool in pools.items()}
         cheapest = affordable(even, lambda kinds: sum(self.shares(kinds).values()))
-        for measure, limit in self.largest.items():
-            least = self.table.predict(cheapest, measure) * limit / self.allowed[measure]
-            if least > limit:
+        for measure, share in self.shares(cheapest).items():
+            limit = self.largest[measure]
+            if share > 1:
                 raise ConfigError(
-                    f"search.budget.{measure}: expected at least {least:.4g}, which the network costs with the cheapest "
+                    f"search.budget.{measure}: expected at least {share * limit:.4g}, which the network costs with the cheapest "
                     f"contexts, got {limit:g}. Raise it, or make the network smaller."
                 )
 

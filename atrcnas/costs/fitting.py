@@ -24,12 +24,10 @@ def design(pools: Pools, num_labels: Mapping[str, int], seed: int, at_least: int
     Each kind everywhere, each kind of a pair alone once per shape, as many drawn ones, and any of :data:`CANDIDATES`
     drawn ones that no combination of these would predict.
     """
-    bare: Config = {pair: pool[0] for pair, pool in pools.items()}
     kinds = dict.fromkeys(kind for pool in pools.values() for kind in pool)
     found = [{pair: kind if kind in pool else pool[0] for pair, pool in pools.items()} for kind in kinds]
     groups = groups_of(pools, num_labels)
-    alone = {groups[term]: site for term, sites in terms(pools).items() for site in sites if len(sites) == 1}
-    found += [{**bare, pair: kind} for pair, kind in alone.values()]
+    found += alone(pools, num_labels).values()
     found += draw(pools, max(len(found), at_least - len(found)), seed)
     candidates = draw(pools, CANDIDATES, seed + 1)
     counts = _counts([*found, *candidates], groups)
@@ -41,6 +39,13 @@ def design(pools: Pools, num_labels: Mapping[str, int], seed: int, at_least: int
             kept.append(place)
     every = [*found, *candidates]
     return list({tuple(every[place].items()): every[place] for place in kept}.values())
+
+
+def alone(pools: Pools, num_labels: Mapping[str, int]) -> dict[Group, Config]:
+    """Configs with one kind of one pair and no other context, one for each shape of its parts."""
+    bare, groups = {pair: pool[0] for pair, pool in pools.items()}, groups_of(pools, num_labels)
+    single = {groups[term]: site for term, sites in terms(pools).items() for site in sites if len(sites) == 1}
+    return {group: {**bare, pair: kind} for group, (pair, kind) in single.items()}
 
 
 def draw(pools: Pools, number: int, seed: int) -> list[Config]:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from atrcnas.costs.choosing import Limits
-from atrcnas.costs.fitting import Config, Group, design, fit, groups_of
-from atrcnas.costs.table import BASE, CostTable, terms
+from atrcnas.costs.fitting import Config, alone, design, fit, groups_of
+from atrcnas.costs.table import BASE, CostTable
 from atrcnas.data.loading import validation_loader
 from atrcnas.engine.costs import multiply_adds, parameters, peak_memory
 from atrcnas.engine.networks import fixed_network
@@ -78,15 +78,13 @@ def memory(experiment: Experiment, size: tuple[int, int]) -> dict[str, float]:
     Not a measure that adds up: what several kinds need is not needed at once. Terms that pairs share have no entry of
     their own; terms whose parts have the same shapes are counted once.
     """
-    pools = pools_of(experiment)
-    bare = {pair: pool[0] for pair, pool in pools.items()}
-    groups, found = groups_of(pools, num_labels(experiment)), dict[Group, float]()
-    base = peak_memory(without_values(experiment, bare), size)
-    alone = {term: next(iter(sites)) for term, sites in terms(pools).items() if len(sites) == 1}
-    for term, (pair, kind) in alone.items():
-        if groups[term] not in found:
-            found[groups[term]] = peak_memory(without_values(experiment, {**bare, pair: kind}), size) - base
-    return {BASE: base, **{term.name: found[groups[term]] for term in alone}}
+    pools, labels = pools_of(experiment), num_labels(experiment)
+    base = peak_memory(without_values(experiment, {pair: pool[0] for pair, pool in pools.items()}), size)
+    more = {
+        group: peak_memory(without_values(experiment, config), size) - base
+        for group, config in alone(pools, labels).items()
+    }
+    return {BASE: base} | {term.name: more[group] for term, group in groups_of(pools, labels).items() if group in more}
 
 
 class _Computed(nn.Module):

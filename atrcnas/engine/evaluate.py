@@ -122,10 +122,16 @@ def score_run(
     else:
         scores = chosen
     just_now = {**(seconds or {}), "evaluate": round(time.monotonic() - began, 2)}
-    if report and (confusions := scores.confusions()):
+    confusions = scores.confusions()
+    if report and confusions:
         Table(folder.confusion, CONFUSION).begin(confusion_rows(confusions))
     results = {
-        **_findings(experiment, splits, scores, chosen, "val" if report else splits.chosen_on),
+        "experiment": experiment.name,
+        "seed": experiment.seed,
+        "scores": scores.compute(),
+        "classes": class_report(experiment.predicted_tasks(), confusions),
+        "scores_on": "val" if report else splits.chosen_on,
+        **_chosen(experiment, splits, chosen),
         "config_by_trials": folder.journal.exists(),
         "seconds": {**before.get("seconds", {}), **just_now, **_searching(folder)},
         "device": surroundings(experiment)["device"],
@@ -141,15 +147,10 @@ def score_run(
     return results
 
 
-def _findings(experiment: Experiment, splits: Splits, scores: Scores, chosen: Scores, scores_on: str) -> dict[str, Any]:
-    """What was scored, what it is chosen by, and of which network."""
+def _chosen(experiment: Experiment, splits: Splits, chosen: Scores) -> dict[str, Any]:
+    """What the network is chosen by, and which of its states and trees it is."""
     figures = chosen.compute()
     return {
-        "experiment": experiment.name,
-        "seed": experiment.seed,
-        "scores": scores.compute(),
-        "classes": class_report(experiment.predicted_tasks(), scores.confusions()),
-        "scores_on": scores_on,
         "selection": chosen.selection(figures),
         "selected_on": {"split": splits.chosen_on, "samples": len(splits.choosing[1]), "scores": figures},
         "keep": experiment.retrain.keep,
