@@ -36,8 +36,7 @@ RUNTIME, REPEATS = "onnxruntime", 40
 
 def searching(setting: Setting) -> Experiment:
     """The experiment of searches in the wide pool that may cost what the ASPP heads cost."""
-    experiment = setting.experiment().replace(space="wide")
-    return experiment if setting.wide is None else experiment.replace(model={"width": setting.wide})
+    return setting.experiment().replace(space="wide", **setting.widened)
 
 
 def lines() -> Iterator[str]:

@@ -18,6 +18,11 @@ from atrcnas.spec.kinds import KINDS
 
 RANDOM = "random"
 RIVALS = ("uniform-wide", "aspp-head", "deeper", "wider")
+# Points from a system's mark to its name, where the usual place is taken.
+ASIDE = {
+    **{"uniform-linear": (6, -9), "uniform-wide-40": (6, 4), "searched-wide-40": (-8, 5)},
+    **{"searched-rows-latency": (-9, 4), "searched-wide-latency": (-9, -7), "aspp-head": (8, -6)},
+}
 SEARCHED, DRAWN, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
 
 
@@ -111,10 +116,10 @@ def _draw_system(axes: Axes, name: str, row: pd.Series) -> None:
         style |= {"mec": canvas.INK, "ecolor": canvas.INK, "mew": 0.6}
     spread = row["delta_m", "std"]
     axes.errorbar(*at, None if pd.isna(spread) or name == BASELINE else spread, elinewidth=0.9, capsize=2, **style)
-    left = name.startswith(("searched", "uniform"))
-    aside = (-8, -12) if name.startswith("searched") else (-6, 4) if left else (6, 4)
+    usual = (-8, -12) if name.startswith("searched") else (-6, 4) if name.startswith("uniform") else (6, 4)
+    aside = ASIDE.get(name, usual)
     halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
-    text = {"size": canvas.SMALL_SIZE, "ha": "right" if left else "left", "path_effects": halo, "zorder": 6}
+    text = {"size": canvas.SMALL_SIZE, "ha": "right" if aside[0] < 0 else "left", "path_effects": halo, "zorder": 6}
     axes.annotate(kind, at, aside, textcoords="offset points", **text)
 
 

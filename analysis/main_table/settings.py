@@ -42,6 +42,11 @@ class Setting:
         experiment = Experiment.load(self.bundled, ["data.selection=0", "data.workers=0", "devices=cpu"])
         return experiment.replace(**self.changes)
 
+    @property
+    def widened(self) -> dict[str, Any]:
+        """Sections of the experiment with the width of :attr:`wide`."""
+        return {} if self.wide is None else {"model": {"width": self.wide}}
+
     def file(self, what: str) -> Path:
         """Where rows or measurements of this table are kept."""
         return RESULTS / f"{what}_{self.name.replace('-', '_')}.csv"

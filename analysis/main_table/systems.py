@@ -81,46 +81,38 @@ def _widened(setting: Setting, pools: Pools) -> dict[str, System]:
     if setting.wide is None:
         return {}
     says = f"wide everywhere, task features {setting.wide} wide"
-    return {
-        f"uniform-wide-{setting.wide}": System(says, _uniform("wide", pools), {"model": {"width": setting.wide}}),
-    }
+    return {f"uniform-wide-{setting.wide}": System(says, _uniform("wide", pools), setting.widened)}
 
 
 def _searched(setting: Setting) -> dict[str, System]:
-    multiply_adds, widened, width = setting.aspp_multiply_adds, dict[str, Any](), ""
-    if setting.wide is not None:
-        widened, width = {"model": {"width": setting.wide}}, f", task features {setting.wide} wide"
+    wide = "wide pool" if setting.wide is None else f"wide pool, task features {setting.wide} wide"
+    head = "the ASPP head's multiply-adds"
+
+    def system(says: str, changes: Mapping[str, Any], searched_with: Mapping[str, Any] | None = None) -> System:
+        return System(f"searched, {says}", None, changes, searched_with or {})
 
     def within(budget: Mapping[str, float], **more: Any) -> dict[str, Any]:
         return {"space": "wide", "search": {"budget": budget, **more}}
 
-    whole, half = within({"multiply_adds": multiply_adds}), within({"multiply_adds": multiply_adds // 2})
-    two = SearchSpace.load("wide").model_copy(update={"choose": 2}).dump()
+    whole = within({"multiply_adds": setting.aspp_multiply_adds})
+    half = within({"multiply_adds": setting.aspp_multiply_adds // 2})
+    two = {**whole, "space": SearchSpace.load("wide").model_copy(update={"choose": 2}).dump()}
     found = {
-        "searched-atrc": ("published pool", {"space": "atrc"}),
-        "searched-wide": ("wide pool", {"space": "wide"}),
-        "searched-wide-two": (
-            "wide pool, two kinds a pair, at most the ASPP head's multiply-adds",
-            {**whole, "space": two},
-        ),
-        "searched-wide-half": ("wide pool, at most half of the ASPP head's multiply-adds", half),
+        "searched-atrc": system("published pool", {"space": "atrc"}),
+        "searched-wide": system("wide pool", {"space": "wide"}),
+        "searched-wide-two": system(f"wide pool, two kinds a pair, at most {head}", two),
+        "searched-wide-half": system(f"wide pool, at most half of {head}", half),
     }
     if setting.wide is not None:
-        says = f"wide pool{width}, at most the ASPP head's multiply-adds"
-        found[f"searched-wide-{setting.wide}"] = says, {**whole, **widened}
-    searched_with = dict[str, dict[str, Any]]()
+        found[f"searched-wide-{setting.wide}"] = system(f"{wide}, at most {head}", {**whole, **setting.widened})
     if setting.aspp_latency_ms is not None:
-        latency = within({"latency_ms": setting.aspp_latency_ms}, costs=str(setting.file("costs")))
-        says = f"wide pool{width}, at most the ASPP head's latency in ONNX Runtime"
-        found[LATENCY] = says, {**latency, **widened}
+        budget = within({"latency_ms": setting.aspp_latency_ms}, costs=str(setting.file("costs")))
+        says, changes = f"{wide}, at most the ASPP head's latency in ONNX Runtime", {**budget, **setting.widened}
         # Each of a target's 30 rows, and the best joined; scored on a tenth of the training images.
         by_rows = {"search": {"strategy": "rows", "trials": {"number": 31}}, "data": {"selection": 0.1}}
-        searched_with[ROWS] = by_rows
-        found[ROWS] = f"{says}, by `rows`", {**latency, **widened}
-    return {
-        name: System(f"searched, {says}", changes=changes, searched_with=searched_with.get(name, {}))
-        for name, (says, changes) in found.items()
-    }
+        found[LATENCY] = system(says, changes)
+        found[ROWS] = system(f"{says}, by `rows`", changes, by_rows)
+    return found
 
 
 def _transferred(experiment: Experiment) -> dict[str, System]:

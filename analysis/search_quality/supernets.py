@@ -6,7 +6,7 @@ import functools
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from analysis.search_quality.tables import UNIT
 from atrcnas.contextbench.table import parse, spell
 from atrcnas.data.caching import Cached
 from atrcnas.data.loading import open_source
-from atrcnas.data.rooms.dataset import Rooms
+from atrcnas.data.rooms.dataset import Rooms, RoomsOptions
+from atrcnas.data.sample import Split
 from atrcnas.engine.retrain import retrain
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.search import search
@@ -65,13 +66,13 @@ class Found:
 class _Kept(Rooms):
     """`rooms`, rendered once per process."""
 
-    def __new__(cls, options: Any, split: str, tasks: Any) -> Any:
-        return _rendered(split)
+    def __new__(cls, options: RoomsOptions, split: Split, tasks: Iterable[str]) -> Any:
+        return _rendered(options.model_dump_json(), split, tuple(tasks))
 
 
 @functools.cache
-def _rendered(split: str) -> Cached:
-    kept = Cached(open_source(Experiment.load("rooms-small"), split), 2**40)
+def _rendered(options: str, split: Split, tasks: tuple[str, ...]) -> Cached:
+    kept = Cached(Rooms(RoomsOptions.model_validate_json(options), split, tasks), 2**40)
     for index in range(len(kept)):
         _ = kept[index]
     return kept
@@ -87,8 +88,9 @@ def kept(asked: Experiment) -> Experiment:
     """The same on rooms that are rendered before it begins."""
     if KEPT not in DATASETS:  # not when this file is imported: nobody else is to see it
         DATASETS.register(DataSet(KEPT, _Kept, "rooms, rendered once per process"))
-    _rendered("train")
-    return asked.replace(data={"name": KEPT})
+    asked = asked.replace(data={"name": KEPT})
+    open_source(asked, "train")
+    return asked
 
 
 def run(method: str, seed: int, shared: Path, overrides: Sequence[str] = ()) -> Found:
