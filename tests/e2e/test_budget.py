@@ -38,9 +38,7 @@ def test_the_count_starts_from_the_network_without_contexts(tiny_experiment: Pat
 
 
 @pytest.mark.parametrize("limit", [BARE + 300_000, BARE + 3_000_000])
-def test_a_search_by_gradient_ends_within_its_budget_and_resumes(
-    tiny_experiment: Path, tmp_path: Path, limit: float
-) -> None:
+def test_a_search_by_gradient_ends_within_its_budget(tiny_experiment: Path, tmp_path: Path, limit: float) -> None:
     experiment = tiny(tiny_experiment, budget={"multiply_adds": float(limit)}, steps=8, validate_every=4)
     contexts = search(experiment, tmp_path / "run")
     assert count(experiment, contexts) <= limit
@@ -48,7 +46,6 @@ def test_a_search_by_gradient_ends_within_its_budget_and_resumes(
     assert {"expected_multiply_adds", "pressure_multiply_adds"} <= set(table["name"])
     expected = table[table["name"] == "expected_multiply_adds"]["value"]
     assert expected.iloc[-1] <= 1.01 * limit
-    assert table["name"].eq("pressure_multiply_adds").any()
 
 
 @pytest.mark.parametrize("strategy", ["random", "rows"])

@@ -43,9 +43,10 @@ def signalled_in(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, call
         ["search.strategy=darts", "search.commit_gap=0.01"],
         ["search.estimator=paired", "search.draws=3", "search.logits_warm_up=0.2"],
         ["search.estimator=paired", "search.held_out=0.5", "search.logits_warm_up=0"],
+        ["search.budget={multiply_adds: 5.0e7}", "search.commit_gap=0.01"],
         pytest.param(["model.branches={stage2: [[semseg], [depth]]}"], marks=pytest.mark.slow),
     ],
-    ids=["soft", "sampled, bi-level", "darts, committing", "paired", "paired, bi-level", "branched encoder"],
+    ids=["soft", "sampled, bi-level", "darts, committing", "paired", "paired, bi-level", "budget", "branched encoder"],
 )
 def test_a_search_resumes_bit_for_bit(tmp_path: Path, options: list[str]) -> None:
     experiment = Experiment.load(TINY, options)
