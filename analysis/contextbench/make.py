@@ -2,10 +2,12 @@
 
 python -m analysis.contextbench.make rooms-small                     on every core
 python -m analysis.contextbench.make rooms-small --workers 1 --rows 85
+python -m analysis.contextbench.make camvid-small --root PATH/TO/camvid_small
 
 Started again it goes on where it was, and several processes may work on one table: each row is claimed by a lock that
 ends with its process. Rows come in this order: for each seed the baseline and the factored design (every row of every
-target), then all other configs in random order, each with one seed, then with a second one, and so on.
+target), then the other configs in random order, each with one seed, then, if they are to have more, with a second one,
+and so on. Which tables there are says :mod:`atrcnas.contextbench.designs`; photographs are read from `--root`.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import torch
 from analysis.contextbench.one_run import contexts_of, rendered, run
 from analysis.filling import read
 from atrcnas.contextbench.bench import table_path
+from atrcnas.contextbench.designs import Design, design
 from atrcnas.contextbench.table import BASELINE, Pools, all_configs, columns, factored
 from atrcnas.data.caching import Cached
 from atrcnas.runs.tables import Table
@@ -33,17 +36,25 @@ Entry = tuple[str, int]
 _APPEND = 10**6  # the byte that is locked while a row is written; those before it claim the entries of the plan
 
 
-def plan(pools: Pools, seeds: Sequence[int]) -> list[Entry]:
+def plan(pools: Pools, design: Design) -> list[Entry]:
     """Every (config, seed) in the order of training."""
-    first = [BASELINE, *factored(pools)]
-    others = sorted(set(all_configs(pools)) - set(first))
+    seeds, first = range(design.seeds), [BASELINE, *factored(pools)]
+    others = sorted(set(all_configs(pools)) - set(first)) if design.others != 0 else []
     random.Random(0).shuffle(others)
+    turns = range(design.seeds if design.others is None else 1)
     later = [
         (config, seeds[(place + turn) % len(seeds)])
-        for turn in range(len(seeds))
-        for place, config in enumerate(others)
+        for turn in turns
+        for place, config in enumerate(others[: design.others])
     ]
     return [(config, seed) for seed in seeds for config in first] + later
+
+
+def trained_by(table: str, root: Path | None = None) -> Experiment:
+    """The experiment of a table as its rows are trained: all training images, one thread."""
+    experiment = design(table).experiment(table)
+    options = experiment.data.options if root is None else {**experiment.data.options, "root": str(root)}
+    return experiment.replace(data={"selection": 0, "workers": 0, "options": options}, devices="cpu")
 
 
 class Claims:
@@ -119,15 +130,15 @@ def work(experiment: Experiment, out: Path, entries: Sequence[Entry], data: tupl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bench", help="a bundled experiment, such as rooms-small")
-    parser.add_argument("--out", type=Path, help="the table [default: the one in the package]")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("table", help="one of those in designs.py, such as rooms-small")
+    parser.add_argument("--out", type=Path, help="the file [default: the one in the package]")
+    parser.add_argument("--root", type=Path, help="folder of the photographs [default: that of the experiment]")
     parser.add_argument("--rows", type=int, help="stop at so many entries of the plan [default: all]")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes of one thread each")
     args = parser.parse_args()
-    experiment = Experiment.load(args.bench, ["data.selection=0", "data.workers=0", "devices=cpu"])
+    experiment = trained_by(args.table, args.root)
     pools = experiment.search_space().pools(experiment.tasks)
-    entries = plan(pools, range(args.seeds))[: args.rows]
+    entries = plan(pools, design(args.table))[: args.rows]
     out = args.out or table_path(experiment.name)
     # Forked processes share what was rendered.
     processes = multiprocessing.get_context("fork")

@@ -12,10 +12,12 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+from pathlib import Path
 
 import pandas as pd
 import torch
 
+from analysis.contextbench.make import trained_by
 from analysis.contextbench.one_run import contexts_of, rendered, run
 from atrcnas.contextbench import Bench, load
 
@@ -41,12 +43,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=5)
     parser.add_argument("--name", default="rooms-small", help="of the table")
+    parser.add_argument("--root", type=Path, help="folder of the photographs [default: that of the experiment]")
     parser.add_argument("--draw", type=int, default=0, help="seed of the draw of rows")
     parser.add_argument("--fresh", action="store_true", help="train with a seed that the table does not have")
     args = parser.parse_args()
     torch.set_num_threads(1)
     bench = load(args.name)
-    experiment = bench.experiment.replace(data={"selection": 0, "workers": 0}, devices="cpu")
+    experiment = trained_by(args.name, args.root)
     data, worst = rendered(experiment), 0.0
     for config, seed in random.Random(args.draw).sample(list(bench.rows.index), args.rows):
         trained = experiment.replace(seed=FRESH if args.fresh else seed)

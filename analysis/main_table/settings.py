@@ -25,6 +25,7 @@ class Setting:
             width of all others.
         aspp_latency_ms: of the network with ASPP heads in ONNX Runtime, measured with the costs of this table
             (:mod:`analysis.main_table.costs`); None: not measured, and no search within it is planned.
+        rows: of kinds that a target has in the wide pool, where they are so few that `rows` tries each; None: too many.
         pyramid: whether the backbone has the four scales that MTI-Net needs.
     """
 
@@ -34,6 +35,7 @@ class Setting:
     wider: int
     wide: int | None = None
     aspp_latency_ms: float | None = None
+    rows: int | None = None
     pyramid: bool = False
     changes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -65,12 +67,14 @@ SETTINGS = {
             aspp_multiply_adds=22488192,
             aspp_latency_ms=0.6675,
             wider=88,
+            rows=30,
             wide=40,  # hidden channels a multiple of 4: with 36, ONNX Runtime takes more than twice the time
         ),
         Setting(
             "rooms-hrnet18",
             "rooms",
             aspp_multiply_adds=673350244,
+            aspp_latency_ms=15.25,
             wider=128,
             pyramid=True,
             changes={

@@ -11,12 +11,13 @@ from analysis.main_table.settings import Setting
 from atrcnas.contextbench.table import Pools
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.space import SearchSpace
 
 BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
 LATENCY, ROWS = "searched-wide-latency", "searched-rows-latency"
-UNIFORM = ("none", "linear", "global", "local", "wide", "aspp")
+UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
 RANDOM_CONFIGS = 10
 PUBLISHED = "atrc-nyud-hrnet18"
 
@@ -95,23 +96,24 @@ def _searched(setting: Setting) -> dict[str, System]:
         return {"space": "wide", "search": {"budget": budget, **more}}
 
     whole = within({"multiply_adds": setting.aspp_multiply_adds})
-    half = within({"multiply_adds": setting.aspp_multiply_adds // 2})
     two = {**whole, "space": SearchSpace.load("wide").model_copy(update={"choose": 2}).dump()}
     found = {
         "searched-atrc": system("published pool", {"space": "atrc"}),
         "searched-wide": system("wide pool", {"space": "wide"}),
         "searched-wide-two": system(f"wide pool, two kinds a pair, at most {head}", two),
-        "searched-wide-half": system(f"wide pool, at most half of {head}", half),
     }
     if setting.wide is not None:
         found[f"searched-wide-{setting.wide}"] = system(f"{wide}, at most {head}", {**whole, **setting.widened})
     if setting.aspp_latency_ms is not None:
         budget = within({"latency_ms": setting.aspp_latency_ms}, costs=str(setting.file("costs")))
         says, changes = f"{wide}, at most the ASPP head's latency in ONNX Runtime", {**budget, **setting.widened}
-        # Each of a target's 30 rows, and the best joined; scored on a tenth of the training images.
-        by_rows = {"search": {"strategy": "rows", "trials": {"number": 31}}, "data": {"selection": 0.1}}
         found[LATENCY] = system(says, changes)
-        found[ROWS] = system(f"{says}, by `rows`", changes, by_rows)
+        if setting.rows is not None:  # and the best joined; scored on a tenth of the training images
+            by_rows = {
+                "search": {"strategy": "rows", "trials": {"number": setting.rows + 1}},
+                "data": {"selection": 0.1},
+            }
+            found[ROWS] = system(f"{says}, by `rows`", changes, by_rows)
     return found
 
 
@@ -147,7 +149,11 @@ def _random(pools: Pools) -> dict[str, System]:
 
 
 def _uniform(kind: str, pools: Pools) -> ContextConfig:
-    return ContextConfig.from_kinds({pair: kind if kind in pool else "none" for pair, pool in pools.items()})
+    """Where the pool offers the kind; a kind that it never offers, everywhere."""
+    offered = any(kind in pool for pool in pools.values())
+    return ContextConfig.from_kinds(
+        {pair: kind if kind in pool or not offered else "none" for pair, pool in pools.items()}
+    )
 
 
 def _published(experiment: Experiment) -> ContextConfig:

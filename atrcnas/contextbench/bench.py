@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from atrcnas.contextbench.designs import design
 from atrcnas.contextbench.table import BASELINE, Pools, all_configs, parse, read, spell
 from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.context_config import ContextConfig
@@ -116,14 +117,16 @@ class Bench:
 
         The gain of a target is that of its own row of kinds in any config, so that few trained configs rank all of
         them. It holds as far as a target is not moved by another target's row; ``measured`` is the mean Delta_m of
-        those that were trained as a whole.
+        those that were trained as a whole, ``latency_ratio`` their latency over the baseline's.
         """
         rows = {name: self.gains_by_row(name, length) for name in self.tasks}
         table = pd.DataFrame(index=pd.Index(all_configs(self.pools), name="config"))
         for i, (name, gains) in enumerate(rows.items()):
             table[name] = gains.reindex([config.split("/")[i] for config in table.index]).to_numpy()
         table["delta_m"] = table[list(rows)].mean(axis=1, skipna=False)
-        table["measured"] = self.contexts.groupby("config")[f"delta_m.{length}"].mean()
+        configs = self.contexts.groupby("config")
+        table["measured"] = configs[f"delta_m.{length}"].mean()
+        table["latency_ratio"] = configs["latency_ratio"].first()
         return table.dropna(subset="delta_m").sort_values("delta_m", ascending=False)
 
     def standing(self, config: Config, length: str = "full") -> Standing:
@@ -154,15 +157,20 @@ def table_path(name: str) -> Path:
     return Path(__file__).with_name(f"{name}.csv")
 
 
+def latency_path(name: str) -> Path:
+    """Where the package keeps what the configs of a table cost."""
+    return Path(__file__).with_name(f"{name}-latency.csv")
+
+
 def load(name: str = "rooms-small", table: Path | None = None) -> Bench:
     """Open a table.
 
     Args:
-        name: of the bundled experiment its rows were trained by.
+        name: of a table in :mod:`atrcnas.contextbench.designs`, or of the experiment its rows were trained by.
         table: another file than the package's, such as one that is being made.
 
     Raises:
         AtrcnasError: there is no such experiment or table, or it is damaged.
     """
-    experiment = Experiment.load(name)
-    return Bench(read(table or table_path(experiment.name), experiment.predicted_tasks()), experiment)
+    experiment = design(name).experiment(name)
+    return Bench(read(table or table_path(name), experiment.predicted_tasks(), latency_path(name)), experiment)

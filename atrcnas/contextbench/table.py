@@ -16,8 +16,12 @@ from atrcnas.spec.tasks import Task
 
 BASELINE = "baseline"  # the preset that Delta_m is against
 LENGTHS = {"quarter": 0.25, "half": 0.5, "full": 1.0}  # share of the training steps
+LATENCY: Columns = {"config": str, "latency_ms": float, "latency_ratio": float}
 Pools = Mapping[Pair, Sequence[str]]
 Kinds = Mapping[Pair, str]
+
+
+_UNTIMED = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in LATENCY.items()})
 
 
 def columns(tasks: Mapping[str, Task]) -> Columns:
@@ -82,10 +86,16 @@ def factored(pools: Pools) -> list[str]:
     return [spell(config, pools) for config in configs]
 
 
-def read(path: Path, tasks: Mapping[str, Task]) -> pd.DataFrame:
+def read(path: Path, tasks: Mapping[str, Task], latencies: Path | None = None) -> pd.DataFrame:
     """The rows of a table, with ``semseg.gain.full`` (percent over the baseline of the same seed) and ``delta_m.full``.
 
-    A gain is NaN where the baseline of that seed was not trained.
+    A gain is NaN where the baseline of that seed was not trained; ``latency_ms`` and ``latency_ratio`` (to the
+    baseline's) where the config was not timed.
+
+    Args:
+        path: the trained rows.
+        tasks: the predicted tasks by name.
+        latencies: the timed configs; a file that is not there holds none.
 
     Raises:
         RunError: missing, or damaged.
@@ -101,4 +111,5 @@ def read(path: Path, tasks: Mapping[str, Task]) -> pd.DataFrame:
                 for own, other in compared[[score, f"{score} of the baseline"]].to_numpy()
             ]
         table[f"delta_m.{length}"] = table[[f"{name}.gain.{length}" for name in tasks]].mean(axis=1, skipna=False)
-    return table.sort_index()
+    timed = read_table(latencies, LATENCY) if latencies is not None and latencies.is_file() else _UNTIMED
+    return table.join(timed.drop_duplicates("config").set_index("config"), on="config").sort_index()

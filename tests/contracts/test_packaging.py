@@ -40,7 +40,7 @@ def test_a_wheel_holds_every_yaml_file_the_templates_the_table_and_the_mark_of_a
     shelves = [path for shelf in ("experiments", "search_spaces") for path in (ROOT / shelf).rglob("*.yaml")]
     assert packed == {
         ("atrcnas", "py.typed"),
-        ("atrcnas.contextbench", "rooms-small.csv"),
+        *(("atrcnas.contextbench", path.name) for path in (ROOT / "atrcnas/contextbench").glob("*.csv")),
         ("atrcnas.data", "normals_centroids.yaml"),
         ("atrcnas.plots", "figures.mplstyle"),
         ("atrcnas.plots", "palette.txt"),

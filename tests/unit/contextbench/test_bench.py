@@ -13,9 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from atrcnas.cli import app
-from atrcnas.contextbench import Bench, load
+from atrcnas.contextbench import Bench, load, table_path
 from atrcnas.contextbench.report import draw, lines
-from atrcnas.contextbench.table import BASELINE, all_configs, columns, factored, parse, spell
+from atrcnas.contextbench.table import BASELINE, all_configs, columns, factored, parse, read, spell
 from atrcnas.contextbench.variance import marginals, shares
 from atrcnas.ground.errors import AtrcnasError, ConfigError, RunError
 from atrcnas.spec.context_config import ContextConfig
@@ -24,6 +24,7 @@ from atrcnas.spec.experiment import Experiment
 EXPERIMENT = Experiment.load("rooms-small")
 POOLS = EXPERIMENT.search_space().pools(EXPERIMENT.tasks)
 TASKS = EXPERIMENT.predicted_tasks()
+TABLES = [path for path in table_path("x").parent.glob("*.csv") if not path.stem.endswith("-latency")]
 OWN = {"none": 0.0, "global": 1.0, "local": 4.0, "tlabel": 3.0}
 CROSS = {"none": 0.0, "global": 2.0, "local": 1.0, "slabel": 1.0}
 Figures = Callable[[str, int], dict[str, float]]
@@ -215,7 +216,7 @@ def test_the_command_line_says_figures_standing_and_report(bench: Bench, tmp_pat
     figure = tmp_path / "report.png"
     told = CliRunner().invoke(app, ["bench", "report", *table, "--out", str(figure)])
     assert told.output.startswith("rooms-small: 34 rows, 17 of 257 configs; seeds (rows): 0 (17), 1 (17)\n")
-    assert "| local.global/global.local | 6 | 6 | 6 | 6 |" in told.output
+    assert "| local.global/global.local | 6 | 6 | 6 | 6 | " in told.output
     assert figure.stat().st_size > 10_000
     foreign = CliRunner().invoke(app, ["bench", "query", "nothing", *table])
     assert isinstance(foreign.exception, AtrcnasError)
@@ -228,12 +229,18 @@ def test_a_table_that_has_only_begun_is_reported_and_not_drawn(tmp_path: Path) -
         draw(bench)
 
 
-def test_the_table_of_the_package_is_whole() -> None:
-    bench = load()
-    assert (
-        not bench.rows.drop(columns=[name for name in bench.rows if "gain" in name or "delta" in name])
-        .isna()
-        .any()
-        .any()
-    )
+@pytest.mark.parametrize("name", [path.stem for path in TABLES])
+def test_a_table_of_the_package_is_whole(name: str) -> None:
+    bench = load(name)
+    assert not bench.rows[list(columns(bench.tasks))[2:]].isna().any().any()
     assert {config for config, _ in bench.rows.index} <= {BASELINE, *all_configs(bench.pools)}
+
+
+def test_latencies_of_configs_that_were_timed_stand_beside_the_rows(tmp_path: Path) -> None:
+    table = write(tmp_path / "t.csv", [BASELINE, *factored(POOLS)], [0, 1], additive)
+    timed = tmp_path / "latency.csv"
+    timed.write_text("config,latency_ms,latency_ratio\nlocal.global/global.local,2.5,1.25\n")
+    bench = Bench(read(table, TASKS, timed), EXPERIMENT)
+    assert bench.query("local.global/global.local")["latency_ms"] == 2.5
+    assert bench.ranking()["latency_ratio"].dropna().to_dict() == {"local.global/global.local": 1.25}
+    assert read(table, TASKS)["latency_ms"].isna().all()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.contextbench.make import Writer, plan
+from analysis.contextbench.make import Writer, plan, trained_by
 from analysis.contextbench.one_run import rendered, run
 from atrcnas import ContextConfig, Experiment, retrain
-from atrcnas.contextbench.table import BASELINE, columns, parse
+from atrcnas.contextbench.designs import DESIGNS, design
+from atrcnas.contextbench.table import BASELINE, columns, factored, parse
 from atrcnas.data.caching import Cached
 from atrcnas.runs.tables import METRICS, read_table
 
@@ -24,6 +26,7 @@ TINY = [
 ]
 EXPERIMENT = Experiment.load("rooms-small", TINY)
 POOLS = EXPERIMENT.search_space().pools(EXPERIMENT.tasks)
+DESIGN = design("rooms-small")
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +71,30 @@ def test_the_baseline_has_no_refining_convolution(data: tuple[Cached, Cached]) -
 
 
 def test_the_plan_has_everything_once_and_the_factored_design_first() -> None:
-    entries = plan(POOLS, range(5))
+    entries = plan(POOLS, DESIGN)
     assert len(entries) == len(set(entries)) == 5 * 257
     assert [seed for _, seed in entries[: 5 * 17]] == [seed for seed in range(5) for _ in range(17)]
     assert entries[0] == (BASELINE, 0)
     first_turn = entries[5 * 17 : 5 * 17 + 240]
     assert len({config for config, _ in first_turn}) == 240
     assert Counter(seed for _, seed in first_turn) == dict.fromkeys(range(5), 48)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("rooms-small-wide", 31 * 5 + 200), ("rooms-deep", 17 * 5), ("camvid-small", 65 * 3)]
+)
+def test_larger_tables_hold_a_subset(name: str, rows: int) -> None:
+    experiment = trained_by(name, Path("photographs"))
+    assert experiment.name == name
+    pools = experiment.search_space().pools(experiment.tasks)
+    entries = plan(pools, DESIGNS[name])
+    assert len(set(entries)) == len(entries) == rows
+    once = Counter(config for config, _ in entries)
+    assert {config for config, count in once.items() if count > 1} == {BASELINE, *factored(pools)}
+
+
+def test_photographs_are_read_from_the_folder_that_is_given() -> None:
+    assert trained_by("camvid-small", Path("photographs")).data.options["root"] == "photographs"
 
 
 def train(path: Path, entries: list[tuple[str, int]]) -> None:
@@ -86,7 +106,7 @@ def train(path: Path, entries: list[tuple[str, int]]) -> None:
 
 
 def test_two_processes_write_each_row_once_and_what_is_there_is_not_trained_again(tmp_path: Path) -> None:
-    path, entries = tmp_path / "t.csv", plan(POOLS, range(2))[:30]
+    path, entries = tmp_path / "t.csv", plan(POOLS, replace(DESIGN, seeds=2))[:30]
     train(path, entries[:10])
     before = path.read_text()
     path.write_text(before + "local.no")  # a process was killed while it wrote
@@ -102,7 +122,7 @@ def test_two_processes_write_each_row_once_and_what_is_there_is_not_trained_agai
 
 
 def test_a_row_that_another_process_trains_is_left_to_it(tmp_path: Path) -> None:
-    path, entries = tmp_path / "t.csv", plan(POOLS, range(1))[:2]
+    path, entries = tmp_path / "t.csv", plan(POOLS, DESIGN)[:2]
     ours = Writer(path, EXPERIMENT).left(entries)
     assert next(ours) == entries[0]
     other = multiprocessing.get_context("fork").Process(target=train, args=(path, entries))
