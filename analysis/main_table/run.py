@@ -100,7 +100,9 @@ def row(system: System, experiment: Experiment, data: Data) -> dict[str, Any]:
     contexts, seconds = system.contexts, 0.0
     if contexts is None:
         searching = experiment.replace(**system.searched_with)
-        contexts, seconds = searched(searching, (lambda: rendered(searching)) if system.searched_with else data)
+        contexts, seconds = searched(
+            searching, (lambda: rendered(searching)) if "data" in system.searched_with else data
+        )
     if contexts.num_tasks == 1:
         return {"config": SINGLE, "search_seconds": 0.0, **apart(experiment, contexts, data)}
     kinds = contexts.kinds(experiment.tasks)

@@ -100,6 +100,10 @@ def _searched(setting: Setting) -> dict[str, System]:
     found = {
         "searched-atrc": system("published pool", {"space": "atrc"}),
         "searched-wide": system("wide pool", {"space": "wide"}),
+        "searched-wide-paired": system(
+            "wide pool, by `paired`", {"space": "wide"}, {"search": {"estimator": "paired"}}
+        ),
+        "searched-wide-darts": system("wide pool, by `darts`", {"space": "wide"}, {"search": {"strategy": "darts"}}),
         "searched-wide-two": system(f"wide pool, two kinds a pair, at most {head}", two),
     }
     if setting.wide is not None:
@@ -114,6 +118,7 @@ def _searched(setting: Setting) -> dict[str, System]:
                 "data": {"selection": 0.1},
             }
             found[ROWS] = system(f"{says}, by `rows`", changes, by_rows)
+            found["searched-wide-rows"] = system("wide pool, by `rows`", {"space": "wide"}, by_rows)
     return found
 
 

@@ -1,1 +1,1 @@
-"""How good the searches are, by the table of all configs of `rooms-small`: `run`, `lookup`, then `report`."""
+"""How good the searches are, by the tables of ContextBench: `run`, `lookup`, then `report`."""

@@ -15,16 +15,17 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 BAND = "random"  # those of the other strategies by trials would cover each other
 
 
-def draw(searches: pd.DataFrame, lookups: pd.DataFrame, floor: float) -> Figure:
+def draw(title: str, searches: pd.DataFrame, lookups: pd.DataFrame, floor: float) -> Figure:
     """Searches with a supernet as points with their range, those by trials as lines.
 
     Args:
+        title: of the figure.
         searches: of :func:`results.supernets`.
         lookups: of :func:`results.lookups`.
         floor: regret of choosing among all configs by one training of each.
     """
     with canvas.styled():
-        figure, (axes,) = canvas.panels("Regret against cost on rooms-small", 1, 1, (8, 4.2))
+        figure, (axes,) = canvas.panels(title, 1, 1, (8, 4.2))
         _draw_lookups(axes, lookups)
         _draw_supernets(axes, searches)
         axes.axhline(floor, color=canvas.INK, lw=0.8, ls=":", label="best of all by one training of each")

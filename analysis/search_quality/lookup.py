@@ -1,10 +1,12 @@
-"""Searches by trials on `rooms-small`, each trial answered by the table instead of a training.
+"""Searches by trials, each trial answered by a table of ContextBench instead of a training.
 
 python -m analysis.search_quality.lookup                 every method
 python -m analysis.search_quality.lookup asha tpe
+python -m analysis.search_quality.lookup --table rooms-small-wide
 
 A search is told what one training seed of the table measured, at the length it asked for. What it found is judged by
-the mean over the other training seeds. Writes analysis/results/search_lookup.csv: regret by cost, over the searches.
+the mean over the other training seeds. Writes analysis/results/search_lookup.csv (_wide.csv): regret by cost, over the
+searches.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
-from analysis.search_quality.tables import LOOKUPS
+from analysis.search_quality.tables import TABLES, lookups_of
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.contextbench.table import LENGTHS, spell
 from atrcnas.launch.ask_tell import Sample, Trial, Trials
@@ -142,14 +144,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", default=list(METHODS), metavar="METHOD", help=", ".join(METHODS))
     parser.add_argument("--searches", type=int, help="of each method")
-    parser.add_argument("--out", type=Path, default=LOOKUPS)
+    parser.add_argument("--table", choices=TABLES, default=TABLES[0])
+    parser.add_argument("--out", type=Path, help="[default: the file of the table]")
     args = parser.parse_args()
-    bench = load()
-    tables = [pd.read_csv(args.out)] if args.out.is_file() else []
+    bench, out = load(args.table), args.out or lookups_of(args.table)
+    tables = [pd.read_csv(out)] if out.is_file() else []
     for name in args.methods:
         found = summary(name, list(answers(METHODS[name], bench, args.searches or METHODS[name].searches)))
         tables = [table[table["method"] != name] for table in tables] + [found]
-        pd.concat(tables).to_csv(args.out, index=False, float_format="%.6g")
+        pd.concat(tables).to_csv(out, index=False, float_format="%.6g")
         print(f"{name}: {len(found)} rows", file=sys.stderr)
 
 

@@ -1,24 +1,26 @@
-"""Put the tables of docs/search-quality.md and its figure together from the CSVs: `python -m analysis.search_quality.report`."""
+"""Put the tables of docs/search-quality.md and its figures together from the CSVs: `python -m analysis.search_quality.report`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 
 from analysis.pages import SEARCH_QUALITY, write
+from analysis.places import FIGURES
 from analysis.search_quality.draw import draw
 from analysis.search_quality.judge import training_seeds
 from analysis.search_quality.results import agreement, lookups, references, supernets
+from analysis.search_quality.tables import TABLES, lookups_of, results_of
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.plots import canvas
 
-FIGURE = Path("analysis/figures/search_quality.png")
 SHOWN_COSTS = (2, 4, 8, 16, 32, 64)
 
 
-def markdown(bench: Bench, searches: pd.DataFrame, by_trials: pd.DataFrame, known: pd.DataFrame) -> Iterator[str]:
+def markdown(
+    bench: Bench, searches: pd.DataFrame, by_trials: pd.DataFrame, known: pd.DataFrame, taus: pd.DataFrame
+) -> Iterator[str]:
     """All tables."""
     seeds = training_seeds(bench)
     yield f"Judged by {len(bench.rows)} trained rows, {len(seeds)} seeds of which are complete."
@@ -39,7 +41,6 @@ def markdown(bench: Bench, searches: pd.DataFrame, by_trials: pd.DataFrame, know
             for name, row in known.iterrows()
         ),
     )
-    taus = agreement(bench)
     if taus.empty:
         return
     yield from _table(
@@ -79,10 +80,16 @@ def _table(head: str, rows: Iterator[str]) -> Iterator[str]:
 
 
 def main() -> None:
-    bench = load()
-    searches, by_trials, known = supernets(bench), lookups(), references(bench)
-    canvas.save(draw(searches, by_trials, known["regret"].iloc[-1]), FIGURE)
-    write(SEARCH_QUALITY, "results", "\n".join(markdown(bench, searches, by_trials, known)))
+    for table in TABLES:
+        path = results_of(table)
+        if not path.is_file():
+            continue
+        bench = load(table)
+        searches, by_trials, known = supernets(bench, path), lookups(lookups_of(table)), references(bench)
+        figure = draw(f"Regret against cost, {table}", searches, by_trials, known["regret"].iloc[-1])
+        print(canvas.save(figure, FIGURES / f"{path.stem}.png"))
+        lines = markdown(bench, searches, by_trials, known, agreement(bench, path))
+        write(SEARCH_QUALITY, path.stem.replace("_", "-"), "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
-from analysis.search_quality.tables import COLUMNS, LOOKUPS, RESULTS, SCORES, UNIT, scores_of
+from analysis.search_quality.tables import COLUMNS, SCORES, UNIT, scores_of
 from atrcnas.contextbench.bench import Bench
-from atrcnas.contextbench.table import spell
+from atrcnas.contextbench.table import Pools, spell
 from atrcnas.ground.errors import RunError
 from atrcnas.runs.tables import read_table
 
 
-def supernets(bench: Bench, path: Path = RESULTS) -> pd.DataFrame:
+def supernets(bench: Bench, path: Path) -> pd.DataFrame:
     """Every search with a supernet: its row, ``cost`` in trainings, ``delta_m``, ``regret`` and ``percentile``.
 
     Raises:
@@ -32,7 +32,7 @@ def supernets(bench: Bench, path: Path = RESULTS) -> pd.DataFrame:
     return searches.join(pd.DataFrame([judge.of(config) for config in searches["config"]]))
 
 
-def lookups(path: Path = LOOKUPS) -> pd.DataFrame:
+def lookups(path: Path) -> pd.DataFrame:
     """Quantiles of the regret by method and cost."""
     return pd.read_csv(path)
 
@@ -41,9 +41,9 @@ def references(bench: Bench) -> pd.DataFrame:
     """Regret and percentile, in the mean, of what needs no search, and of training all configs with one seed."""
     judge, seeds = Judge(bench), training_seeds(bench)
     found: dict[str, Mapping[str, float]] = {}
-    for kinds in zip(*bench.pools.values(), strict=True):  # the pools name alike kinds in the same order
-        name = kinds[0] if len(set(kinds)) == 1 else "label"
-        found[f"{name} everywhere"] = judge.of(spell(dict(zip(bench.pools, kinds, strict=True)), bench.pools))
+    for name, like in uniform(bench.pools).items():
+        config = {pair: next((kind for kind in like if kind in pool), "none") for pair, pool in bench.pools.items()}
+        found[f"{name} everywhere"] = judge.of(spell(config, bench.pools))
     everything = [judge.of(config) for config in judge.delta_m.index]
     found["a config drawn evenly"] = pd.DataFrame(everything).mean().to_dict()
     best = [
@@ -54,7 +54,14 @@ def references(bench: Bench) -> pd.DataFrame:
     return pd.DataFrame(found).T
 
 
-def agreement(bench: Bench, path: Path = RESULTS) -> pd.DataFrame:
+def uniform(pools: Pools) -> dict[str, tuple[str, ...]]:
+    """What may be everywhere: each kind by name, and regions of labels, whichever label a pair may use."""
+    labels = ("tlabel", "slabel")
+    offered = dict.fromkeys(kind for pool in pools.values() for kind in pool)
+    return {"label" if kind in labels else kind: labels if kind in labels else (kind,) for kind in offered}
+
+
+def agreement(bench: Bench, path: Path) -> pd.DataFrame:
     """Kendall's tau between what configs score in a supernet and the table, by method, of what, and seed."""
     scores = read_table(scores_of(path), SCORES).drop_duplicates(["method", "seed", "config"])
     delta_m, found = Judge(bench).delta_m, []

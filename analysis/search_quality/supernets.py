@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.search_quality.tables import UNIT
-from atrcnas.contextbench.table import parse, spell
+from atrcnas.contextbench.designs import design
+from atrcnas.contextbench.table import factored, parse, spell
 from atrcnas.data.caching import Cached
 from atrcnas.data.loading import open_source
 from atrcnas.data.rooms.dataset import Rooms, RoomsOptions
@@ -27,12 +28,12 @@ from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.datasets import DATASETS, DataSet
 from atrcnas.spec.experiment import Experiment
 
-# What each search changes in the bundled experiment. Trials of `rows`: each of a target's 16 rows, and the best joined.
+# What each search changes in the bundled experiment.
 METHODS: dict[str, tuple[str, ...]] = {
     UNIT: (),
     "soft": (),
     "paired": ("search.estimator=paired",),
-    "rows": ("search.strategy=rows", "search.trials={number: 17}"),
+    "rows": ("search.strategy=rows",),
     "darts": ("search.strategy=darts",),
     "sampled": ("search.estimator=sampled",),
     "oneshot-random": ("search.strategy=oneshot-random", "search.trials={number: 32}"),
@@ -78,10 +79,14 @@ def _rendered(options: str, split: Split, tasks: tuple[str, ...]) -> Cached:
     return kept
 
 
-def experiment(method: str, seed: int, overrides: Sequence[str] = ()) -> Experiment:
-    """The experiment of one search."""
+def experiment(table: str, method: str, seed: int, overrides: Sequence[str] = ()) -> Experiment:
+    """The experiment of one search; `rows` tries each of a target's rows, and the best joined."""
     fixed = (f"seed={seed}", "data.workers=0", "devices=cpu")
-    return kept(Experiment.load("rooms-small", [*fixed, *METHODS[method], *overrides]))
+    asked = design(table).experiment(table, [*fixed, *METHODS[method], *overrides])
+    if method == "rows":
+        number = 1 + len(factored(asked.search_space().pools(asked.tasks)))
+        asked = asked.replace(search={"trials": {**asked.search.trials.model_dump(), "number": number}})
+    return kept(asked)
 
 
 def kept(asked: Experiment) -> Experiment:
@@ -93,16 +98,17 @@ def kept(asked: Experiment) -> Experiment:
     return asked
 
 
-def run(method: str, seed: int, shared: Path, overrides: Sequence[str] = ()) -> Found:
+def run(table: str, method: str, seed: int, shared: Path, overrides: Sequence[str] = ()) -> Found:
     """Search once.
 
     Args:
+        table: of ContextBench, whose experiment and space are searched.
         method: of :data:`METHODS`.
         seed: of weights, data and draws.
         shared: run folder of the seed's supernet; trained unless it is there.
         overrides: further changes of the experiment.
     """
-    asked, before = experiment(method, seed, overrides), 0.0
+    asked, before = experiment(table, method, seed, overrides), 0.0
     if method in SCORED:
         before = _supernet(asked, shared)
         asked = asked.replace(search={"trials": {**asked.search.trials.model_dump(), "supernet": str(shared)}})

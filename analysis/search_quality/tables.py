@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.places import RESULTS
 from atrcnas.runs.tables import Columns
 
-RESULTS, LOOKUPS = Path("analysis/results/search_quality.csv"), Path("analysis/results/search_lookup.csv")
+TABLES = ("rooms-small", "rooms-small-wide")
 UNIT = "training"  # in the column `method`: not a search but one training, to measure costs by
 COLUMNS: Columns = {
     "method": str,
@@ -18,6 +19,21 @@ COLUMNS: Columns = {
     "undecided": int,
 }
 SCORES: Columns = {"method": str, "seed": int, "config": str, "semseg": float, "depth": float, "score": float}
+
+
+def results_of(table: str) -> Path:
+    """The searches that a table of ContextBench judges."""
+    return _file("search_quality", table)
+
+
+def lookups_of(table: str) -> Path:
+    """The searches by trials that a table of ContextBench answered."""
+    return _file("search_lookup", table)
+
+
+def _file(stem: str, table: str) -> Path:
+    suffix = "" if table == TABLES[0] else f"_{table.removeprefix(TABLES[0] + '-')}"
+    return RESULTS / f"{stem}{suffix}.csv"
 
 
 def scores_of(results: Path) -> Path:

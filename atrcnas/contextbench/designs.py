@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,9 +27,9 @@ class Design:
     seeds: int = 5
     others: int | None = None
 
-    def experiment(self, name: str) -> Experiment:
-        """The experiment under the name of the table, which it is stored by."""
-        return Experiment.load(self.bundled).replace(name=name, **self.changes)
+    def experiment(self, name: str, overrides: Sequence[str] = ()) -> Experiment:
+        """The experiment under the name of the table, which it is stored by; ``overrides`` are ``key=value``."""
+        return Experiment.load(self.bundled, overrides).replace(name=name, **self.changes)
 
 
 _PHOTOGRAPHS = {
