@@ -70,7 +70,7 @@ def sgd(groups: Groups, recipe: TrainSpec, options: SgdOptions) -> Optimizer:
 
 def adamw(groups: Groups, recipe: TrainSpec, options: AdamwOptions) -> Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
-    return torch.optim.AdamW(groups, recipe.learning_rate, betas=options.betas, eps=options.eps)
+    return torch.optim.AdamW(groups, recipe.learning_rate, betas=options.betas, eps=options.eps, fused=True)
 
 
 def poly(share: float, recipe: TrainSpec, _: NoOptions) -> float:
