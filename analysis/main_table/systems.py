@@ -14,6 +14,7 @@ from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.space import SearchSpace
+from atrcnas.spec.strategies import ESTIMATORS
 
 BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
 LATENCY, ROWS = "searched-wide-latency", "searched-rows-latency"
@@ -101,9 +102,13 @@ def _searched(setting: Setting) -> dict[str, System]:
         "searched-atrc": system("published pool", {"space": "atrc"}),
         "searched-wide": system("wide pool", {"space": "wide"}),
         "searched-wide-paired": system(
-            "wide pool, by `paired`", {"space": "wide"}, {"search": {"estimator": "paired"}}
+            "wide pool, by `paired`",
+            {"space": "wide"},
+            {"search": {"estimator": "paired", **ESTIMATORS["paired"].defaults}},
         ),
-        "searched-wide-darts": system("wide pool, by `darts`", {"space": "wide"}, {"search": {"strategy": "darts"}}),
+        "searched-wide-darts": system(
+            "wide pool, by `darts`", {"space": "wide"}, {"search": {"strategy": "darts", "noise": False}}
+        ),
         "searched-wide-two": system(f"wide pool, two kinds a pair, at most {head}", two),
     }
     if setting.wide is not None:
