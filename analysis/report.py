@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis import ablation_path, pages
 from analysis.main_table import agreement, budgets, costs, latency, report
-from analysis.main_table.settings import SETTINGS, SMALL
+from analysis.main_table.settings import SETTINGS, SMALL, Setting
 from analysis.places import DOCS, FIGURES, RESULTS
 from atrcnas.contextbench import load, table_path
 from atrcnas.contextbench.designs import DESIGNS
@@ -21,7 +21,6 @@ from atrcnas.plots.importance import draw_importance
 from atrcnas.runs.tables import read_table
 
 PAGE = DOCS / "proof.md"
-HRNET = SETTINGS["rooms-hrnet18"]
 NONE_YET = "Not trained yet."
 PATH, IMPORTANCE = RESULTS / "ablation_path.csv", RESULTS / "importance_rooms_small.csv"
 
@@ -29,19 +28,24 @@ PATH, IMPORTANCE = RESULTS / "ablation_path.csv", RESULTS / "importance_rooms_sm
 def tables() -> dict[str, Iterable[str]]:
     """What stands between the markers of each name."""
     return {
-        "main": report.lines(SMALL),
-        "versus": report.versus(SMALL),
-        "missing": [report.missing(SMALL)],
-        "latency": latency.lines(SMALL),
+        **{f"{part}-{name}": made for name, setting in SETTINGS.items() for part, made in _main(setting).items()},
         "agreement": agreement.lines(SMALL),
-        "main-hrnet18": report.lines(HRNET),
-        "versus-hrnet18": report.versus(HRNET),
-        "missing-hrnet18": [report.missing(HRNET)],
-        "latency-hrnet18": latency.lines(HRNET),
         "cost-accuracy": costs.lines(),
         "budgets": budgets.lines(SMALL),
         "path": ablation_path.lines(read_table(PATH, ablation_path.FORM)),
         **{f"bench-{name}": lines(load(name)) if table_path(name).is_file() else [NONE_YET] for name in DESIGNS},
+    }
+
+
+def _main(setting: Setting) -> dict[str, Iterable[str]]:
+    """A main table and what follows it."""
+    if not setting.file("main_table").is_file():
+        return {part: [NONE_YET] for part in ("main", "versus", "missing", "latency")}
+    return {
+        "main": report.lines(setting),
+        "versus": report.versus(setting),
+        "missing": [report.missing(setting)],
+        "latency": latency.lines(setting),
     }
 
 

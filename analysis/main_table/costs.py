@@ -57,7 +57,7 @@ def main() -> None:
     torch.set_num_threads(1)
     setting = SETTINGS[args.setting]
     plain, searched = setting.experiment(), searching(setting)
-    height, width = plain.data.options["image_size"]
+    height, width = setting.image_size
     table, accuracy = timed(searched, (height, width), RUNTIME, samples=args.samples, checks=args.checks)
     table.save(setting.file("costs"))
     bare = ContextConfig.from_kinds(dict.fromkeys(pools_of(searched), "none"))

@@ -55,8 +55,8 @@ def measure(setting: Setting, rounds: int) -> list[tuple[object, ...]]:
     from atrcnas.nn.fold import fold_batch_norm, inference_copy
 
     torch.set_num_threads(1)
-    experiment = setting.experiment()
-    known, (height, width) = systems(setting), experiment.data.options["image_size"]
+    experiment = setting.experiment(["backbone.weights=none"])
+    known, (height, width) = systems(setting), setting.image_size
     image, runs = torch.rand(1, 3, height, width), {}
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, config) in enumerate(networks(setting)):

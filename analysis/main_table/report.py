@@ -10,7 +10,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.main_table.rows import SEEDS, rows_of
+from analysis.main_table.rows import rows_of
 from analysis.main_table.settings import Setting
 from analysis.main_table.systems import BASELINE, RANDOM_CONFIGS, System, systems
 from atrcnas.plots import canvas
@@ -79,7 +79,7 @@ def missing(setting: Setting) -> str:
     """What the table is planned to hold and does not."""
     rows, known = rows_of(setting), systems(setting)
     done = rows.groupby("system").size()
-    short = {name: len(SEEDS) - int(done.get(name, 0)) for name in known}
+    short = {name: setting.seeds - int(done.get(name, 0)) for name in known}
     left = [f"{name} ({count})" for name, count in short.items() if count]
     return f"Still to be trained (seeds): {', '.join(left)}." if left else "Every row is trained."
 

@@ -15,7 +15,6 @@ from atrcnas.runs.tables import Columns, read_table
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import BASE_LEVEL, all_pairs
 
-SEEDS = range(5)
 COSTS = {"parameters": int, "multiply_adds": int, "train_seconds": float}
 
 

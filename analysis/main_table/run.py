@@ -3,6 +3,7 @@
 python -m analysis.main_table.run rooms-small              every row that is missing
 python -m analysis.main_table.run rooms-hrnet18 --system aspp-head wider --seed 3
 python -m analysis.main_table.run rooms-small --minutes 8  begin no row after so long
+python -m analysis.main_table.run camvid data.options.root=PATH/TO/camvid_small backbone.weights=PATH/TO/WEIGHTS
 
 Started again it goes on where it was. Each system is trained as the rows of ContextBench are: all training images, the
 last state, scored on the validation split, which nothing was chosen on. A search by gradient chooses on training images.
@@ -24,7 +25,7 @@ import torch
 from analysis.contextbench.one_run import prepare_search, rendered, run
 from analysis.filling import fill
 from analysis.main_table.one_task import of_one_task
-from analysis.main_table.rows import COSTS, SEEDS, columns
+from analysis.main_table.rows import COSTS, columns
 from analysis.main_table.settings import SETTINGS, Setting
 from analysis.main_table.systems import BASELINE, LATENCY, MTI, ROWS, SINGLE, System, systems
 from analysis.search_quality.supernets import kept
@@ -60,12 +61,12 @@ def plan(setting: Setting) -> list[Entry]:
 
     Of the random configs each comes with one seed before any comes with a second: what is asked is how configs differ.
     """
-    names = list(systems(setting))
+    names, seeds = list(systems(setting)), range(setting.seeds)
     drawn = [name for name in names if name.startswith("random-")]
-    deciding = [(name, seed) for seed in SEEDS for name in first(setting)]
-    once = [(name, place % len(SEEDS)) for place, name in enumerate(drawn)]
-    others = [(name, seed) for seed in SEEDS for name in names if name not in drawn]
-    return list(dict.fromkeys([*deciding, *once, *others, *((name, seed) for seed in SEEDS for name in drawn)]))
+    deciding = [(name, seed) for seed in seeds for name in first(setting)]
+    once = [(name, place % len(seeds)) for place, name in enumerate(drawn)]
+    others = [(name, seed) for seed in seeds for name in names if name not in drawn]
+    return list(dict.fromkeys([*deciding, *once, *others, *((name, seed) for seed in seeds for name in drawn)]))
 
 
 def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] | None:
@@ -135,11 +136,12 @@ def main() -> None:
     parser.add_argument("setting", choices=list(SETTINGS))
     parser.add_argument("--system", nargs="*", help="these alone")
     parser.add_argument("--seed", type=int, help="one seed alone")
+    parser.add_argument("overrides", nargs="*", help="key=value, where your data and weights are")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so long")
     args = parser.parse_args()
     began, setting = time.monotonic(), SETTINGS[args.setting]
     torch.set_num_threads(1)
-    experiment, known = setting.experiment(), systems(setting)
+    experiment, known = setting.experiment(args.overrides), systems(setting)
     entries = [
         (name, seed) for name, seed in plan(setting) if name in (args.system or known) and args.seed in (None, seed)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ class Setting:
             (:mod:`analysis.main_table.costs`); None: not measured, and no search within it is planned.
         rows: of kinds that a target has in the wide pool, where they are so few that `rows` tries each; None: too many.
         pyramid: whether the backbone has the four scales that MTI-Net needs.
+        published: the published ATRC config whose tasks are nearest.
+        size: (height, width) of a validation image, where the data set has no such option.
+        seeds: number of seeds.
     """
 
     name: str
@@ -37,12 +40,21 @@ class Setting:
     aspp_latency_ms: float | None = None
     rows: int | None = None
     pyramid: bool = False
+    published: str = "atrc-nyud-hrnet18"
+    size: tuple[int, int] | None = None
+    seeds: int = 5
     changes: Mapping[str, Any] = field(default_factory=dict)
 
-    def experiment(self) -> Experiment:
-        """As ContextBench trains: all training images, one thread."""
-        experiment = Experiment.load(self.bundled, ["data.selection=0", "data.workers=0", "devices=cpu"])
-        return experiment.replace(**self.changes)
+    def experiment(self, overrides: Sequence[str] = ()) -> Experiment:
+        """As ContextBench trains: all training images, one thread; ``overrides`` are ``key=value``."""
+        fixed = ("data.selection=0", "data.workers=0", "devices=cpu")
+        return Experiment.load(self.bundled, [*fixed, *overrides]).replace(**self.changes)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of a validation image."""
+        height, width = self.size or self.experiment().data.options["image_size"]
+        return height, width
 
     @property
     def widened(self) -> dict[str, Any]:
@@ -85,6 +97,16 @@ SETTINGS = {
                 "search": {**_SHORT, "logits_learning_rate": 0.05},
                 "retrain": _SHORT,
             },
+        ),
+        Setting(
+            "camvid",
+            "camvid",
+            aspp_multiply_adds=2687599872,
+            wider=64,
+            pyramid=True,
+            published="atrc-pascal-hrnet18",
+            size=(180, 240),
+            seeds=3,
         ),
     )
 }

@@ -20,7 +20,6 @@ BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
 LATENCY, ROWS = "searched-wide-latency", "searched-rows-latency"
 UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
 RANDOM_CONFIGS = 10
-PUBLISHED = "atrc-nyud-hrnet18"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def systems(setting: Setting) -> dict[str, System]:
     pools = SearchSpace.load("wide").pools(experiment.tasks)
     uniform = {f"uniform-{kind}": System(f"{kind} everywhere", _uniform(kind, pools)) for kind in UNIFORM}
     by_label = System("the source's label regions everywhere", ContextConfig.load("uniform-slabel"))
-    published = System("published ATRC config (NYUD-v2, HRNet18-S), rows of these tasks", _published(experiment))
+    published = System(f"published config {setting.published}, rows of these tasks", _published(setting, experiment))
     return {
         **_plain(setting, experiment),
         **uniform,
@@ -133,6 +132,8 @@ def _transferred(experiment: Experiment) -> dict[str, System]:
     def on(**options: Any) -> dict[str, Any]:
         return {"data": {"options": {**experiment.data.options, **options}}}
 
+    if "train_size" not in experiment.data.options:
+        return {}
     half = int(experiment.data.options["train_size"]) // 2
     small = [side * 3 // 4 for side in experiment.data.options["image_size"]]
     return {
@@ -166,8 +167,8 @@ def _uniform(kind: str, pools: Pools) -> ContextConfig:
     )
 
 
-def _published(experiment: Experiment) -> ContextConfig:
-    whole = ContextConfig.load(PUBLISHED)
+def _published(setting: Setting, experiment: Experiment) -> ContextConfig:
+    whole = ContextConfig.load(setting.published)
     kinds = whole.kinds(whole.named_tasks)
     here = experiment.tasks
     return ContextConfig.from_kinds(

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.ablation_path import greedy
 from analysis.main_table.agreement import votes
-from analysis.main_table.rows import SEEDS, columns, with_delta_m
+from analysis.main_table.rows import columns, with_delta_m
 from analysis.main_table.run import first, in_bench, plan
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
 from analysis.main_table.systems import systems
@@ -24,10 +24,10 @@ OWN, CROSS = Pair("depth", "depth"), Pair("depth", "semseg")
 
 
 def cost(setting: Setting, name: str) -> int:
-    system, experiment = systems(setting)[name], setting.experiment()
+    system, experiment = systems(setting)[name], setting.experiment(["backbone.weights=none"])
     assert system.contexts is not None
     changed = with_model_of(experiment.replace(**system.changes), system.contexts)
-    return multiply_adds(fixed_network(changed, system.contexts), experiment.data.options["image_size"])
+    return multiply_adds(fixed_network(changed, system.contexts), setting.image_size)
 
 
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
@@ -57,8 +57,8 @@ def test_random_configs_are_different_mixed_and_the_same_each_time() -> None:
 
 def test_every_row_is_planned_once_and_the_deciding_ones_seed_by_seed() -> None:
     entries, deciding = plan(SMALL), first(SMALL)
-    assert len(entries) == len(set(entries)) == len(SYSTEMS) * len(SEEDS)
-    assert entries[: len(deciding) * len(SEEDS)] == [(name, seed) for seed in SEEDS for name in deciding]
+    assert len(entries) == len(set(entries)) == len(SYSTEMS) * SMALL.seeds
+    assert entries[: len(deciding) * SMALL.seeds] == [(name, seed) for seed in range(SMALL.seeds) for name in deciding]
 
 
 def test_only_networks_that_contextbench_trained_are_looked_up() -> None:
