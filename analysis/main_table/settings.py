@@ -102,7 +102,7 @@ SETTINGS = {
             "camvid",
             "camvid",
             aspp_multiply_adds=2687599872,
-            wider=64,
+            wider=65,
             pyramid=True,
             published="atrc-pascal-hrnet18",
             size=(180, 240),
