@@ -21,8 +21,11 @@ RIVALS = ("uniform-wide", "aspp-head", "deeper", "wider")
 # Points from a system's mark to its name, where the usual place is taken.
 ASIDE = {
     **{"uniform-linear": (6, -9), "uniform-wide-40": (6, 4), "searched-wide-40": (-8, 5)},
-    **{"searched-rows-latency": (-9, 4), "searched-wide-latency": (-9, -7), "aspp-head": (8, -6)},
+    **{"searched-rows-latency": (-9, 4), "searched-wide-latency": (-6, -33), "aspp-head": (8, -6)},
+    **{"uniform-tlabel": (8, 6), "uniform-slabel": (8, -3), "uniform-query": (8, -11), "published": (-6, -12)},
+    **{"uniform-aspp_dense": (8, -3), "searched-wide-two": (-8, -5)},
 }
+ONE_POINT = {"searched-wide-paired", "searched-wide-darts", "searched-wide-rows"}  # they would cover searched-wide
 SEARCHED, DRAWN, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
 
 
@@ -90,7 +93,7 @@ def draw(setting: Setting) -> Figure:
         figure, (axes,) = canvas.panels("What contexts are worth, by how they are chosen", 1, 1, (7.0, 3.6))
         table = summary(setting)
         for name, row in table.iterrows():
-            if name != RANDOM:
+            if name != RANDOM and name not in ONE_POINT:
                 _draw_system(axes, str(name), row)
         _draw_random(axes, setting)
         axes.axhline(0, color=canvas.RULE, linewidth=0.8)
