@@ -149,7 +149,7 @@ class Training:
                 total, parts = self.objective(net.decode(encoded, mixtures[0]), encoded.labels, encoded.initial, *truth)
                 return self._joined(total, encoded, [parts])
             # Computed once: what the draws share, and its losses.
-            found = [self.objective(net.decode(encoded, mixture), {}, {}, *truth) for mixture in mixtures]
+            found = [self.objective(predictions, {}, {}, *truth) for predictions in net.decode_each(encoded, mixtures)]
             total = torch.stack([total for total, _ in found]).mean()
             if not encoded.labels and not encoded.initial:
                 return self._joined(total, encoded, [parts for _, parts in found])

@@ -40,6 +40,10 @@ class Mixture:
         """The weight, a scalar tensor."""
         return self._cells[pair][self.kinds.index(kind)]
 
+    def is_whole(self, pair: Pair) -> bool:
+        """Whether the pair has one kind, of weight 1, that no gradient asks about."""
+        return len(self._active[pair]) == 1 and not self.weights.requires_grad
+
     @cached_property
     def _active(self) -> dict[Pair, frozenset[str]]:
         return dict(zip(self.pairs, self.active, strict=True))

@@ -205,17 +205,30 @@ class MultiTaskNet(nn.Module, Pretrained):
 
     def decode(self, encoded: Encoded, mixture: Mixture | None = None) -> dict[str, Tensor]:
         """The part of :meth:`forward` that depends on the mixture: task -> [B, channels, H, W], raw."""
-        refined: dict[int, dict[str, Tensor]] = {}
+        return self.decode_each(encoded, (mixture,))[0]
+
+    def decode_each(self, encoded: Encoded, mixtures: Sequence[Mixture | None]) -> list[dict[str, Tensor]]:
+        """As :meth:`decode` under each of ``mixtures``; contexts that several of them use are pooled once."""
+        refined: list[dict[int, dict[str, Tensor]]] = [{} for _ in mixtures]
         for level, own in encoded.features.items():
-            refined[level] = {**own}
+            each: list[dict[str, Tensor]] = [{} for _ in mixtures]
             if str(level) in self.refiners:
                 labels = {name: logits for (name, at), logits in encoded.labels.items() if at == level}
-                refined[level] |= self.refiners[str(level)](own, labels, encoded.mask(level), mixture)
+                refiner, mask = self.refiners[str(level)], encoded.mask(level)
+                if len(mixtures) > 1:
+                    each = refiner.refine_each(own, labels, mask, mixtures)
+                else:  # a call, which hooks see
+                    each = [refiner(own, labels, mask, mixtures[0])]
+            for maps, found in zip(refined, each, strict=True):
+                maps[level] = {**own, **found}
         mask = encoded.mask(BASE_LEVEL)
-        return {
-            task: resize(self.heads[task]({level: refined[level][task] for level in self.levels}, mask), encoded.size)
-            for task in self.tasks
-        }
+        return [
+            {
+                task: resize(self.heads[task]({level: maps[level][task] for level in self.levels}, mask), encoded.size)
+                for task in self.tasks
+            }
+            for maps in refined
+        ]
 
     def _check_statistics(self, image: Tensor) -> None:
         stride, (batch, _, height, width) = self.coarsest, image.shape

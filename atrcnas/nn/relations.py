@@ -128,36 +128,54 @@ class ContextRefiner(nn.Module):
             ConfigError: a map is missing or has another shape, or the network is searching and got no mixture, or one
                 of other pairs.
         """
-        if self.searching and mixture is None:
-            raise ConfigError(
-                "this network still has several kinds per pair. Pass mixture=..., or fix one kind per pair."
-            )
-        if mixture is not None:
-            check_mixture(mixture, self.candidates)
-        by_label = self._labels_used(mixture)
+        return self.refine_each(features, labels, valid, (mixture,))[0]
+
+    def refine_each(
+        self,
+        features: Mapping[str, Tensor],
+        labels: Mapping[str, Tensor] | None = None,
+        valid: Tensor | None = None,
+        mixtures: Sequence[Mixture | None] = (None,),
+    ) -> list[dict[str, Tensor]]:
+        """As :meth:`forward` under each of ``mixtures``; what several of them use of a pair is pooled once."""
+        for mixture in mixtures:
+            if mixture is not None:
+                check_mixture(mixture, self.candidates)
+            elif self.searching:
+                raise ConfigError(
+                    "this network still has several kinds per pair. Pass mixture=..., or fix one kind per pair."
+                )
+        by_label = self._labels_used(mixtures)
         check_maps(self.tasks, self.width, features, by_label, labels or {}, valid)
         inputs = ContextInputs(dict(features), dict(labels or {}), valid)
         for task in by_label:
             inputs.label_probabilities(task)  # shared by kinds, hence before any of them
-        maps = self._pool(inputs, mixture)
-        return {target: self.fuse[target](features[target], maps) for target in self.targets}
+        return [
+            {target: self.fuse[target](features[target], maps) for target in self.targets}
+            for maps in self._pool(inputs, mixtures)
+        ]
 
-    def _pool(self, inputs: ContextInputs, mixture: Mixture | None) -> dict[Pair, Tensor]:
-        maps: dict[Pair, Tensor] = {}
+    def _pool(self, inputs: ContextInputs, mixtures: Sequence[Mixture | None]) -> list[dict[Pair, Tensor]]:
+        pooled: list[dict[Pair, Tensor]] = [{} for _ in mixtures]
         for name, context in self.contexts.items():
             kind = name.removesuffix("_")
             rows = tuple(
-                row for row, pair in enumerate(context.pairs) if mixture is None or kind in mixture.active_kinds(pair)
+                row for row, pair in enumerate(context.pairs) if any(_uses(mixture, pair, kind) for mixture in mixtures)
             )
             compute = recomputed if self.recompute and torch.is_grad_enabled() else _plainly
-            for row, pooled in zip(rows, compute(context, inputs, rows) if rows else [], strict=True):
+            for row, whole in zip(rows, compute(context, inputs, rows) if rows else [], strict=True):
                 pair = context.pairs[row]
-                if mixture is not None:
-                    pooled = pooled * mixture.weight(pair, kind)
-                elif (num_kinds := len(parts(self.candidates[pair][0]))) > 1:
-                    pooled = pooled / num_kinds
-                maps[pair] = maps[pair] + pooled if pair in maps else pooled
-        return maps
+                for maps, mixture in zip(pooled, mixtures, strict=True):
+                    if _uses(mixture, pair, kind):
+                        share = self._share(whole, pair, kind, mixture)
+                        maps[pair] = maps[pair] + share if pair in maps else share
+        return pooled
+
+    def _share(self, whole: Tensor, pair: Pair, kind: str, mixture: Mixture | None) -> Tensor:
+        if mixture is not None:
+            return whole if mixture.is_whole(pair) else whole * mixture.weight(pair, kind)
+        num_kinds = len(parts(self.candidates[pair][0]))
+        return whole / num_kinds if num_kinds > 1 else whole
 
     @torch.no_grad()
     def inherit(self, supernet: ContextRefiner) -> None:
@@ -189,10 +207,17 @@ class ContextRefiner(nn.Module):
         for target, fuse in self.fuse.items():
             fuse.inherit(supernet.fuse[target])
 
-    def _labels_used(self, mixture: Mixture | None) -> tuple[str, ...]:
-        if mixture is None:
+    def _labels_used(self, mixtures: Sequence[Mixture | None]) -> tuple[str, ...]:
+        drawn = [mixture for mixture in mixtures if mixture is not None]
+        if len(drawn) < len(mixtures):
             return self.label_tasks
-        return label_tasks({pair: mixture.active_kinds(pair) for pair in self.candidates})
+        return label_tasks(
+            {pair: frozenset().union(*(mixture.active_kinds(pair) for mixture in drawn)) for pair in self.candidates}
+        )
+
+
+def _uses(mixture: Mixture | None, pair: Pair, kind: str) -> bool:
+    return mixture is None or kind in mixture.active_kinds(pair)
 
 
 def _plainly(context: nn.Module, inputs: ContextInputs, rows: tuple[int, ...]) -> list[Tensor]:

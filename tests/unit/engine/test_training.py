@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +34,9 @@ class Net(nn.Module):
 
     def encode(self, image: Tensor, valid: Tensor | None, mixture: float | None) -> Any:
         return SimpleNamespace(image=image.mean(), labels=self.labels, initial=self.initial)
+
+    def decode_each(self, encoded: Any, mixtures: Sequence[float]) -> list[dict[str, float]]:
+        return [self.decode(encoded, mixture) for mixture in mixtures]
 
     def decode(self, encoded: Any, mixture: float | None) -> dict[str, float]:
         return {"depth": float(encoded.image) + (mixture or 0.0)}

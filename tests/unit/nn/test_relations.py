@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -468,6 +470,34 @@ def test_mixture_is_linear_in_the_maps() -> None:
 
     parts = 0.2 * context(**{"global": 1.0}) + 0.5 * context(local=1.0) + 0.3 * context(mti=1.0)
     torch.testing.assert_close(context(**{"global": 0.2, "local": 0.5, "mti": 0.3}), parts, **EXACT)
+
+
+def test_several_mixtures_at_once_give_what_each_gives_and_pool_what_they_share_once() -> None:
+    rng = random.Random(3)
+    pools = full()
+    first = random_choice(pools, rng)
+    second = {pair: kind if place % 2 else rng.choice(pools[pair]) for place, (pair, kind) in enumerate(first.items())}
+    refiner = ContextRefiner(pools, WIDTH).double().train()
+    randomise(refiner, 5)
+    features, labels = tensors()
+    mixtures = [Mixture.one_hot(chosen) for chosen in (first, second)]
+    mixtures = [replace(mixture, weights=mixture.weights.double()) for mixture in mixtures]
+    alone = [refiner(features, labels, None, mixture) for mixture in mixtures]
+    pooled = Counter[tuple[Pair, str]]()
+    for name, context in refiner.contexts.items():
+        kind = name.removesuffix("_")
+
+        def count(module: nn.Module, given: tuple[Any, ...], kind: str = kind) -> None:
+            pooled.update((module.pairs[row], kind) for row in given[1])
+
+        context.register_forward_pre_hook(count)
+    together = refiner.refine_each(features, labels, None, mixtures)
+    for one, other in zip(alone, together, strict=True):
+        for task in TASKS:
+            torch.testing.assert_close(one[task], other[task], **EXACT)
+    used = {(pair, kind) for chosen in (first, second) for pair, kind in chosen.items() if kind != NONE}
+    assert pooled == dict.fromkeys(used, 1)
+    assert any(kind == second[pair] != NONE for pair, kind in first.items()), "the draws share nothing"
 
 
 def test_weights_of_the_mixture_get_gradients() -> None:
