@@ -116,7 +116,8 @@ def proposal(name: str, data: Data, seen: Seen, means: Means, weights: str) -> s
         "space: wide   # kinds of context for each pair of tasks; `atrcnas list spaces`",
         f"# {steps} steps of {batch} images are {steps * batch / data.num_train:.0f} passes over the training images; "
         "published networks took 40,000 steps.",
-        f"search: {{{_recipe(steps, batch)}}}",
+        "# paired: each step compares two configs; as good as all kinds at once (soft), and quicker.",
+        f"search: {{{_recipe(steps, batch)}, estimator: paired}}",
         f"retrain: {{{_recipe(2 * steps, batch)}, clip: 10}}",
     ]
     return "\n".join(lines) + "\n"

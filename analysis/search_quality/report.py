@@ -25,7 +25,7 @@ def markdown(
     seeds = training_seeds(bench)
     yield f"Judged by {len(bench.rows)} trained rows, {len(seeds)} seeds of which are complete."
     yield from _table(
-        "with a supernet | searches | steps | cost, trainings | Delta_m, % | regret: median (range) | "
+        "with a supernet | searches | steps | cost, trainings | Delta_m, % | regret: mean; median (range) | "
         "percentile: median (lowest) | pairs committed | undecided",
         (_supernet(str(name), rows) for name, rows in searches.groupby("method", sort=False)),
     )
@@ -57,7 +57,7 @@ def _supernet(name: str, rows: pd.DataFrame) -> str:
     steps = ", ".join(map(str, sorted(set(rows["steps"]))))
     return (
         f"{name} | {len(rows)} | {steps} | {middle['cost']:.1f} | {middle['delta_m']:.1f} | "
-        f"{middle['regret']:.2f} ({rows['regret'].min():.2f} to {rows['regret'].max():.2f}) | "
+        f"{rows['regret'].mean():.2f}; {middle['regret']:.2f} ({rows['regret'].min():.2f} to {rows['regret'].max():.2f}) | "
         f"{middle['percentile']:.0f} ({rows['percentile'].min():.0f}) | "
         f"{rows['committed'].mean():.1f} of 4 | {rows['undecided'].mean():.1f}"
     )
