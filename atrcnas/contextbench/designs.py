@@ -36,18 +36,21 @@ _PHOTOGRAPHS = {
     "data": {"augment": {"crop_size": [96, 128], "scale": [0.75, 1.5]}},
     "backbone": {"name": "atrcnas_small", "weights": "none"},
     "model": {"width": 24},
+    "space": {
+        "schema": 1,
+        "pairs": {"default": ["none", "global", "local", "slabel"], "diagonal": ["none", "global", "local", "tlabel"]},
+    },
     "retrain": {
         **{"steps": 300, "validate_every": 300, "batch_size": 8, "optimizer": "adamw", "learning_rate": 0.004},
         **{"weight_decay": 0.0001, "decay_norms": False, "schedule": "cosine", "clip": 10},
     },
 }
 _STRIDE_32 = {"backbone": {"options": {"stages": 5}}}
-_PUBLISHED = Experiment.load("rooms-small").dump()["space"]
 DESIGNS = {
     "rooms-small": Design("rooms-small"),
     "rooms-small-wide": Design("rooms-small", {"space": "wide"}, others=200),
     "rooms-deep": Design("rooms-small", _STRIDE_32, others=0),
-    "camvid-small": Design("camvid", {"space": _PUBLISHED, **_PHOTOGRAPHS}, seeds=3, others=0),
+    "camvid-small": Design("camvid", _PHOTOGRAPHS, seeds=3, others=0),
 }
 
 
