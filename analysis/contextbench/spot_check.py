@@ -3,7 +3,8 @@
 python -m analysis.contextbench.spot_check --rows 5
 python -m analysis.contextbench.spot_check --rows 5 --fresh     with a seed that the table does not have
 
-With its own seed a row comes out the same, bit for bit on the same machine. With a fresh one it is compared with the mean of
+With its own seed a row comes out the same, bit for bit on the same machine, as long as code and versions stay; rounding
+that changes moves it within the noise of seeds. With a fresh one it is compared with the mean of
 the config's rows, and the deviation of a difference of the two is what counts as one.
 """
 

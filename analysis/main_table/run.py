@@ -138,10 +138,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, help="one seed alone")
     parser.add_argument("overrides", nargs="*", help="key=value, where your data and weights are")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no row after so long")
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     began, setting = time.monotonic(), SETTINGS[args.setting]
     torch.set_num_threads(1)
     experiment, known = setting.experiment(args.overrides), systems(setting)
+    if unknown := sorted(set(args.system or ()) - set(known)):
+        parser.error(f"--system: expected some of {', '.join(known)}, got {', '.join(unknown)}. Correct them.")
     entries = [
         (name, seed) for name, seed in plan(setting) if name in (args.system or known) and args.seed in (None, seed)
     ]

@@ -46,7 +46,7 @@ class Setting:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def experiment(self, overrides: Sequence[str] = ()) -> Experiment:
-        """As ContextBench trains: all training images, one thread; ``overrides`` are ``key=value``."""
+        """As ContextBench trains: all training images, one thread; ``changes`` lie over ``overrides`` (key=value)."""
         fixed = ("data.selection=0", "data.workers=0", "devices=cpu")
         return Experiment.load(self.bundled, [*fixed, *overrides]).replace(**self.changes)
 
@@ -107,6 +107,7 @@ SETTINGS = {
             published="atrc-pascal-hrnet18",
             size=(180, 240),
             seeds=3,
+            changes={"search": {"estimator": "soft", "commit_gap": 0.3, "logits_warm_up": 0.0}},
         ),
     )
 }

@@ -82,7 +82,7 @@ def _table(head: str, rows: Iterator[str]) -> Iterator[str]:
 def main() -> None:
     for table in TABLES:
         path = results_of(table)
-        if not path.is_file():
+        if not (path.is_file() and lookups_of(table).is_file()):
             continue
         bench = load(table)
         searches, by_trials, known = supernets(bench, path), lookups(lookups_of(table)), references(bench)

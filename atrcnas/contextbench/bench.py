@@ -173,4 +173,5 @@ def load(name: str = "rooms-small", table: Path | None = None) -> Bench:
         AtrcnasError: there is no such experiment or table, or it is damaged.
     """
     experiment = design(name).experiment(name)
-    return Bench(read(table or table_path(name), experiment.predicted_tasks(), latency_path(name)), experiment)
+    rows = read(table or table_path(experiment.name), experiment.predicted_tasks(), latency_path(experiment.name))
+    return Bench(rows, experiment)

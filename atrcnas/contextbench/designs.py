@@ -28,8 +28,9 @@ class Design:
     others: int | None = None
 
     def experiment(self, name: str, overrides: Sequence[str] = ()) -> Experiment:
-        """The experiment under the name of the table, which it is stored by; ``overrides`` are ``key=value``."""
-        return Experiment.load(self.bundled, overrides).replace(name=name, **self.changes)
+        """The experiment, named like the table if that is listed here; ``changes`` lie over ``overrides`` (key=value)."""
+        named = {"name": name} if name in DESIGNS else {}
+        return Experiment.load(self.bundled, overrides).replace(**named, **self.changes)
 
 
 _PHOTOGRAPHS = {

@@ -24,6 +24,7 @@ class Mixture:
         active: for each pair the kinds that are computed; the others' weights must be zero.
         copies: [L, T, T] weight of each copy (column) of L encoder segments for each of T tasks (row), in a search of
             branches; None otherwise.
+        whole: each pair has one kind, of weight 1, so that nothing has to be multiplied.
     """
 
     pairs: tuple[Pair, ...]
@@ -31,6 +32,7 @@ class Mixture:
     weights: Tensor
     active: tuple[frozenset[str], ...]
     copies: Tensor | None = None
+    whole: bool = False
 
     def active_kinds(self, pair: Pair) -> frozenset[str]:
         """The kinds that are computed for ``pair``."""
@@ -39,10 +41,6 @@ class Mixture:
     def weight(self, pair: Pair, kind: str) -> Tensor:
         """The weight, a scalar tensor."""
         return self._cells[pair][self.kinds.index(kind)]
-
-    def is_whole(self, pair: Pair) -> bool:
-        """Whether the pair has one kind, of weight 1, that no gradient asks about."""
-        return len(self._active[pair]) == 1 and not self.weights.requires_grad
 
     @cached_property
     def _active(self) -> dict[Pair, frozenset[str]]:
@@ -69,7 +67,8 @@ class Mixture:
     def one_hot(cls, chosen: Mapping[Pair, str], kinds: tuple[str, ...] | None = None) -> Mixture:
         """One kind per pair, or half of each where two are joined; ``kinds`` gives the columns an order."""
         weights = {pair: dict.fromkeys(parts(kind), 1.0 / len(parts(kind))) for pair, kind in chosen.items()}
-        return cls.from_weights(weights, kinds=kinds)
+        mixture = cls.from_weights(weights, kinds=kinds)
+        return replace(mixture, whole=all(len(row) == 1 for row in weights.values()))
 
     def to(self, device: torch.device) -> Mixture:
         """The same mixture with its weights on ``device``."""

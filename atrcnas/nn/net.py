@@ -8,7 +8,7 @@ image -> backbone -> neck -> task features F_t (and label logits A_t)          p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -205,10 +205,13 @@ class MultiTaskNet(nn.Module, Pretrained):
 
     def decode(self, encoded: Encoded, mixture: Mixture | None = None) -> dict[str, Tensor]:
         """The part of :meth:`forward` that depends on the mixture: task -> [B, channels, H, W], raw."""
-        return self.decode_each(encoded, (mixture,))[0]
+        return next(self.decode_each(encoded, (mixture,)))
 
-    def decode_each(self, encoded: Encoded, mixtures: Sequence[Mixture | None]) -> list[dict[str, Tensor]]:
-        """As :meth:`decode` under each of ``mixtures``; contexts that several of them use are pooled once."""
+    def decode_each(self, encoded: Encoded, mixtures: Sequence[Mixture | None]) -> Iterator[dict[str, Tensor]]:
+        """As :meth:`decode` under each of ``mixtures``; contexts that several of them use are pooled once.
+
+        Hooks of a refiner are called where there is one mixture.
+        """
         refined: list[dict[int, dict[str, Tensor]]] = [{} for _ in mixtures]
         for level, own in encoded.features.items():
             each: list[dict[str, Tensor]] = [{} for _ in mixtures]
@@ -222,13 +225,11 @@ class MultiTaskNet(nn.Module, Pretrained):
             for maps, found in zip(refined, each, strict=True):
                 maps[level] = {**own, **found}
         mask = encoded.mask(BASE_LEVEL)
-        return [
-            {
+        for maps in refined:
+            yield {
                 task: resize(self.heads[task]({level: maps[level][task] for level in self.levels}, mask), encoded.size)
                 for task in self.tasks
             }
-            for maps in refined
-        ]
 
     def _check_statistics(self, image: Tensor) -> None:
         stride, (batch, _, height, width) = self.coarsest, image.shape

@@ -173,7 +173,7 @@ class ContextRefiner(nn.Module):
 
     def _share(self, whole: Tensor, pair: Pair, kind: str, mixture: Mixture | None) -> Tensor:
         if mixture is not None:
-            return whole if mixture.is_whole(pair) else whole * mixture.weight(pair, kind)
+            return whole if mixture.whole else whole * mixture.weight(pair, kind)
         num_kinds = len(parts(self.candidates[pair][0]))
         return whole / num_kinds if num_kinds > 1 else whole
 

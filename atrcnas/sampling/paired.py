@@ -24,7 +24,7 @@ class Paired(Estimator):
 
     All configs see the same batch, backbone and task features, so that the noise of the batch is the same in each and
     cancels in their differences; and a target's loss is hardly moved by what was drawn for another target. The step
-    costs as many context passes as there are draws, whatever the size of the pool.
+    costs at most as many context passes as there are draws, whatever the size of the pool.
 
     With R draws, L_tr the loss of target t under draw r, and the leave-one-out baseline b_tr, the mean of L_t over the
     other draws, the logits descend ``1/R sum_r (L_tr - b_tr) / s_t sum_p log p(kind of pair p in r)`` over the pairs p

@@ -37,6 +37,13 @@ def test_the_wider_baseline_and_the_budgets_cost_what_the_aspp_head_costs(settin
     assert systems(setting)["wider"].changes == {"model": {"width": setting.wider}}
 
 
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=lambda setting: setting.name)
+def test_every_system_can_be_searched_and_trained(setting: Setting) -> None:
+    for name, system in systems(setting).items():
+        search = setting.experiment().replace(**system.changes).replace(**system.searched_with).search
+        assert search.estimator == ("paired" if name == "searched-wide-paired" else "soft"), name
+
+
 def test_the_published_config_is_that_of_these_tasks_pairs() -> None:
     contexts = SYSTEMS["published"].contexts
     assert contexts is not None and contexts.kinds(EXPERIMENT.tasks) == {
