@@ -5,6 +5,7 @@ python -m analysis.report
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from analysis import ablation_path, pages
 from analysis.main_table import agreement, budgets, costs, latency, report
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
 from analysis.places import DOCS, FIGURES, RESULTS
-from atrcnas.contextbench import load, table_path
+from atrcnas.contextbench import Bench, load, table_path
 from atrcnas.contextbench.designs import DESIGNS
 from atrcnas.contextbench.report import draw, lines
 from atrcnas.plots import canvas
@@ -33,7 +34,7 @@ def tables() -> dict[str, Iterable[str]]:
         "cost-accuracy": costs.lines(),
         "budgets": budgets.lines(SMALL),
         "path": ablation_path.lines(read_table(PATH, ablation_path.FORM)),
-        **{f"bench-{name}": lines(load(name)) if table_path(name).is_file() else [NONE_YET] for name in DESIGNS},
+        **{f"bench-{name}": [NONE_YET] if bench is None else lines(bench) for name, bench in benches().items()},
     }
 
 
@@ -57,13 +58,18 @@ def figures() -> dict[str, Figure | None]:
             "agreement": agreement.draw(SMALL),
             "ablation_path": ablation_path.draw(read_table(PATH, ablation_path.FORM)),
             "importance": draw_importance(IMPORTANCE, "rooms-small"),
-            **{f"contextbench_{name.replace('-', '_')}": _bench(name) for name in DESIGNS},
+            **{f"contextbench_{name.replace('-', '_')}": _drawn(bench) for name, bench in benches().items()},
         }
 
 
-def _bench(name: str) -> Figure | None:
+@functools.cache
+def benches() -> dict[str, Bench | None]:
+    """Every table of ContextBench; None where no row is trained yet."""
+    return {name: load(name) if table_path(name).is_file() else None for name in DESIGNS}
+
+
+def _drawn(bench: Bench | None) -> Figure | None:
     """Once each target's rows are known; the baseline comes first in a table."""
-    bench = load(name) if table_path(name).is_file() else None
     return None if bench is None or bench.ranking().empty else draw(bench)
 
 

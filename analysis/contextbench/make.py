@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from analysis.contextbench.one_run import contexts_of, rendered, run
+from analysis.contextbench.one_run import FIXED, contexts_of, rendered, run
 from analysis.filling import read
 from atrcnas.contextbench.bench import table_path
 from atrcnas.contextbench.designs import Design, design
@@ -36,25 +36,26 @@ Entry = tuple[str, int]
 _APPEND = 10**6  # the byte that is locked while a row is written; those before it claim the entries of the plan
 
 
-def plan(pools: Pools, design: Design) -> list[Entry]:
+def plan(pools: Pools, asked: Design) -> list[Entry]:
     """Every (config, seed) in the order of training."""
-    seeds, first = range(design.seeds), [BASELINE, *factored(pools)]
-    others = sorted(set(all_configs(pools)) - set(first)) if design.others != 0 else []
+    seeds, first = range(asked.seeds), [BASELINE, *factored(pools)]
+    others = sorted(set(all_configs(pools)) - set(first)) if asked.others != 0 else []
     random.Random(0).shuffle(others)
-    turns = range(design.seeds if design.others is None else 1)
+    turns = range(asked.seeds if asked.others is None else 1)
     later = [
         (config, seeds[(place + turn) % len(seeds)])
         for turn in turns
-        for place, config in enumerate(others[: design.others])
+        for place, config in enumerate(others[: asked.others])
     ]
     return [(config, seed) for seed in seeds for config in first] + later
 
 
 def trained_by(table: str, root: Path | None = None) -> Experiment:
-    """The experiment of a table as its rows are trained: all training images, one thread."""
-    experiment = design(table).experiment(table)
-    options = experiment.data.options if root is None else {**experiment.data.options, "root": str(root)}
-    return experiment.replace(data={"selection": 0, "workers": 0, "options": options}, devices="cpu")
+    """The experiment of a table as its rows are trained; photographs are read from ``root``."""
+    experiment = design(table).experiment(table, FIXED)
+    if root is None:
+        return experiment
+    return experiment.replace(data={"options": {**experiment.data.options, "root": str(root)}})
 
 
 class Claims:

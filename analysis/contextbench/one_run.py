@@ -28,6 +28,8 @@ from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
 Row = dict[str, float | int]
+# How every stored row is trained: on all training images, on one thread.
+FIXED = ("data.selection=0", "data.workers=0", "devices=cpu")
 
 
 def rendered(experiment: Experiment) -> tuple[Cached, Cached]:

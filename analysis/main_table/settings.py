@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from analysis.contextbench.one_run import FIXED
 from analysis.places import RESULTS
 from atrcnas.spec.experiment import Experiment
 
@@ -25,7 +26,6 @@ class Setting:
             width of all others.
         aspp_latency_ms: of the network with ASPP heads in ONNX Runtime, measured with the costs of this table
             (:mod:`analysis.main_table.costs`); None: not measured, and no search within it is planned.
-        rows: of kinds that a target has in the wide pool, where they are so few that `rows` tries each; None: too many.
         pyramid: whether the backbone has the four scales that MTI-Net needs.
         published: the published ATRC config whose tasks are nearest.
         size: (height, width) of a validation image, where the data set has no such option.
@@ -38,7 +38,6 @@ class Setting:
     wider: int
     wide: int | None = None
     aspp_latency_ms: float | None = None
-    rows: int | None = None
     pyramid: bool = False
     published: str = "atrc-nyud-hrnet18"
     size: tuple[int, int] | None = None
@@ -46,9 +45,8 @@ class Setting:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def experiment(self, overrides: Sequence[str] = ()) -> Experiment:
-        """As ContextBench trains: all training images, one thread; ``changes`` lie over ``overrides`` (key=value)."""
-        fixed = ("data.selection=0", "data.workers=0", "devices=cpu")
-        return Experiment.load(self.bundled, [*fixed, *overrides]).replace(**self.changes)
+        """As ContextBench trains; ``changes`` lie over ``overrides`` (key=value)."""
+        return Experiment.load(self.bundled, [*FIXED, *overrides]).replace(**self.changes)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -79,7 +77,6 @@ SETTINGS = {
             aspp_multiply_adds=22488192,
             aspp_latency_ms=0.6675,
             wider=88,
-            rows=30,
             wide=40,  # hidden channels a multiple of 4: with 36, ONNX Runtime takes more than twice the time
         ),
         Setting(

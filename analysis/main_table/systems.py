@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.main_table.settings import Setting
-from atrcnas.contextbench.table import Pools
+from atrcnas.contextbench.table import Pools, factored
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import KINDS
@@ -20,6 +20,7 @@ BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
 LATENCY, ROWS = "searched-wide-latency", "searched-rows-latency"
 UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
 RANDOM_CONFIGS = 10
+FEW_ROWS = 100  # of kinds, of a target: so many are tried one by one
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def systems(setting: Setting) -> dict[str, System]:
         **_widened(setting, pools),
         "uniform-slabel": by_label,
         "published": published,
-        **_searched(setting),
+        **_searched(setting, pools),
         **_transferred(experiment),
         **_random(pools),
     }
@@ -85,7 +86,7 @@ def _widened(setting: Setting, pools: Pools) -> dict[str, System]:
     return {f"uniform-wide-{setting.wide}": System(says, _uniform("wide", pools), setting.widened)}
 
 
-def _searched(setting: Setting) -> dict[str, System]:
+def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
     wide = "wide pool" if setting.wide is None else f"wide pool, task features {setting.wide} wide"
     head = "the ASPP head's multiply-adds"
 
@@ -95,6 +96,12 @@ def _searched(setting: Setting) -> dict[str, System]:
     def within(budget: Mapping[str, float], **more: Any) -> dict[str, Any]:
         return {"space": "wide", "search": {"budget": budget, **more}}
 
+    # Each of a target's rows of kinds, and the best joined; scored on a tenth of the training images.
+    rows = len(factored(pools))
+    few, by_rows = (
+        rows <= FEW_ROWS,
+        {"search": {"strategy": "rows", "trials": {"number": rows + 1}}, "data": {"selection": 0.1}},
+    )
     whole = within({"multiply_adds": setting.aspp_multiply_adds})
     two = {**whole, "space": SearchSpace.load("wide").model_copy(update={"choose": 2}).dump()}
     found = {
@@ -116,13 +123,10 @@ def _searched(setting: Setting) -> dict[str, System]:
         budget = within({"latency_ms": setting.aspp_latency_ms}, costs=str(setting.file("costs")))
         says, changes = f"{wide}, at most the ASPP head's latency in ONNX Runtime", {**budget, **setting.widened}
         found[LATENCY] = system(says, changes)
-        if setting.rows is not None:  # and the best joined; scored on a tenth of the training images
-            by_rows = {
-                "search": {"strategy": "rows", "trials": {"number": setting.rows + 1}},
-                "data": {"selection": 0.1},
-            }
+        if few:
             found[ROWS] = system(f"{says}, by `rows`", changes, by_rows)
-            found["searched-wide-rows"] = system("wide pool, by `rows`", {"space": "wide"}, by_rows)
+    if few:
+        found["searched-wide-rows"] = system("wide pool, by `rows`", {"space": "wide"}, by_rows)
     return found
 
 

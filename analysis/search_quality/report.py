@@ -10,7 +10,7 @@ from analysis.pages import SEARCH_QUALITY, write
 from analysis.places import FIGURES
 from analysis.search_quality.draw import draw
 from analysis.search_quality.judge import training_seeds
-from analysis.search_quality.results import agreement, lookups, references, supernets
+from analysis.search_quality.results import against_best, agreement, lookups, references, supernets
 from analysis.search_quality.tables import TABLES, lookups_of, results_of
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.plots import canvas
@@ -28,6 +28,10 @@ def markdown(
         "with a supernet | searches | steps | cost, trainings | Delta_m, % | regret: mean; median (range) | "
         "percentile: median (lowest) | pairs committed | undecided",
         (_supernet(str(name), rows) for name, rows in searches.groupby("method", sort=False)),
+    )
+    yield from _table(
+        "with a supernet, seed by seed | more regret | chance of as much",
+        (f"{name} | {row['more']:.2f} | {row['chance']:.3f}" for name, row in against_best(searches).iterrows()),
     )
     costs = " | ".join(f"{cost}" for cost in SHOWN_COSTS)
     yield from _table(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
@@ -51,6 +53,24 @@ def references(bench: Bench) -> pd.DataFrame:
         for seed in seeds
     ]
     found[f"the best of all {len(everything)} configs by one training of each"] = pd.DataFrame(best).mean().to_dict()
+    return pd.DataFrame(found).T
+
+
+def against_best(searches: pd.DataFrame) -> pd.DataFrame:
+    """The mean regret of each method less that of the method with the least, seed by seed.
+
+    Returns:
+        By method: ``more``, and ``chance`` of a difference as large if the sign of each seed's were drawn (a
+        permutation test, Fisher 1935; every combination of signs is tried).
+    """
+    by_seed = searches.pivot(index="seed", columns="method", values="regret").dropna()
+    best = by_seed.mean().idxmin()
+    signs = np.array(list(itertools.product((-1, 1), repeat=len(by_seed))))
+    found = {}
+    for method in by_seed.columns.drop(best):
+        more = (by_seed[method] - by_seed[best]).to_numpy()
+        chance = (np.abs((signs * more).mean(1)) >= abs(more.mean()) - 1e-12).mean()
+        found[f"{method} against {best}"] = {"more": more.mean(), "chance": chance}
     return pd.DataFrame(found).T
 
 

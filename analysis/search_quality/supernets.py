@@ -81,12 +81,12 @@ def _rendered(options: str, split: Split, tasks: tuple[str, ...]) -> Cached:
 
 def experiment(table: str, method: str, seed: int, overrides: Sequence[str] = ()) -> Experiment:
     """The experiment of one search; `rows` tries each of a target's rows, and the best joined."""
-    fixed = (f"seed={seed}", "data.workers=0", "devices=cpu")
-    asked = design(table).experiment(table, [*fixed, *METHODS[method], *overrides])
+    planned = design(table)
+    plain = planned.experiment(table)
+    own = [f"seed={seed}", "data.workers=0", "devices=cpu", *METHODS[method]]
     if method == "rows":
-        number = 1 + len(factored(asked.search_space().pools(asked.tasks)))
-        asked = asked.replace(search={"trials": {**asked.search.trials.model_dump(), "number": number}})
-    return kept(asked)
+        own.append(f"search.trials.number={1 + len(factored(plain.search_space().pools(plain.tasks)))}")
+    return kept(planned.experiment(table, [*own, *overrides]))
 
 
 def kept(asked: Experiment) -> Experiment:

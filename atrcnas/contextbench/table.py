@@ -21,9 +21,6 @@ Pools = Mapping[Pair, Sequence[str]]
 Kinds = Mapping[Pair, str]
 
 
-_UNTIMED = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in LATENCY.items()})
-
-
 def columns(tasks: Mapping[str, Task]) -> Columns:
     """Column -> type: ``semseg.miou.half`` is the score after half of the steps, ``semseg.loss.half`` the loss."""
     figures = [
@@ -111,5 +108,7 @@ def read(path: Path, tasks: Mapping[str, Task], latencies: Path | None = None) -
                 for own, other in compared[[score, f"{score} of the baseline"]].to_numpy()
             ]
         table[f"delta_m.{length}"] = table[[f"{name}.gain.{length}" for name in tasks]].mean(axis=1, skipna=False)
-    timed = read_table(latencies, LATENCY) if latencies is not None and latencies.is_file() else _UNTIMED
+    timed = pd.DataFrame(columns=list(LATENCY)).astype(dict(LATENCY))
+    if latencies is not None and latencies.is_file():
+        timed = read_table(latencies, LATENCY)
     return table.join(timed.drop_duplicates("config").set_index("config"), on="config").sort_index()

@@ -203,8 +203,8 @@ def step_multiply_adds(net: MultiTaskNet, mixtures: Sequence[Mixture | None], sh
     def compute() -> None:
         encoded = net.encode(image, None, mixtures[0])
         results = [*encoded.labels.values(), *encoded.initial.values()]
-        for mixture in mixtures:
-            results += net.decode(encoded, mixture).values()
+        for predictions in net.decode_each(encoded, mixtures):
+            results += predictions.values()
         torch.autograd.backward(results, [torch.empty_like(x) for x in results])
 
     return counted(compute)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -98,6 +99,22 @@ def test_a_search_of_branches_is_counted_in_its_warm_up_and_after_it(contexts: s
     warming_up, after = real_steps(branches_alone(spec) if contexts == "after" else spec)
     assert (after > 1.2 * warming_up) == (estimator == "soft"), "each task goes through the copies of both"
     assert (found[0].steps, found[0].multiply_adds) == (2, pytest.approx((warming_up + after) / 2, rel=0.05))
+
+
+def test_a_step_that_compares_configs_is_counted_as_it_is_taken() -> None:
+    """Where every pair has one kind but one, two draws share most of what is pooled."""
+    space = {"schema": 1, "pairs": {"default": ["local"], "semseg<-depth": ["local", "global"]}}
+    search = {"batch_size": 2, "steps": 4, "estimator": "paired", "commit_gap": 1.0, "draws": 4}
+    spec = tiny(**{**SMALL, "search": search, "space": space})
+    splits = open_splits(spec)
+    training, choice = search_training(spec, splits, connect(spec))
+    (batch, *_) = search_batches(spec, splits, {"first": 0, "rank": 0, "world": 1})
+    mixtures = stages.on_meta(choice.draw(0))
+    assert len(mixtures) == 2, "the draws of this seed do not differ"
+    found = stages.step_multiply_adds(copy.deepcopy(training.weights.net), mixtures, batch.image.shape)
+    with FlopCounterMode(display=False) as counter:
+        take_step(training, batch)
+    assert found == pytest.approx(counter.get_total_flops() // 2, rel=0.03)
 
 
 def test_after_a_search_of_branches_the_tree_that_costs_most_is_counted() -> None:
