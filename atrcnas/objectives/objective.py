@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.ground.registry import resolve
+from atrcnas.nn.blocks import resize
 from atrcnas.spec.labels import LABEL_ENCODERS
 from atrcnas.spec.losses import LOSSES
 from atrcnas.spec.tasks import Task
@@ -57,12 +57,12 @@ class Objective(nn.Module):
             size = valid[name].shape[-2:]
             losses = [self._final(task, predictions[name], targets[name], valid[name])] if name in predictions else []
             losses += [
-                self._final(task, _enlarge(raw, size), targets[name], valid[name])
+                self._final(task, resize(raw, size), targets[name], valid[name])
                 for (owner, _), raw in initial.items()
                 if owner == name
             ]
             losses += [
-                self._label(task, _enlarge(logits, size), targets[name], valid[name])
+                self._label(task, resize(logits, size), targets[name], valid[name])
                 for (owner, _), logits in labels.items()
                 if owner == name
             ]
@@ -101,7 +101,3 @@ def _apply(name: str, task: Task, raw: Tensor, target: Tensor, valid: Tensor) ->
     loss = LOSSES[name]
     value: Tensor = resolve(loss.function)(raw, target, valid, **loss.own(task.loss_options))
     return value
-
-
-def _enlarge(x: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
