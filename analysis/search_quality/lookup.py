@@ -3,10 +3,11 @@
 python -m analysis.search_quality.lookup                 every method
 python -m analysis.search_quality.lookup asha tpe
 python -m analysis.search_quality.lookup --table rooms-small-wide
+python -m analysis.search_quality.lookup --latency       among the faster half of the configs
 
 A search is told what one training seed of the table measured, at the length it asked for. What it found is judged by
-the mean over the other training seeds. Writes analysis/results/search_lookup.csv (_wide.csv): regret by cost, over the
-searches.
+the mean over the other training seeds. Writes analysis/results/search_lookup.csv (_wide.csv, _latency.csv): regret by
+cost, over the searches.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
-from analysis.search_quality.tables import TABLES, lookups_of
+from analysis.search_quality.judge import Judge, latency_limit, ranking_of_seeds, training_seeds
+from analysis.search_quality.limits import limits_for
+from analysis.search_quality.tables import add_question, asked_question
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.contextbench.table import LENGTHS, spell
+from atrcnas.costs.choosing import Limits
 from atrcnas.launch.ask_tell import Sample, Trial, Trials
 from atrcnas.launch.proposals import choose
 from atrcnas.spec.recipe import TrialsSpec
@@ -90,7 +93,9 @@ class Course:
         self.points.append((self.spent, self.best.sample))
 
 
-def explore(method: Method, seed: int, tables: Mapping[float, Mapping[str, float]], bench: Bench) -> Course:
+def explore(
+    method: Method, seed: int, tables: Mapping[float, Mapping[str, float]], bench: Bench, limits: Limits | None = None
+) -> Course:
     """One search; ``tables`` holds share of the training -> config -> score."""
     course, number = Course(), round(max(COSTS) * method.begun)
     names = {str(pair): pair for pair in bench.pools}
@@ -103,7 +108,7 @@ def explore(method: Method, seed: int, tables: Mapping[float, Mapping[str, float
         done.set_result({"sample": dict(sample), "score": tables[share][config], **fields})
         return done
 
-    trials = Trials(Notebook(), make, number, course.hear)  # type: ignore[arg-type]
+    trials = Trials(Notebook(), make, number, course.hear, limits, bench.pools)  # type: ignore[arg-type]
     pools = {str(pair): tuple(pool) for pair, pool in bench.pools.items()}
     choose(STRATEGIES[method.strategy], "auto").explore(
         pools, trials, TrialsSpec(number=number, **method.options), seed
@@ -112,17 +117,18 @@ def explore(method: Method, seed: int, tables: Mapping[float, Mapping[str, float
     return course
 
 
-def answers(method: Method, bench: Bench, searches: int) -> Iterator[pd.DataFrame]:
+def answers(method: Method, bench: Bench, searches: int, limits: Limits | None = None) -> Iterator[pd.DataFrame]:
     """Of each search, regret and percentile of its answer at every cost."""
+    limit = latency_limit(bench) if limits else None
     known = training_seeds(bench)
     tables = {
         seed: {share: ranking_of_seeds(bench, [seed], length).to_dict() for length, share in LENGTHS.items()}
         for seed in known
     }
-    judges = {seed: Judge(bench, [other for other in known if other != seed]) for seed in known}
+    judges = {seed: Judge(bench, [other for other in known if other != seed], limit) for seed in known}
     for number in range(searches):
         told = known[number % len(known)]
-        course = explore(method, number, tables[told], bench)
+        course = explore(method, number, tables[told], bench, limits)
         spent = np.array([cost for cost, _ in course.points])
         last = [np.searchsorted(spent, cost + 1e-9, side="right") - 1 for cost in COSTS]
         found = [judges[told].of_sample(course.points[place][1]) for place in last if place >= 0]
@@ -144,13 +150,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", default=list(METHODS), metavar="METHOD", help=", ".join(METHODS))
     parser.add_argument("--searches", type=int, help="of each method")
-    parser.add_argument("--table", choices=TABLES, default=TABLES[0])
-    parser.add_argument("--out", type=Path, help="[default: the file of the table]")
+    add_question(parser)
+    parser.add_argument("--out", type=Path, help="[default: the file of the question]")
     args = parser.parse_args()
-    bench, out = load(args.table), args.out or lookups_of(args.table)
+    question = asked_question(args)
+    bench, out = load(question.table), args.out or question.lookups
+    limits = limits_for(question, bench) if question.within_latency else None
     tables = [pd.read_csv(out)] if out.is_file() else []
     for name in args.methods:
-        found = summary(name, list(answers(METHODS[name], bench, args.searches or METHODS[name].searches)))
+        found = summary(name, list(answers(METHODS[name], bench, args.searches or METHODS[name].searches, limits)))
         tables = [table[table["method"] != name] for table in tables] + [found]
         pd.concat(tables).to_csv(out, index=False, float_format="%.6g")
         print(f"{name}: {len(found)} rows", file=sys.stderr)

@@ -9,9 +9,9 @@ import pandas as pd
 from analysis.pages import SEARCH_QUALITY, write
 from analysis.places import FIGURES
 from analysis.search_quality.draw import draw
-from analysis.search_quality.judge import training_seeds
+from analysis.search_quality.judge import latency_limit, training_seeds
 from analysis.search_quality.results import against_best, agreement, lookups, references, supernets
-from analysis.search_quality.tables import TABLES, lookups_of, results_of
+from analysis.search_quality.tables import QUESTIONS
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.plots import canvas
 
@@ -19,11 +19,18 @@ SHOWN_COSTS = (2, 4, 8, 16, 32, 64)
 
 
 def markdown(
-    bench: Bench, searches: pd.DataFrame, by_trials: pd.DataFrame, known: pd.DataFrame, taus: pd.DataFrame
+    bench: Bench,
+    searches: pd.DataFrame,
+    by_trials: pd.DataFrame,
+    known: pd.DataFrame,
+    taus: pd.DataFrame,
+    limit: float | None = None,
 ) -> Iterator[str]:
     """All tables."""
     seeds = training_seeds(bench)
     yield f"Judged by {len(bench.rows)} trained rows, {len(seeds)} seeds of which are complete."
+    if limit is not None:
+        yield f"The limit is {limit:.2f} times the baseline's latency. {_kept_to(searches)}"
     yield from _table(
         "with a supernet | searches | steps | cost, trainings | Delta_m, % | regret: mean; median (range) | "
         "percentile: median (lowest) | pairs committed | undecided",
@@ -56,6 +63,14 @@ def markdown(
     )
 
 
+def _kept_to(searches: pd.DataFrame) -> str:
+    over = searches.loc[searches["over"] > 0, "over"]
+    kept = (
+        f"{len(searches) - len(over)} of {len(searches)} searches with a supernet kept to it, as their config was timed"
+    )
+    return f"{kept}." if over.empty else f"{kept}; the others are over it by at most {over.max():.1%}."
+
+
 def _supernet(name: str, rows: pd.DataFrame) -> str:
     middle = rows[["cost", "delta_m", "regret", "percentile", "committed", "undecided"]].median()
     steps = ", ".join(map(str, sorted(set(rows["steps"]))))
@@ -84,16 +99,18 @@ def _table(head: str, rows: Iterator[str]) -> Iterator[str]:
 
 
 def main() -> None:
-    for table in TABLES:
-        path = results_of(table)
-        if not (path.is_file() and lookups_of(table).is_file()):
+    for question in QUESTIONS:
+        path = question.searches
+        if not (path.is_file() and question.lookups.is_file()):
             continue
-        bench = load(table)
-        searches, by_trials, known = supernets(bench, path), lookups(lookups_of(table)), references(bench)
-        figure = draw(f"Regret against cost, {table}", searches, by_trials, known["regret"].iloc[-1])
-        print(canvas.save(figure, FIGURES / f"{path.stem}.png"))
-        lines = markdown(bench, searches, by_trials, known, agreement(bench, path))
-        write(SEARCH_QUALITY, path.stem.replace("_", "-"), "\n".join(lines))
+        bench = load(question.table)
+        limit = latency_limit(bench) if question.within_latency else None
+        searches, by_trials, known = supernets(bench, path, limit), lookups(question.lookups), references(bench, limit)
+        half = "" if limit is None else f", configs up to {limit:.2f} times the baseline's latency"
+        figure = draw(f"Regret against cost, {question.table}{half}", searches, by_trials, known["regret"].iloc[-1])
+        print(canvas.save(figure, FIGURES / f"{question.name}.png"))
+        lines = markdown(bench, searches, by_trials, known, agreement(bench, path), limit)
+        write(SEARCH_QUALITY, question.name.replace("_", "-"), "\n".join(lines))
 
 
 if __name__ == "__main__":

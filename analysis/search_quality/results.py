@@ -17,8 +17,8 @@ from atrcnas.ground.errors import RunError
 from atrcnas.runs.tables import read_table
 
 
-def supernets(bench: Bench, path: Path) -> pd.DataFrame:
-    """Every search with a supernet: its row, ``cost`` in trainings, ``delta_m``, ``regret`` and ``percentile``.
+def supernets(bench: Bench, path: Path, limit: float | None = None) -> pd.DataFrame:
+    """Every search with a supernet: its row, ``cost`` in trainings, and what :class:`Judge` says of its answer.
 
     Raises:
         RunError: there is no row that says what a training costs.
@@ -29,7 +29,7 @@ def supernets(bench: Bench, path: Path) -> pd.DataFrame:
         raise RunError(
             f"{path}: expected a row '{UNIT}', got none. python -m analysis.search_quality.run --strategy {UNIT}"
         )
-    searches, judge = rows[rows["method"] != UNIT].reset_index(drop=True), Judge(bench)
+    searches, judge = rows[rows["method"] != UNIT].reset_index(drop=True), Judge(bench, limit=limit)
     searches["cost"] = searches["seconds"] / trainings["seconds"].median()
     return searches.join(pd.DataFrame([judge.of(config) for config in searches["config"]]))
 
@@ -39,20 +39,22 @@ def lookups(path: Path) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def references(bench: Bench) -> pd.DataFrame:
-    """Regret and percentile, in the mean, of what needs no search, and of training all configs with one seed."""
-    judge, seeds = Judge(bench), training_seeds(bench)
+def references(bench: Bench, limit: float | None = None) -> pd.DataFrame:
+    """Regret and percentile, in the mean, of what needs no search, and of training all allowed configs with one seed."""
+    judge, seeds = Judge(bench, limit=limit), training_seeds(bench)
     found: dict[str, Mapping[str, float]] = {}
     for name, like in uniform(bench.pools).items():
         config = {pair: next((kind for kind in like if kind in pool), "none") for pair, pool in bench.pools.items()}
         found[f"{name} everywhere"] = judge.of(spell(config, bench.pools))
-    everything = [judge.of(config) for config in judge.delta_m.index]
-    found["a config drawn evenly"] = pd.DataFrame(everything).mean().to_dict()
+    allowed = [config for config in judge.delta_m.index if judge.of(config)["over"] == 0]
+    found["a config drawn evenly"] = pd.DataFrame([judge.of(config) for config in allowed]).mean().to_dict()
     best = [
-        Judge(bench, [other for other in seeds if other != seed]).of(ranking_of_seeds(bench, [seed]).idxmax())
+        Judge(bench, [other for other in seeds if other != seed], limit).of(
+            ranking_of_seeds(bench, [seed])[allowed].idxmax()
+        )
         for seed in seeds
     ]
-    found[f"the best of all {len(everything)} configs by one training of each"] = pd.DataFrame(best).mean().to_dict()
+    found[f"the best of all {len(allowed)} configs by one training of each"] = pd.DataFrame(best).mean().to_dict()
     return pd.DataFrame(found).T
 
 

@@ -1,7 +1,9 @@
-"""The files of the results: where they are, and their columns."""
+"""What is searched for, and the files of the results with their columns."""
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.places import RESULTS
@@ -21,19 +23,52 @@ COLUMNS: Columns = {
 SCORES: Columns = {"method": str, "seed": int, "config": str, "semseg": float, "depth": float, "score": float}
 
 
-def results_of(table: str) -> Path:
-    """The searches that a table of ContextBench judges."""
-    return _file("search_quality", table)
+@dataclass(frozen=True)
+class Question:
+    """The best config of a table of ContextBench, or the best of those within a latency.
+
+    Attributes:
+        table: that judges the answers.
+        within_latency: only the faster half of its configs are allowed.
+    """
+
+    table: str
+    within_latency: bool = False
+
+    @property
+    def name(self) -> str:
+        """In the names of files and sections."""
+        words = self.table.removeprefix(TABLES[0]).strip("-"), "latency" if self.within_latency else ""
+        return "_".join(["search_quality", *filter(None, words)])
+
+    @property
+    def searches(self) -> Path:
+        """Searches with a supernet."""
+        return RESULTS / f"{self.name}.csv"
+
+    @property
+    def lookups(self) -> Path:
+        """Searches by trials that the table answered."""
+        return RESULTS / f"{self.name.replace('quality', 'lookup')}.csv"
+
+    @property
+    def costs(self) -> Path:
+        """What kinds cost, as searches within a latency predict it; from `atrcnas costs`."""
+        return RESULTS / f"costs_{self.table.replace('-', '_')}_table.csv"
 
 
-def lookups_of(table: str) -> Path:
-    """The searches by trials that a table of ContextBench answered."""
-    return _file("search_lookup", table)
+QUESTIONS = (*map(Question, TABLES), Question(TABLES[0], within_latency=True))
 
 
-def _file(stem: str, table: str) -> Path:
-    suffix = "" if table == TABLES[0] else f"_{table.removeprefix(TABLES[0] + '-')}"
-    return RESULTS / f"{stem}{suffix}.csv"
+def add_question(parser: ArgumentParser) -> None:
+    """The arguments that choose one."""
+    parser.add_argument("--table", choices=TABLES, default=TABLES[0])
+    parser.add_argument("--latency", action="store_true", help="search among the faster half of the configs")
+
+
+def asked_question(args: Namespace) -> Question:
+    """The one that was chosen."""
+    return Question(args.table, args.latency)
 
 
 def scores_of(results: Path) -> Path:

@@ -14,12 +14,15 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from analysis.filling import left
 from analysis.filling import read as rows_so_far
 from analysis.search_quality import lookup, results, supernets
-from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
+from analysis.search_quality.judge import Judge, latency_limit, ranking_of_seeds, training_seeds
 from analysis.search_quality.run import plan
 from analysis.search_quality.tables import COLUMNS, SCORES, UNIT, scores_of
 from atrcnas.contextbench.bench import Bench
 from atrcnas.contextbench.table import BASELINE, LENGTHS, all_configs, columns, factored, parse, read
+from atrcnas.costs.choosing import Limits
+from atrcnas.costs.table import BASE, CostTable, terms
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.pairs import Pair
 
 EXPERIMENT = Experiment.load("rooms-small")
 POOLS = EXPERIMENT.search_space().pools(EXPERIMENT.tasks)
@@ -89,6 +92,39 @@ def test_a_look_up_of_all_configs_finds_the_best_and_one_that_trusts_a_quarter_d
     assert Judge(bench).of_sample(walked.points[-1][1])["regret"] == pytest.approx(0)
     misled = lookup.explore(lookup.Method("asha", begun=4.0, options={"halvings": 2}), 0, tables, bench)
     assert Judge(bench).of_sample(misled.points[-1][1])["regret"] > 5
+
+
+@pytest.fixture
+def timed(bench: Bench) -> Bench:
+    """The same, where a config is the slower the more it is worth, none.none/none.none taking the baseline's time."""
+    ratio = {config: 1 + delta_m(config) / 18 for config in bench.rows.index.unique("config") if config != BASELINE}
+    return Bench(bench.rows.assign(latency_ratio=bench.rows.index.get_level_values("config").map(ratio)), EXPERIMENT)
+
+
+def test_within_a_latency_an_answer_is_compared_with_what_is_allowed(timed: Bench) -> None:
+    judge = Judge(timed, limit=1.5)
+    assert judge.of("global.local/local.global")["percentile"] == 100, "worth 8, the most that 1.5 allows here"
+    assert judge.of("global.slabel/slabel.global") == pytest.approx(
+        {"delta_m": 7, "regret": 1, "percentile": 100 * 6 / 7, "over": 0}
+    )
+    assert judge.of("tlabel.none/none.tlabel") == pytest.approx(
+        {"delta_m": 10, "regret": -2, "percentile": 100, "over": (1 + 10 / 18) / 1.5 - 1}
+    )
+    with pytest.raises(ValueError, match="got none of 240"):
+        latency_limit(timed)
+
+
+def test_a_look_up_within_a_latency_asks_for_nothing_slower(bench: Bench) -> None:
+    tables = {share: ranking_of_seeds(bench, [0], length).to_dict() for length, share in LENGTHS.items()}
+    costs = {BASE: 1.0} | {term.name: 0.1 * ("local" in term.name) for term in terms(POOLS)}
+    limits = Limits(CostTable({"latency_ms": costs}), {"latency_ms": 1.35})
+    asked = [
+        {Pair.parse(pair): kind for pair, kind in sample.items()}
+        for strategy in ("random", "evolution", "asha")
+        for _, sample in lookup.explore(lookup.Method(strategy, begun=0.5), 0, tables, bench, limits).points
+    ]
+    local = [sum(kind == "local" for kind in kinds.values()) for kinds in asked]
+    assert max(local) == 2, "0.1 for each and 0.1 for the first"
 
 
 def test_costs_are_in_trainings_and_scores_are_compared_with_the_table(bench: Bench, tmp_path: Path) -> None:
