@@ -112,9 +112,7 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
             {"space": "wide"},
             {"search": {"estimator": "paired", **ESTIMATORS["paired"].defaults}},
         ),
-        "searched-wide-darts": system(
-            "wide pool, by `darts`", {"space": "wide"}, {"search": {"strategy": "darts", "noise": False}}
-        ),
+        "searched-wide-darts": system("wide pool, by `darts`", {"space": "wide"}, {"search": {"strategy": "darts"}}),
         "searched-wide-two": system(f"wide pool, two kinds a pair, at most {head}", two),
     }
     if setting.wide is not None:

@@ -295,8 +295,10 @@ class Experiment(Spec):
         """A copy with different values, checked again; a mapping is laid over the section of that name."""
         value = self.dump()
         for key, section in sections.items():
-            merge = isinstance(section, Mapping) and isinstance(value.get(key), Mapping)
-            value[key] = {**value[key], **section} if merge else section
+            if isinstance(section, Mapping) and isinstance(value.get(key), Mapping):
+                follow = self.search.followers(section) if key == "search" else ()
+                section = {**{name: old for name, old in value[key].items() if name not in follow}, **section}
+            value[key] = section
         experiment = validate(Experiment, value, self._where)
         experiment._where = self._where
         return experiment

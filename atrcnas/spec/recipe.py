@@ -203,6 +203,15 @@ class SearchSpec(TrainSpec):
             return {**ESTIMATORS[value["estimator"]].defaults, **value}
         return value
 
+    def followers(self, changes: Mapping[str, Any]) -> list[str]:
+        """Keys that have the value that the estimator or the strategy gives them, if ``changes`` name another one."""
+        follow = {"noise": STRATEGIES[self.strategy].noise} if "strategy" in changes else {}
+        if "estimator" in changes:
+            keys = {key for name in ESTIMATORS.names for key in ESTIMATORS[name].defaults}
+            plain = {key: type(self).model_fields[key].default for key in keys}
+            follow |= {**plain, **ESTIMATORS[self.estimator].defaults}
+        return [key for key, value in follow.items() if getattr(self, key) == value]
+
     @property
     def logits_rate(self) -> float:
         """``logits_learning_rate``, or its default for this number of steps."""

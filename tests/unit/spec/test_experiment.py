@@ -254,6 +254,18 @@ def test_replace_merges_a_section_and_checks_again() -> None:
         experiment.replace(search={"steps": 0})
 
 
+def test_replace_lets_what_follows_the_estimator_or_the_strategy_follow() -> None:
+    plain = Experiment.load(value())
+    paired = plain.replace(search={"estimator": "paired"})
+    assert paired == Experiment.load(value(search={"estimator": "paired"})), "as a file that says the same"
+    assert paired.replace(search={"estimator": "soft"}) == plain
+    assert paired.replace(search={"steps": 7}).search.commit_gap == paired.search.commit_gap
+    assert plain.replace(search={"strategy": "darts"}) == Experiment.load(value(search={"strategy": "darts"}))
+    own = Experiment.load(value(search={"commit_gap": 0.4}))
+    assert own.replace(search={"estimator": "paired"}).search.commit_gap == 0.4, "it was chosen"
+    assert plain.replace(search={"estimator": "paired", "commit_gap": 0.3}).search.commit_gap == 0.3
+
+
 # Tasks.
 
 
