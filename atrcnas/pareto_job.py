@@ -41,7 +41,7 @@ def pareto_lines(experiment: Experiment, run: Path, budgets: str | None, train: 
         AtrcnasError: see the message.
     """
     measure, largest = _parsed(experiment, budgets)
-    plain = experiment.replace(search={"strategy": "rows", "budget": {}})
+    plain = experiment.replace(search={"strategy": "rows", "budget": {}, "cost_weight": {}})
     search(plain, run, resume=RunFolder(run).begun("search"))
     table = table_of(experiment, open_splits(experiment))
     points = _front(RunFolder(run), lambda kinds: table.predict(kinds, measure))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,24 +13,43 @@ from analysis.filling import read
 from analysis.pages import PLANTED, write
 from analysis.places import FIGURES
 from analysis.planted import confirm, search
-from analysis.planted.confirm import kinds
-from atrcnas.data.plants import PLANTS
+from analysis.planted.confirm import PAIR, kinds
+from atrcnas.costs.table import BASE
+from atrcnas.data.plants import HEIGHT, PLANTS, WIDTH
+from atrcnas.engine.cost_table import counted_table, pools_of
+from atrcnas.spec.experiment import Experiment
 
 PICTURE = FIGURES / "planted.png"
 ENOUGH = 2.0  # seed standard deviations
 
 
 def losses(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean and standard deviation over seeds, and number of seeds, of each plant and kind."""
+    """Mean and standard deviation over seeds, and number of seeds, of each plant and kind; cost is not in it."""
     return rows.groupby(["plant", "kind"])["loss"].agg(["mean", "std", "count"])
 
 
-def lead(figures: pd.DataFrame, plant: str) -> float | None:
+def prices() -> dict[str, float]:
+    """What `search.cost_weight` of the experiment adds to the loss of each kind."""
+    experiment = Experiment.load("planted")
+    table = counted_table(experiment, (HEIGHT, WIDTH))
+    plain = {pair: pool[0] for pair, pool in pools_of(experiment).items()}
+    return {
+        kind: sum(
+            weight * (table.predict(plain | {PAIR: kind}, measure) / table.costs[measure][BASE] - 1)
+            for measure, weight in experiment.search.cost_weight.items()
+        )
+        for kind in kinds()
+    }
+
+
+def lead(figures: pd.DataFrame, plant: str, price: Mapping[str, float]) -> float | None:
     """By how many standard deviations the best planted kind is ahead of the best other one; None with a single seed.
 
-    The deviation is that of the two kinds together: the root of the mean of their variances.
+    Costs count, as in the search. The deviation is that of the two kinds together: the root of the mean of their
+    variances.
     """
     own = figures.loc[plant]
+    own = own.assign(mean=own["mean"] + own.index.map(price))
     planted = own[own.index.isin(PLANTS[plant].kinds)]
     others = own[~own.index.isin(PLANTS[plant].kinds)]
     if planted.empty or others.empty:
@@ -39,20 +59,20 @@ def lead(figures: pd.DataFrame, plant: str) -> float | None:
     return float((next_best["mean"] - best["mean"]) / spread) if spread > 0 else None
 
 
-def confirmed(plant: str, ahead: float | None) -> str:
-    """The verdict: a plant of ``none`` holds unless a kind beats it."""
+def confirmed(ahead: float | None) -> str:
+    """The verdict."""
     if ahead is None:
         return ""
-    held = ahead > -ENOUGH if PLANTS[plant].kinds == ("none",) else ahead > ENOUGH
-    return f"{ahead:+.1f}" if held else f"{ahead:+.1f} (not confirmed)"
+    return f"{ahead:+.1f}" if ahead > ENOUGH else f"{ahead:+.1f} (not confirmed)"
 
 
 def confirm_table(rows: pd.DataFrame) -> str:
     """Markdown: the target's loss by plant and kind, planted ones bold."""
-    figures, names = losses(rows), kinds()
+    figures, names, price = losses(rows), kinds(), prices()
     lines = [
         f"| plant | {' | '.join(f'`{kind}`' for kind in names)} | seeds | ahead by |",
         "|---" * (len(names) + 3) + "|",
+        f"| what its cost adds | {' | '.join(f'{price[kind]:.3f}' for kind in names)} | | |",
     ]
     for plant in PLANTS:
         if plant not in figures.index.get_level_values(0):
@@ -61,7 +81,7 @@ def confirm_table(rows: pd.DataFrame) -> str:
         cells = [cell(own, kind, kind in PLANTS[plant].kinds) for kind in names]
         least, most = int(own["count"].min()), int(own["count"].max())
         seeds = f"{least}" if least == most else f"{least} to {most}"
-        lines.append(f"| `{plant}` | {' | '.join(cells)} | {seeds} | {confirmed(plant, lead(figures, plant))} |")
+        lines.append(f"| `{plant}` | {' | '.join(cells)} | {seeds} | {confirmed(lead(figures, plant, price))} |")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.costs.choosing import Limits, affordable
-from atrcnas.costs.table import BASE, terms
+from atrcnas.costs.expected import ExpectedCost, settled
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.pairs import Pair
 
@@ -24,8 +24,7 @@ class Pressure(nn.Module):
     With logits z and marginal costs c, pairs are drawn from softmax(z - multiplier c): of all distributions whose
     expected cost is within the limit, the one closest to softmax(z) in relative entropy, up to parts that pairs share.
     So the logits learn from the losses alone what each kind is worth, and cost is weighed against that anew after every
-    step. Pairs are independent, so a term that several kinds share is expected with one minus the probability that no
-    pair uses any of them.
+    step.
 
     Pairs commit one in a step, and only once the budget itself holds: what one of them leaves is there for the others. A
     kind that does not fit beside what has committed, with the cheapest of all other pairs, is not drawn any more.
@@ -46,39 +45,16 @@ class Pressure(nn.Module):
         super().__init__()
         self.limits, self.steps = limits, steps
         self._sampler = (sampler,)  # in a tuple: not a submodule
-        table, largest = limits.table, limits.allowed
-        pairs, kinds = len(sampler.pairs), len(sampler.kinds)
-        alone, shared, each = torch.zeros(len(largest), pairs, kinds), [], []
-        scaled = [{name: cost / largest[measure] for name, cost in table.costs[measure].items()} for measure in largest]
-        for term, sites in terms(sampler.pools).items():
-            places = [(sampler.pairs.index(pair), sampler.kinds.index(kind)) for pair, kind in sites]
-            costs = torch.tensor([column[term.name] for column in scaled])
-            if len(places) == 1:
-                alone[:, places[0][0], places[0][1]] += costs
-            else:
-                member = torch.zeros(pairs, kinds)
-                member[tuple(zip(*places, strict=True))] = 1
-                shared.append(member)
-                each.append(costs)
-        self.register_buffer("base", torch.tensor([column[BASE] for column in scaled]), persistent=False)
-        self.register_buffer("alone", alone, persistent=False)
-        self.register_buffer(
-            "shared", torch.stack(shared) if shared else torch.zeros(0, pairs, kinds), persistent=False
-        )
-        self.register_buffer("each", torch.stack(each, 1) if each else torch.zeros(len(largest), 0), persistent=False)
+        self.cost = ExpectedCost(limits.table, limits.allowed, sampler)
         grid = torch.tensor([0.0, *np.geomspace(SMALLEST, LARGEST, POINTS)], dtype=torch.float32)
         self.register_buffer("grid", grid, persistent=False)
-        self.register_buffer("multiplier", torch.zeros(len(largest)))
+        self.register_buffer("multiplier", torch.zeros(len(limits.allowed)))
         self.register_buffer("tilt", sampler.tilt)  # the sampler's own, saved and loaded with the multiplier
-        self.base: Tensor
-        self.alone: Tensor
-        self.shared: Tensor
-        self.each: Tensor
         self.grid: Tensor
         self.multiplier: Tensor
         self.tilt: Tensor
         even = torch.tensor([[(kind in pool) / len(pool) for kind in sampler.kinds] for pool in sampler.pools.values()])
-        self.register_buffer("first", self._cost(even).clamp_min(1), persistent=False)
+        self.register_buffer("first", self.cost(even).clamp_min(1), persistent=False)
         self.first: Tensor
 
     @property
@@ -88,7 +64,8 @@ class Pressure(nn.Module):
 
     def expected(self) -> Tensor:
         """[M] expected cost of a config drawn from the probabilities, as a share of the budget."""
-        return self._cost(self._settled(self.sampler.probabilities()))
+        expected: Tensor = self.cost(settled(self.sampler, self.sampler.probabilities()))
+        return expected
 
     def limit(self, step: int) -> Tensor:
         """[M] what the expected cost is kept to after a step, as a share of the budget: at last 1."""
@@ -132,23 +109,11 @@ class Pressure(nn.Module):
                 liking[pair][kind] = max(0.0, *liking[pair].values())
         return affordable(liking, self.limits.excess)
 
-    def _settled(self, probability: Tensor) -> Tensor:
-        """[..., P, K] probabilities, where a pair that has committed is certain."""
-        sampler = self.sampler
-        settled = F.one_hot(sampler.choice, len(sampler.kinds)).to(probability)
-        return torch.where(sampler.committed[:, None], settled, probability)
-
-    def _cost(self, probability: Tensor) -> Tensor:
-        """[..., M] expected cost under probabilities [..., P, K], as a share of the budget."""
-        each = probability[..., None, :, :]
-        unused = (1 - (self.shared * each).sum(-1)).prod(-1)
-        return self.base + (self.alone * each).sum((-2, -1)) + (1 - unused) @ self.each.T
-
     def _marginal(self) -> Tensor:
         """[M, P, K] how the expected cost grows with each probability, from the cheapest kind of its pair on."""
         with torch.enable_grad():
-            probability = self._settled(self.sampler.probabilities().detach()).requires_grad_()
-            cost = self._cost(probability)
+            probability = settled(self.sampler, self.sampler.probabilities().detach()).requires_grad_()
+            cost = self.cost(probability)
             rows = [torch.autograd.grad(one, probability, retain_graph=True)[0] for one in cost]
         marginal = torch.stack(rows)
         cheapest = marginal.masked_fill(~self.sampler.pool, torch.inf).amin(2, keepdim=True)
@@ -158,13 +123,13 @@ class Pressure(nn.Module):
         """[P, K] kinds that break the budget beside what has committed, even with the cheapest of all other pairs."""
         sampler = self.sampler
         order = marginal.sum(0).masked_fill(~sampler.pool, torch.inf)
-        least = self._settled(F.one_hot(order.argmin(1), len(sampler.kinds)).to(marginal))
-        without = self.shared * least
+        least = settled(sampler, F.one_hot(order.argmin(1), len(sampler.kinds)).to(marginal))
+        without = self.cost.shared * least
         without = without.sum((1, 2), keepdim=True) - without.sum(2, keepdim=True)  # [S, P, 1] uses by other pairs
-        shared = torch.einsum("ms,spk->mpk", self.each, ((without + self.shared) > 0).to(marginal))
-        alone = self.alone * least
-        alone = alone.sum((1, 2), keepdim=True) - alone.sum(2, keepdim=True) + self.alone
-        over = (self.base[:, None, None] + alone + shared > 1).any(0)
+        shared = torch.einsum("ms,spk->mpk", self.cost.each, ((without + self.cost.shared) > 0).to(marginal))
+        alone = self.cost.alone * least
+        alone = alone.sum((1, 2), keepdim=True) - alone.sum(2, keepdim=True) + self.cost.alone
+        over = (self.cost.base[:, None, None] + alone + shared > 1).any(0)
         return over & ~sampler.committed[:, None]
 
     def _smallest(self, place: int, marginal: Tensor, limit: Tensor, barred: Tensor) -> Tensor:
@@ -176,7 +141,7 @@ class Pressure(nn.Module):
         tried = self.grid
         for _ in range(2):
             probability = (logits - tried[:, None, None] * marginal[place]).softmax(-1)
-            within = self._cost(self._settled(probability))[:, place] <= limit
+            within = self.cost(settled(self.sampler, probability))[:, place] <= limit
             high = torch.where(within, tried, LARGEST).amin()
             low = torch.where(within, 0.0, tried).masked_fill(tried > high, 0.0).amax()
             tried = low + (high - low) * torch.linspace(0, 1, POINTS, device=logits.device, dtype=logits.dtype)

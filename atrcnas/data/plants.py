@@ -168,12 +168,14 @@ PLANTS = {
     "own_value": Plant(("none",), "the target needs nothing of the source", (4, 4), own_value),
     "near_value": Plant(("local",), "a value a few pixels away", (4, 4), near_value),
     "scene_average": Plant(("global", "tlabel", "slabel"), "an average over the scene", (4, 4), scene_average),
-    "target_regions": Plant(("tlabel", "slabel"), "the average over the target's own class", (2, 2), target_regions),
+    "target_regions": Plant(
+        ("tlabel", "slabel", "global"), "the average over the target's own class", (2, 2), target_regions
+    ),
     "source_regions": Plant(("slabel",), "the average over the source's class", (2, 2), source_regions),
     "beside_value": Plant(
         ("mti", "local", "affinity"), "the source's features just beside the pixel", (2, 2), beside_value
     ),
     "source_structure": Plant(
-        ("affinity",), "the target's values along the source's structure", (2, 2), source_structure
+        ("affinity", "local"), "the target's values along the source's structure", (2, 2), source_structure
     ),
 }

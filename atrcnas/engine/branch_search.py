@@ -57,7 +57,7 @@ def branches_alone(experiment: Experiment) -> Experiment:
     recipe = experiment.search
     branches = recipe.branches.model_dump() if recipe.branches else {}
     settings = {"branches": {**branches, "contexts": "none"}, "steps": branches.get("steps") or recipe.steps}
-    plain = {"estimator": "soft", "logits_warm_up": 0.0, "seeds": 1, "budget": {}}
+    plain = {"estimator": "soft", "logits_warm_up": 0.0, "seeds": 1, "budget": {}, "cost_weight": {}}
     if not STRATEGIES[recipe.strategy].by_gradient:
         plain |= {"strategy": "gumbel", "noise": True}
     return experiment.replace(model={"branches": {}}, search={**plain, **settings}, retrain={"inherit": False})

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from atrcnas.costs.expected import CostTerm
 from atrcnas.costs.pressure import Pressure
 from atrcnas.engine.losses import Losses
 from atrcnas.ground.registry import resolve
@@ -46,15 +47,19 @@ class Choice:
         sampler: the logits, on their device.
         recipe: schedules, rates and the estimator.
         pressure: keeps the expected cost within the budget; None without one.
+        cost: weighs the expected cost against the loss; None without.
 
     Attributes:
         parameters: the logits.
         optimizer: of the logits; Adam without decay.
     """
 
-    def __init__(self, sampler: Sampler, recipe: SearchSpec, pressure: Pressure | None = None) -> None:
+    def __init__(
+        self, sampler: Sampler, recipe: SearchSpec, pressure: Pressure | None = None, cost: CostTerm | None = None
+    ) -> None:
         self.sampler, self.recipe = sampler, recipe
         self.pressure = None if pressure is None else pressure.to(sampler.logits.device)
+        self.cost = None if cost is None else cost.to(sampler.logits.device)
         self.parameters = [sampler.logits]
         self.optimizer = torch.optim.Adam(self.parameters, recipe.logits_rate)
         self.estimator: Estimator = resolve(ESTIMATORS[recipe.estimator].module)(sampler, recipe)
@@ -77,11 +82,15 @@ class Choice:
         return self.estimator.draw(step, self.tau(step))
 
     def objective(self, step: int, mixtures: Sequence[Mixture], losses: Losses) -> Tensor:
-        """What the logits descend: the loss, the estimator's own term and the weighted entropy."""
+        """What the logits descend: the loss, the estimator's own term, and the weighted entropy and expected cost."""
         objective = losses.total + self.entropy_weight(step) * self.sampler.entropy()
         parts = [{task: loss.detach() for task, loss in part.items()} for part in losses.parts]
         own = self.estimator.term(step, mixtures, parts)
-        return objective if own is None else objective + own
+        if own is not None:
+            objective = objective + own
+        if self.cost is not None:
+            objective = objective + self.cost(self.estimator.units())
+        return objective
 
     def chosen(self) -> dict[Pair, str]:
         """The kind of each pair as things stand: the most likely ones, within the budget if there is one."""
@@ -109,7 +118,10 @@ class Choice:
             "entropy": float(self.sampler.entropy().detach()),
             "committed_share": float(self.sampler.committed.float().mean()),
         }
-        return values if self.pressure is None else values | self.pressure.values()
+        for costs in (self.pressure, self.cost):
+            if costs is not None:
+                values |= costs.values()
+        return values
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values for a checkpoint."""

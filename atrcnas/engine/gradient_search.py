@@ -8,12 +8,13 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
+from atrcnas.costs.expected import CostTerm
 from atrcnas.costs.pressure import Pressure
 from atrcnas.data.loading import training_loader
 from atrcnas.engine.branch_choice import BranchChoice
 from atrcnas.engine.branch_search import branch_training
 from atrcnas.engine.choice import Choice
-from atrcnas.engine.cost_table import limits_of
+from atrcnas.engine.cost_table import limits_of, table_of
 from atrcnas.engine.devices import connect
 from atrcnas.engine.labels_check import require_labels
 from atrcnas.engine.listener import Listener
@@ -82,7 +83,10 @@ def search_training(experiment: Experiment, splits: Splits, fabric: Fabric) -> t
 
     def make_choice(sampler: Sampler) -> Choice:
         recipe, limits = experiment.search, limits_of(experiment, splits)
-        return Choice(sampler, recipe, None if limits is None else Pressure(limits, sampler, recipe.steps))
+        pressure = Pressure(limits, sampler, recipe.steps) if limits else None
+        weights = {str(measure): weight for measure, weight in recipe.cost_weight.items()}
+        cost = CostTerm(table_of(experiment, splits), weights, sampler) if weights else None
+        return Choice(sampler, recipe, pressure, cost)
 
     return assemble(experiment, splits, fabric, supernet(experiment), make_choice)
 

@@ -50,6 +50,10 @@ class Estimator(nn.Module):
         """
         return None
 
+    def units(self) -> Tensor | None:
+        """[P], how many units of the logits' objective a unit of the loss is, for each pair; None: one, for all."""
+        return None
+
     def after_step(self, step: int) -> None:
         """What happens after a step: by default pairs commit by the sampler's rule."""
         self.sampler.commit()

@@ -71,6 +71,10 @@ class Paired(Estimator):
         advantage = self.advantages(mean_over_processes(losses.to(log)))
         return (advantage * (chosen @ self.owner.to(log))).mean(0).sum()
 
+    def units(self) -> Tensor:
+        """[P] one over the running size of the differences of each pair's target; 0 before the first one."""
+        return self.owner @ torch.where(self.size > 0, 1 / self.size, 0.0)
+
     @torch.no_grad()
     def advantages(self, losses: Tensor) -> Tensor:
         """[R, T] losses to their differences from the mean of the other draws, in units of the running size."""

@@ -181,6 +181,10 @@ class SearchSpec(TrainSpec):
     budget: dict[Literal["latency_ms", "multiply_adds", "parameters"], Annotated[Float, Field(gt=0)]] = Field(
         default={}, description="largest costs of the chosen network for one validation image; empty: no limit"
     )
+    cost_weight: dict[Literal["latency_ms", "multiply_adds", "parameters"], Annotated[Float, Field(gt=0)]] = Field(
+        default={},
+        description="by how much contexts have to lower the loss to be worth costing as much as the network without any",
+    )
     costs: str | None = Field(
         default=None,
         description="table that `atrcnas costs` wrote; latency_ms needs one, the others are counted without",
@@ -233,16 +237,25 @@ class SearchSpec(TrainSpec):
             )
         if self.branches is not None and self.branches.at_once:
             self._check_at_once(self.branches.contexts)
-        if "latency_ms" in self.budget and self.costs is None:
-            raise ValueError(
-                "budget.latency_ms: expected costs, measured on the machine that will run the network, got none. "
-                "Run `atrcnas costs EXPERIMENT --out costs.csv` there, and set costs: costs.csv."
-            )
+        self._check_costs()
         if self.estimator not in ESTIMATORS:
             raise ValueError(f"estimator: {ESTIMATORS.miss(self.estimator)}")
         if not self.noise and ESTIMATORS[self.estimator].draws:
             raise ValueError(f"estimator: '{self.strategy}' draws nothing. Set estimator: soft, or strategy: gumbel.")
         return self
+
+    def _check_costs(self) -> None:
+        """Latency is known only where it was measured, and only logits have an expected cost."""
+        for key in ("budget", "cost_weight"):
+            if "latency_ms" in getattr(self, key) and self.costs is None:
+                raise ValueError(
+                    f"{key}.latency_ms: expected costs, measured on the machine that will run the network, got none. "
+                    "Run `atrcnas costs EXPERIMENT --out costs.csv` there, and set costs: costs.csv."
+                )
+        if self.cost_weight and not STRATEGIES[self.strategy].by_gradient:
+            raise ValueError(
+                f"cost_weight: strategy '{self.strategy}' has no expected cost to weigh. Set a budget, or strategy: gumbel."
+            )
 
     def _check_at_once(self, contexts: str) -> None:
         """A search of branches that nothing follows is one search by gradient, without limits on costs.
@@ -257,9 +270,9 @@ class SearchSpec(TrainSpec):
             )
         if self.seeds > 1:
             raise ValueError(f"branches.contexts: '{contexts}' with several seeds would give several trees. {way_out}.")
-        if self.budget:
+        if key := next((key for key in ("budget", "cost_weight") if getattr(self, key)), None):
             raise ValueError(
-                f"branches.contexts: '{contexts}' with a budget, but what the encoder costs is not known yet. {way_out}."
+                f"branches.contexts: '{contexts}' with a {key}, but what the encoder costs is not known yet. {way_out}."
             )
 
 

@@ -160,6 +160,7 @@ def test_a_search_of_contexts_that_cannot_be_is_refused_before_branches_are_sear
         ("together", ["search.seeds=2"], "several seeds would give several trees"),
         ("none", ["search.strategy=random"], "needs a search by gradient, got strategy 'random'"),
         ("together", ["search.budget={parameters: 1.0e6}"], "with a budget, but what the encoder costs is not known"),
+        ("none", ["search.cost_weight={parameters: 0.1}"], "with a cost_weight, but what the encoder costs is not"),
         ("together", ["retrain.inherit=true"], "retrain.inherit: search.branches.contexts: together leaves copies"),
         ("before", [], r"search\.branches\.contexts: expected 'after', 'together' or 'none', got 'before'"),
     ],

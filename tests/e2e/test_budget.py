@@ -1,4 +1,7 @@
-"""Searches within a budget: by gradient, by trials and by rows; what they choose costs no more, counted anew."""
+"""Searches within a budget: by gradient, by trials and by rows; what they choose costs no more, counted anew.
+
+And searches that weigh cost against the loss.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +38,29 @@ def test_the_count_starts_from_the_network_without_contexts(tiny_experiment: Pat
     experiment = tiny(tiny_experiment)
     bare = {pair: "none" for pair in pools_of(experiment)}
     assert multiply_adds(without_values(experiment, bare), SIZE) == BARE
+
+
+@pytest.mark.parametrize("estimator", ["soft", "paired"])
+def test_contexts_that_cost_more_than_they_are_worth_are_not_chosen(
+    tiny_experiment: Path, tmp_path: Path, estimator: str
+) -> None:
+    keys = {"estimator": estimator, "steps": 24, "validate_every": 24, "logits_learning_rate": 1.0, "log_every": 1}
+    dear = tiny(tiny_experiment, cost_weight={"multiply_adds": 1e4}, **keys)
+    assert set(search(dear, tmp_path / "dear").kinds(dear.tasks).values()) == {"none"}
+    table = read_table(tmp_path / "dear/search/metrics.csv", METRICS)
+    expected = table[table["name"] == "expected_multiply_adds"]["value"]
+    assert expected.iloc[0] > 1.01 * BARE and expected.iloc[-1] == pytest.approx(BARE, rel=2e-3)
+    free = tiny(tiny_experiment, cost_weight={"multiply_adds": 1e-9}, **keys)
+    assert set(search(free, tmp_path / "free").kinds(free.tasks).values()) != {"none"}
+
+
+def test_cost_is_weighed_only_where_it_is_known_and_expected(tiny_experiment: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cost_weight\.latency_ms: expected costs, measured on the machine"):
+        tiny(tiny_experiment, cost_weight={"latency_ms": 0.1})
+    with pytest.raises(ConfigError, match=r"cost_weight: strategy 'random' has no expected cost"):
+        tiny(tiny_experiment, cost_weight={"parameters": 0.1}, strategy="random")
+    with pytest.raises(ConfigError, match=r"cost_weight\.parameters: expected greater than 0"):
+        tiny(tiny_experiment, cost_weight={"parameters": 0})
 
 
 @pytest.mark.parametrize("limit", [BARE + 300_000, BARE + 3_000_000])
