@@ -96,16 +96,16 @@ class CostTerm(nn.Module):
             f"expected_{name}": cost * unit for cost, (name, unit) in zip(expected, self.units.items(), strict=True)
         }
 
-    def forward(self, units: Tensor | None = None) -> Tensor:
+    def forward(self, scale: Tensor | None = None) -> Tensor:
         """The scalar, with the gradient of the logits.
 
         Args:
-            units: [P], what each pair's part of the gradient is multiplied by; None: it is left as it is.
+            scale: [P], what each pair's part of the gradient is multiplied by; None: it is left as it is.
         """
         (sampler,) = self._sampler
         probability = sampler.probabilities()
-        if units is not None:
-            scaled = probability * units[:, None]
+        if scale is not None:
+            scaled = probability * scale[:, None]
             probability = scaled + (probability - scaled).detach()
         cost: Tensor = self.cost(settled(sampler, probability))
         return (cost - self.cost.base).sum()

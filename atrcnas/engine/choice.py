@@ -89,7 +89,7 @@ class Choice:
         if own is not None:
             objective = objective + own
         if self.cost is not None:
-            objective = objective + self.cost(self.estimator.units())
+            objective = objective + self.cost(self.estimator.scale())
         return objective
 
     def chosen(self) -> dict[Pair, str]:

@@ -50,8 +50,8 @@ class Estimator(nn.Module):
         """
         return None
 
-    def units(self) -> Tensor | None:
-        """[P], how many units of the logits' objective a unit of the loss is, for each pair; None: one, for all."""
+    def scale(self) -> Tensor | None:
+        """[P], what the logits' objective multiplies the loss by, for each pair; None: it takes the loss as it is."""
         return None
 
     def after_step(self, step: int) -> None:

@@ -71,7 +71,7 @@ class Paired(Estimator):
         advantage = self.advantages(mean_over_processes(losses.to(log)))
         return (advantage * (chosen @ self.owner.to(log))).mean(0).sum()
 
-    def units(self) -> Tensor:
+    def scale(self) -> Tensor:
         """[P] one over the running size of the differences of each pair's target; 0 before the first one."""
         return self.owner @ torch.where(self.size > 0, 1 / self.size, 0.0)
 

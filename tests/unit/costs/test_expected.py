@@ -66,3 +66,12 @@ def test_in_the_unit_of_the_network_without_contexts() -> None:
         of.logits.fill_(0)
         of.logits[:, of.kinds.index("none")] = 100.0
     assert CostTerm(planted(), WEIGHTS, of).double()().item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_scale_multiplies_the_gradient_of_each_pair_and_not_the_value() -> None:
+    of = sampler()
+    term, scale = CostTerm(planted(), WEIGHTS, of).double(), torch.arange(1.0, 1 + len(of.pairs), dtype=torch.float64)
+    plain, scaled = term(), term(scale)
+    assert plain.item() == scaled.item()
+    plain, scaled = (torch.autograd.grad(one, of.logits)[0] for one in (plain, scaled))
+    torch.testing.assert_close(scaled, plain * scale[:, None])

@@ -125,6 +125,14 @@ def test_what_is_kept_between_steps_is_the_size_and_without_differences_nothing_
     torch.testing.assert_close(paired.size, torch.tensor([3.0, 30.0]))
 
 
+def test_a_term_in_units_of_the_loss_is_scaled_like_the_differences() -> None:
+    paired = estimator()
+    assert paired.scale().tolist() == [0, 0, 0]
+    differences = paired.advantages(torch.tensor([[1.0, 10], [3, 50]], dtype=torch.float64))
+    assert differences.abs().tolist() == [[1, 1], [1, 1]], "differences of 2 and 40, in units of 2 and 40"
+    torch.testing.assert_close(paired.scale(), torch.tensor([1 / 2, 1 / 2, 1 / 40]))
+
+
 def test_without_draws_to_compare_there_is_no_term() -> None:
     paired = estimator()
     paired.draw(3, tau=1.0)
