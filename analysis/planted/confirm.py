@@ -25,12 +25,15 @@ from atrcnas.spec.pairs import Pair
 
 OUT = RESULTS / "planted_confirm.csv"
 PAIR = Pair.parse("target<-source")
+# Every kind can learn to bring nothing: only cost tells `none` from them.
+CHANGES = {"own_value": ("search.cost_weight={multiply_adds: 0.2}",)}
 COLUMNS: Columns = {"plant": str, "kind": str, "seed": int, "loss": float, "miou": float, "seconds": float}
 
 
 def of_plant(plant: str, *overrides: str) -> Experiment:
     """The experiment of a plant; every training sample is trained on."""
-    return Experiment.load("planted", [f"data.options.plant={plant}", "data.selection=0", "devices=cpu", *overrides])
+    own = (f"data.options.plant={plant}", "data.selection=0", "devices=cpu", *CHANGES.get(plant, ()))
+    return Experiment.load("planted", [*own, *overrides])
 
 
 @lru_cache

@@ -13,11 +13,10 @@ from analysis.filling import read
 from analysis.pages import PLANTED, write
 from analysis.places import FIGURES
 from analysis.planted import confirm, search
-from analysis.planted.confirm import PAIR, kinds
+from analysis.planted.confirm import CHANGES, PAIR, kinds, of_plant
 from atrcnas.costs.table import BASE
 from atrcnas.data.plants import HEIGHT, PLANTS, WIDTH
 from atrcnas.engine.cost_table import counted_table, pools_of
-from atrcnas.spec.experiment import Experiment
 
 PICTURE = FIGURES / "planted.png"
 ENOUGH = 2.0  # seed standard deviations
@@ -28,9 +27,9 @@ def losses(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(["plant", "kind"])["loss"].agg(["mean", "std", "count"])
 
 
-def prices() -> dict[str, float]:
-    """What `search.cost_weight` of the experiment adds to the loss of each kind."""
-    experiment = Experiment.load("planted")
+def prices(plant: str) -> dict[str, float]:
+    """What `search.cost_weight` of a plant's search adds to the loss of each kind."""
+    experiment = of_plant(plant)
     table = counted_table(experiment, (HEIGHT, WIDTH))
     plain = {pair: pool[0] for pair, pool in pools_of(experiment).items()}
     return {
@@ -68,12 +67,14 @@ def confirmed(ahead: float | None) -> str:
 
 def confirm_table(rows: pd.DataFrame) -> str:
     """Markdown: the target's loss by plant and kind, planted ones bold."""
-    figures, names, price = losses(rows), kinds(), prices()
+    figures, names, price = losses(rows), kinds(), {plant: prices(plant) for plant in PLANTS}
     lines = [
         f"| plant | {' | '.join(f'`{kind}`' for kind in names)} | seeds | ahead by |",
         "|---" * (len(names) + 3) + "|",
-        f"| what its cost adds | {' | '.join(f'{price[kind]:.3f}' for kind in names)} | | |",
     ]
+    for plant in CHANGES:
+        costs = (f"{price[plant][kind]:.3f}" for kind in names)
+        lines.append(f"| what cost adds in `{plant}` | {' | '.join(costs)} | | |")
     for plant in PLANTS:
         if plant not in figures.index.get_level_values(0):
             continue
@@ -81,7 +82,7 @@ def confirm_table(rows: pd.DataFrame) -> str:
         cells = [cell(own, kind, kind in PLANTS[plant].kinds) for kind in names]
         least, most = int(own["count"].min()), int(own["count"].max())
         seeds = f"{least}" if least == most else f"{least} to {most}"
-        lines.append(f"| `{plant}` | {' | '.join(cells)} | {seeds} | {confirmed(lead(figures, plant, price))} |")
+        lines.append(f"| `{plant}` | {' | '.join(cells)} | {seeds} | {confirmed(lead(figures, plant, price[plant]))} |")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from atrcnas.contextbench.bench import Bench
 from atrcnas.contextbench.table import BASELINE, all_configs, factored
-from atrcnas.contextbench.variance import marginals, shares
+from atrcnas.contextbench.variance import interaction, marginals, shares
 from atrcnas.ground.errors import RunError
 from atrcnas.plots import canvas
 from atrcnas.spec.context_config import ContextConfig
@@ -41,6 +41,11 @@ def lines(bench: Bench) -> Iterator[str]:
     yield from _table(f"the best of {len(ranking)} configs, Delta_m in percent", ranking.head(SHOWN))
     yield from _table("the worst", ranking.tail(SHOWN))
     yield from _table("do targets separate? Delta_m of whole configs against that of their rows", _separation(bench))
+    found = interaction(bench)
+    yield from _table(
+        "the same of all rows: standard deviations, in points of Delta_m",
+        pd.DataFrame([found], index=["noise of a training; what rows do not add up to"]),
+    )
 
 
 def config_lines(bench: Bench, config: str, seed: int | None = None) -> Iterator[str]:

@@ -63,6 +63,36 @@ def marginals(bench: Bench, target: str, length: str = "full") -> pd.DataFrame:
     return pd.DataFrame({pair: gains.groupby(kinds[pair]).mean() for pair in kinds}).T.reindex(columns=order)
 
 
+def interaction(bench: Bench, figure: str = "delta_m.full") -> pd.Series:
+    """How far a figure of whole configs is from what the rows of kinds of their targets add up to.
+
+    Args:
+        bench: rows of any number of configs and seeds, some configs with several.
+        figure: column.
+
+    Returns:
+        ``noise``: standard deviation of a training whose config and seed are known; ``interaction``: that of what the
+        rows do not add up to, over configs, noise taken off; ``ratio``: the F statistic of the lack of fit, with
+        ``freedom`` degrees of it. NaN where no config has several seeds, or none adds anything to the rows.
+
+    Source: Fisher 1922 (lack of fit); the variance of a random effect by its expected sum of squares.
+    """
+    rows = bench.contexts.reset_index()
+    y = rows[figure].to_numpy(float)
+    sums = [(target,) for target in bench.tasks] + [(SEED,)]
+    unexplained, left = _fit(rows, sums, y)
+    pure, free = _fit(rows, [("config",), (SEED,)], y)
+    each = rows.groupby("config").ngroup().to_numpy()
+    weight, _ = _fit(rows, sums, np.eye(each.max() + 1)[each])
+    freedom = left - free
+    if not (free and freedom):
+        return pd.Series({"noise": np.nan, "interaction": np.nan, "ratio": np.nan, "freedom": freedom})
+    noise = pure / free
+    excess = max(unexplained - pure - freedom * noise, 0.0)
+    ratio = (unexplained - pure) / freedom / noise
+    return pd.Series({"noise": noise**0.5, "interaction": (excess / weight) ** 0.5, "ratio": ratio, "freedom": freedom})
+
+
 def _fit(rows: pd.DataFrame, terms: Sequence[tuple[str, ...]], y: NDArray[np.float64]) -> tuple[float, int]:
     """Sum of squares that a linear model of ``terms`` leaves, and its degrees of freedom."""
     blocks = [np.ones((len(rows), 1))]

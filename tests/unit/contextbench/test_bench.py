@@ -16,7 +16,7 @@ from atrcnas.cli import app
 from atrcnas.contextbench import Bench, load, table_path
 from atrcnas.contextbench.report import draw, lines
 from atrcnas.contextbench.table import BASELINE, all_configs, columns, factored, parse, read, spell
-from atrcnas.contextbench.variance import marginals, shares
+from atrcnas.contextbench.variance import interaction, marginals, shares
 from atrcnas.ground.errors import AtrcnasError, ConfigError, RunError
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
@@ -119,6 +119,31 @@ def test_few_configs_rank_all_when_targets_separate(bench: Bench) -> None:
     better = sum(value > 4.0 + 1e-6 for value in expected.values())
     middle = bench.standing("local.none/none.local")
     assert (middle.rank, middle.percentile) == (better + 1, pytest.approx(100 * (255 - better) / 255))
+
+
+@pytest.mark.parametrize("own", [0.0, 2.0])
+def test_what_the_rows_of_targets_do_not_add_up_to_is_told_from_noise(tmp_path: Path, own: float) -> None:
+    """Semseg gains what its row is worth, something of the whole config's own, and noise of one percent."""
+    random = np.random.default_rng(0)
+    of_config = {config: own * random.normal() for config in all_configs(POOLS)}
+
+    def figures(config: str, seed: int) -> dict[str, float]:
+        if config == BASELINE:
+            return {"semseg.miou.full": 0.2}
+        gain = sum(worth(config)) + seed + of_config[config] + random.normal()
+        return {"semseg.miou.full": 0.2 * (1 + gain / 100)}
+
+    found = interaction(
+        load("rooms-small", write(tmp_path / "t.csv", [BASELINE, *of_config], [0, 1], figures)), "semseg.gain.full"
+    )
+    assert found["noise"] == pytest.approx(1, rel=0.1)
+    assert found["interaction"] == pytest.approx(own, rel=0.12, abs=0.25)
+    assert (found["ratio"] > 2) == (own > 0) and found["freedom"] == 15 * 15
+
+
+def test_without_a_second_seed_noise_is_not_told_from_what_rows_do_not_add_up_to(tmp_path: Path) -> None:
+    found = interaction(load("rooms-small", write(tmp_path / "t.csv", [BASELINE, *all_configs(POOLS)], [0], additive)))
+    assert found[["noise", "interaction", "ratio"]].isna().all()
 
 
 def test_a_config_whose_rows_were_not_trained_has_no_standing(tmp_path: Path) -> None:
