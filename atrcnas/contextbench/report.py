@@ -41,10 +41,10 @@ def lines(bench: Bench) -> Iterator[str]:
     yield from _table(f"the best of {len(ranking)} configs, Delta_m in percent", ranking.head(SHOWN))
     yield from _table("the worst", ranking.tail(SHOWN))
     yield from _table("do targets separate? Delta_m of whole configs against that of their rows", _separation(bench))
-    found = interaction(bench)
+    figures = ["delta_m", *(f"{name}.gain" for name in bench.tasks)]
     yield from _table(
-        "the same of all rows: standard deviations, in points of Delta_m",
-        pd.DataFrame([found], index=["noise of a training; what rows do not add up to"]),
+        "all rows: standard deviations of a training, and of what the rows of targets do not add up to, percent",
+        pd.DataFrame({figure: interaction(bench, f"{figure}.full") for figure in figures}).T,
     )
 
 
