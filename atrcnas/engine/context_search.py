@@ -48,7 +48,7 @@ class ContextSearch:
         steps_done: 0 at first.
 
     Raises:
-        ConfigError: an unknown key or a value out of range.
+        ConfigError: an unknown key or a value out of range, or one that needs costs.
     """
 
     def __init__(
@@ -65,6 +65,10 @@ class ContextSearch:
         if not STRATEGIES[spec.strategy].by_gradient:
             raise ConfigError(
                 f"ContextSearch: strategy: expected gumbel or darts, got '{spec.strategy}', which trains no logits."
+            )
+        if unknown := next((key for key in ("budget", "cost_weight") if getattr(spec, key)), None):
+            raise ConfigError(
+                f"ContextSearch: {unknown}: what contexts cost in a network of your own is not known here. Leave it out."
             )
         self.sampler = build_sampler(pools, spec, seed, num_kinds).to(device)
         self.steps_done = 0

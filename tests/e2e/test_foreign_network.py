@@ -127,6 +127,14 @@ POOLS = {Pair("a", "b"): ("none", "mti")}
         (lambda: ContextSearch(POOLS, 0), "ContextSearch: steps: expected greater than or equal to 1, got 0"),
         (lambda: ContextSearch(POOLS, 9, taus=1), "ContextSearch: taus: unknown key. Did you mean 'tau'?"),
         (lambda: ContextSearch(POOLS, 9, strategy="random"), "expected gumbel or darts, got 'random'"),
+        (
+            lambda: ContextSearch(POOLS, 9, budget={"parameters": 9.0}),
+            "budget: what contexts cost in a network of your",
+        ),
+        (
+            lambda: ContextSearch(POOLS, 9, cost_weight={"parameters": 1.0}),
+            "cost_weight: what contexts cost in a network",
+        ),
         (lambda: ContextSearch({Pair("a", "b"): "mti"}, 9), r"'a<-b': expected a tuple of kinds, got 'mti'"),
         (lambda: ContextSearch({}, 9), "pools: expected at least one pair, got none"),
         (lambda: SearchSpace.load("full").pools("seg"), "expected a list of tasks, got the text 'seg'"),
