@@ -114,7 +114,7 @@ def draw(rows: pd.DataFrame, path: Path) -> None:
     """Confusion matrices, one per estimator: plants by chosen kinds, with the planted ones framed."""
     estimators, names = list(rows["estimator"].unique()), kinds()
     figure, axes = plt.subplots(
-        1, len(estimators), figsize=(5.4 * len(estimators) + 1.2, 4.2), squeeze=False, sharey=True, layout="constrained"
+        1, len(estimators), figsize=(4 * len(estimators) + 1.6, 4.2), squeeze=False, sharey=True, layout="constrained"
     )
     for axis, estimator in zip(axes[0], estimators, strict=True):
         of_estimator = rows[rows["estimator"] == estimator]
