@@ -104,7 +104,7 @@ SETTINGS = {
             published="atrc-pascal-hrnet18",
             size=(180, 240),
             seeds=3,
-            changes={"search": {"estimator": "soft", "commit_gap": 0.3, "logits_warm_up": 0.0}},
+            changes={"search": {"estimator": "soft"}},
         ),
     )
 }

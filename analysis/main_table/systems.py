@@ -14,7 +14,6 @@ from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import KINDS
 from atrcnas.spec.pairs import Pair
 from atrcnas.spec.space import SearchSpace
-from atrcnas.spec.strategies import ESTIMATORS
 
 BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
 LATENCY, ROWS = "searched-wide-latency", "searched-rows-latency"
@@ -98,10 +97,8 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
 
     # Each of a target's rows of kinds, and the best joined; scored on a tenth of the training images.
     rows = len(factored(pools))
-    few, by_rows = (
-        rows <= FEW_ROWS,
-        {"search": {"strategy": "rows", "trials": {"number": rows + 1}}, "data": {"selection": 0.1}},
-    )
+    few = rows <= FEW_ROWS
+    by_rows = {"search": {"strategy": "rows", "trials": {"number": rows + 1}}, "data": {"selection": 0.1}}
     whole = within({"multiply_adds": setting.aspp_multiply_adds})
     two = {**whole, "space": SearchSpace.load("wide").model_copy(update={"choose": 2}).dump()}
     found = {
@@ -110,7 +107,7 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
         "searched-wide-paired": system(
             "wide pool, by `paired`",
             {"space": "wide"},
-            {"search": {"estimator": "paired", **ESTIMATORS["paired"].defaults}},
+            {"search": {"estimator": "paired"}},
         ),
         "searched-wide-darts": system("wide pool, by `darts`", {"space": "wide"}, {"search": {"strategy": "darts"}}),
         "searched-wide-two": system(f"wide pool, two kinds a pair, at most {head}", two),

@@ -44,11 +44,11 @@ def prices(plant: str) -> dict[str, float]:
 def lead(figures: pd.DataFrame, plant: str, price: Mapping[str, float]) -> float | None:
     """By how many standard deviations the best planted kind is ahead of the best other one; None with a single seed.
 
-    Costs count, as in the search. The deviation is that of the two kinds together: the root of the mean of their
-    variances.
+    ``price`` is what a kind's cost adds to its loss, as in the search. The deviation is that of the two kinds together:
+    the root of the mean of their variances.
     """
     own = figures.loc[plant]
-    own = own.assign(mean=own["mean"] + own.index.map(price))
+    own = own.assign(mean=own["mean"] + own.index.map(lambda kind: price.get(kind, 0.0)))
     planted = own[own.index.isin(PLANTS[plant].kinds)]
     others = own[~own.index.isin(PLANTS[plant].kinds)]
     if planted.empty or others.empty:
@@ -67,13 +67,13 @@ def confirmed(ahead: float | None) -> str:
 
 def confirm_table(rows: pd.DataFrame) -> str:
     """Markdown: the target's loss by plant and kind, planted ones bold."""
-    figures, names, price = losses(rows), kinds(), {plant: prices(plant) for plant in PLANTS}
+    figures, names, price = losses(rows), kinds(), {plant: prices(plant) for plant in CHANGES}
     lines = [
         f"| plant | {' | '.join(f'`{kind}`' for kind in names)} | seeds | ahead by |",
         "|---" * (len(names) + 3) + "|",
     ]
-    for plant in CHANGES:
-        costs = (f"{price[plant][kind]:.3f}" for kind in names)
+    for plant, of_kind in price.items():
+        costs = (f"{of_kind[kind]:.3f}" for kind in names)
         lines.append(f"| what cost adds in `{plant}` | {' | '.join(costs)} | | |")
     for plant in PLANTS:
         if plant not in figures.index.get_level_values(0):
@@ -82,7 +82,9 @@ def confirm_table(rows: pd.DataFrame) -> str:
         cells = [cell(own, kind, kind in PLANTS[plant].kinds) for kind in names]
         least, most = int(own["count"].min()), int(own["count"].max())
         seeds = f"{least}" if least == most else f"{least} to {most}"
-        lines.append(f"| `{plant}` | {' | '.join(cells)} | {seeds} | {confirmed(lead(figures, plant, price[plant]))} |")
+        lines.append(
+            f"| `{plant}` | {' | '.join(cells)} | {seeds} | {confirmed(lead(figures, plant, price.get(plant, {})))} |"
+        )
     return "\n".join(lines)
 
 

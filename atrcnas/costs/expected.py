@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.costs.table import BASE, CostTable, terms
@@ -63,12 +62,6 @@ class ExpectedCost(nn.Module):
         return self.base + (self.alone * each).sum((-2, -1)) + (1 - unused) @ self.each.T
 
 
-def settled(sampler: Sampler, probability: Tensor) -> Tensor:
-    """[..., P, K] probabilities, where a pair that has committed is certain."""
-    certain = F.one_hot(sampler.choice, len(sampler.kinds)).to(probability)
-    return torch.where(sampler.committed[:, None], certain, probability)
-
-
 class CostTerm(nn.Module):
     """What a search by gradient adds to the loss of the logits for what contexts cost.
 
@@ -91,7 +84,7 @@ class CostTerm(nn.Module):
     def values(self) -> dict[str, float]:
         """For metrics.csv: expected costs; reads from the device."""
         (sampler,) = self._sampler
-        expected = self.cost(settled(sampler, sampler.probabilities())).tolist()
+        expected = self.cost(sampler.settled(sampler.probabilities())).tolist()
         return {
             f"expected_{name}": cost * unit for cost, (name, unit) in zip(expected, self.units.items(), strict=True)
         }
@@ -107,5 +100,5 @@ class CostTerm(nn.Module):
         if scale is not None:
             scaled = probability * scale[:, None]
             probability = scaled + (probability - scaled).detach()
-        cost: Tensor = self.cost(settled(sampler, probability))
+        cost: Tensor = self.cost(sampler.settled(probability))
         return (cost - self.cost.base).sum()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atrcnas.costs.choosing import Limits, affordable
-from atrcnas.costs.expected import ExpectedCost, settled
+from atrcnas.costs.expected import ExpectedCost
 from atrcnas.sampling.sampler import Sampler
 from atrcnas.spec.pairs import Pair
 
@@ -64,7 +64,7 @@ class Pressure(nn.Module):
 
     def expected(self) -> Tensor:
         """[M] expected cost of a config drawn from the probabilities, as a share of the budget."""
-        expected: Tensor = self.cost(settled(self.sampler, self.sampler.probabilities()))
+        expected: Tensor = self.cost(self.sampler.settled(self.sampler.probabilities()))
         return expected
 
     def limit(self, step: int) -> Tensor:
@@ -112,7 +112,7 @@ class Pressure(nn.Module):
     def _marginal(self) -> Tensor:
         """[M, P, K] how the expected cost grows with each probability, from the cheapest kind of its pair on."""
         with torch.enable_grad():
-            probability = settled(self.sampler, self.sampler.probabilities().detach()).requires_grad_()
+            probability = self.sampler.settled(self.sampler.probabilities().detach()).requires_grad_()
             cost = self.cost(probability)
             rows = [torch.autograd.grad(one, probability, retain_graph=True)[0] for one in cost]
         marginal = torch.stack(rows)
@@ -123,7 +123,7 @@ class Pressure(nn.Module):
         """[P, K] kinds that break the budget beside what has committed, even with the cheapest of all other pairs."""
         sampler = self.sampler
         order = marginal.sum(0).masked_fill(~sampler.pool, torch.inf)
-        least = settled(sampler, F.one_hot(order.argmin(1), len(sampler.kinds)).to(marginal))
+        least = sampler.settled(F.one_hot(order.argmin(1), len(sampler.kinds)).to(marginal))
         without = self.cost.shared * least
         without = without.sum((1, 2), keepdim=True) - without.sum(2, keepdim=True)  # [S, P, 1] uses by other pairs
         shared = torch.einsum("ms,spk->mpk", self.cost.each, ((without + self.cost.shared) > 0).to(marginal))
@@ -141,7 +141,7 @@ class Pressure(nn.Module):
         tried = self.grid
         for _ in range(2):
             probability = (logits - tried[:, None, None] * marginal[place]).softmax(-1)
-            within = self.cost(settled(self.sampler, probability))[:, place] <= limit
+            within = self.cost(self.sampler.settled(probability))[:, place] <= limit
             high = torch.where(within, tried, LARGEST).amin()
             low = torch.where(within, 0.0, tried).masked_fill(tried > high, 0.0).amax()
             tried = low + (high - low) * torch.linspace(0, 1, POINTS, device=logits.device, dtype=logits.dtype)

@@ -59,7 +59,7 @@ def branches_alone(experiment: Experiment) -> Experiment:
     settings = {"branches": {**branches, "contexts": "none"}, "steps": branches.get("steps") or recipe.steps}
     plain = {"estimator": "soft", "logits_warm_up": 0.0, "seeds": 1, "budget": {}, "cost_weight": {}}
     if not STRATEGIES[recipe.strategy].by_gradient:
-        plain |= {"strategy": "gumbel", "noise": True}
+        plain |= {"strategy": "gumbel"}
     return experiment.replace(model={"branches": {}}, search={**plain, **settings}, retrain={"inherit": False})
 
 

@@ -66,9 +66,9 @@ class ContextSearch:
             raise ConfigError(
                 f"ContextSearch: strategy: expected gumbel or darts, got '{spec.strategy}', which trains no logits."
             )
-        if unknown := next((key for key in ("budget", "cost_weight") if getattr(spec, key)), None):
+        for key in spec.by_cost:
             raise ConfigError(
-                f"ContextSearch: {unknown}: what contexts cost in a network of your own is not known here. Leave it out."
+                f"ContextSearch: {key}: what contexts cost in a network of your own is not known here. Leave it out."
             )
         self.sampler = build_sampler(pools, spec, seed, num_kinds).to(device)
         self.steps_done = 0

@@ -83,9 +83,11 @@ def search_training(experiment: Experiment, splits: Splits, fabric: Fabric) -> t
 
     def make_choice(sampler: Sampler) -> Choice:
         recipe, limits = experiment.search, limits_of(experiment, splits)
-        pressure = Pressure(limits, sampler, recipe.steps) if limits else None
-        weights = {str(measure): weight for measure, weight in recipe.cost_weight.items()}
-        cost = CostTerm(table_of(experiment, splits), weights, sampler) if weights else None
+        pressure, cost = Pressure(limits, sampler, recipe.steps) if limits else None, None
+        if recipe.cost_weight:
+            table = limits.table if limits else table_of(experiment, splits)
+            weights = {str(measure): weight for measure, weight in recipe.cost_weight.items()}
+            cost = CostTerm(table, weights, sampler)
         return Choice(sampler, recipe, pressure, cost)
 
     return assemble(experiment, splits, fabric, supernet(experiment), make_choice)

@@ -91,6 +91,11 @@ class Sampler(nn.Module):
         """[P, K] softmax of the logits less the tilt; never a random draw."""
         return self.masked_logits().softmax(1)
 
+    def settled(self, probability: Tensor) -> Tensor:
+        """[..., P, K] probabilities, where a pair that has committed is certain."""
+        certain = F.one_hot(self.choice, len(self.kinds)).to(probability)
+        return torch.where(self.committed[:, None], certain, probability)
+
     def entropy(self) -> Tensor:
         """Mean of the entropy of the probabilities of those pairs that have a choice, in nats."""
         log = self.masked_logits().log_softmax(1).masked_fill(~self.pool, 0.0)
@@ -109,7 +114,6 @@ class Sampler(nn.Module):
         """
         noisy = self._noisy(step) if self.noise else self.masked_logits()
         soft = (noisy / tau).softmax(1)
-        settled = F.one_hot(self.choice, len(self.kinds)).to(soft)
         if self.estimator == "sampled":
             drawn = torch.where(self.committed, self.choice, noisy.argmax(1))
             hard = F.one_hot(drawn, len(self.kinds)).to(soft)
@@ -118,8 +122,7 @@ class Sampler(nn.Module):
             active = tuple(frozenset({self.kinds[column]}) for column in drawn.tolist())
         else:
             active = self._active
-        weights = torch.where(self.committed[:, None], settled, soft)
-        return Mixture(self.pairs, self.kinds, weights, active)
+        return Mixture(self.pairs, self.kinds, self.settled(soft), active)
 
     @torch.no_grad()
     def sample(self, step: int, number: int) -> Tensor:

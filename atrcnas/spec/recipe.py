@@ -18,6 +18,7 @@ from atrcnas.spec.strategies import ESTIMATORS, STRATEGIES
 # How far Adam can move a logit in a whole search: that of the published recipe, 40,000 steps of 5e-4.
 LOGITS_TRAVEL = 20.0
 Steps = Annotated[Int, Field(ge=1, le=100_000_000)]
+Costs = dict[Literal["latency_ms", "multiply_adds", "parameters"], Annotated[Float, Field(gt=0)]]
 
 
 class TrainSpec(Spec):
@@ -178,10 +179,10 @@ class SearchSpec(TrainSpec):
     held_out: Float = Field(
         default=0.0, ge=0, lt=1, description="share of training samples for the logits; 0: single-level"
     )
-    budget: dict[Literal["latency_ms", "multiply_adds", "parameters"], Annotated[Float, Field(gt=0)]] = Field(
+    budget: Costs = Field(
         default={}, description="largest costs of the chosen network for one validation image; empty: no limit"
     )
-    cost_weight: dict[Literal["latency_ms", "multiply_adds", "parameters"], Annotated[Float, Field(gt=0)]] = Field(
+    cost_weight: Costs = Field(
         default={},
         description="by how much contexts have to lower the loss to be worth costing as much as the network without any",
     )
@@ -217,6 +218,11 @@ class SearchSpec(TrainSpec):
         return [key for key, value in follow.items() if getattr(self, key) == value]
 
     @property
+    def by_cost(self) -> list[str]:
+        """The keys that are set and need to know what contexts cost."""
+        return [key for key in ("budget", "cost_weight") if getattr(self, key)]
+
+    @property
     def logits_rate(self) -> float:
         """``logits_learning_rate``, or its default for this number of steps."""
         return LOGITS_TRAVEL / self.steps if self.logits_learning_rate is None else self.logits_learning_rate
@@ -246,7 +252,7 @@ class SearchSpec(TrainSpec):
 
     def _check_costs(self) -> None:
         """Latency is known only where it was measured, and only logits have an expected cost."""
-        for key in ("budget", "cost_weight"):
+        for key in self.by_cost:
             if "latency_ms" in getattr(self, key) and self.costs is None:
                 raise ValueError(
                     f"{key}.latency_ms: expected costs, measured on the machine that will run the network, got none. "
@@ -270,7 +276,7 @@ class SearchSpec(TrainSpec):
             )
         if self.seeds > 1:
             raise ValueError(f"branches.contexts: '{contexts}' with several seeds would give several trees. {way_out}.")
-        if key := next((key for key in ("budget", "cost_weight") if getattr(self, key)), None):
+        for key in self.by_cost:
             raise ValueError(
                 f"branches.contexts: '{contexts}' with a {key}, but what the encoder costs is not known yet. {way_out}."
             )
