@@ -114,6 +114,8 @@ def _fill(graph: Any, conv: Any) -> None:
     else:
         for place in range(1, len(before.inputs)):
             _pad_constant(graph, before, place, axis=0, missing=missing)
+        for value in {before.outputs[0], conv.inputs[0]}:  # the same, or a ReLU between them
+            value.shape[1] += missing
     _pad_constant(graph, conv, 1, axis=1, missing=missing)
 
 
