@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from atrcnas.engine.branch_search import all_apart
 from atrcnas.engine.devices import connect, on_gpu
 from atrcnas.planning.job import Plan, StagePlan, search_stage
-from atrcnas.spec.experiment import Experiment, override
+from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.overrides import override
 from atrcnas.spec.strategies import STRATEGIES
 
 _WAITING, _VALIDATING, _WORTH = 0.1, 0.15, 0.05  # shares from which something is worth saying

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from atrcnas.ground.errors import ConfigError
-from atrcnas.ground.files import parse_yaml, read_yaml
+from atrcnas.ground.files import read_yaml
 from atrcnas.ground.registry import load_plugins, located, resolve
 from atrcnas.spec.branches import Branches
 from atrcnas.spec.bundled import find, is_bundled
@@ -22,16 +22,15 @@ from atrcnas.spec.datasets import DATASETS
 from atrcnas.spec.launch import LaunchSpec
 from atrcnas.spec.loggers import LOGGERS
 from atrcnas.spec.model import BackboneSpec, ModelSpec
+from atrcnas.spec.overrides import override
 from atrcnas.spec.paths import beside, path_values
 from atrcnas.spec.recipe import RetrainSpec, SearchSpec
 from atrcnas.spec.resolving import resolve_tasks
-from atrcnas.spec.schema import Bool, Int, Spec, show, validate
+from atrcnas.spec.schema import Bool, Int, Spec, validate
 from atrcnas.spec.space import SearchSpace
 from atrcnas.spec.strategies import STRATEGIES
 from atrcnas.spec.task_entry import TaskEntry
 from atrcnas.spec.tasks import TASKS, Task
-
-_MAX_DEPTH = 32  # of a key on the command line
 
 
 def _as_word(value: Any) -> Any:
@@ -331,29 +330,3 @@ class Experiment(Spec):
     def dump(self) -> dict[str, Any]:
         """Plain values, every default written out."""
         return self.model_dump(by_alias=True, mode="json")
-
-
-def override(value: dict[str, Any], overrides: Sequence[str], where: str) -> dict[str, Any]:
-    """Lay ``key.path=value`` over a parsed file.
-
-    Raises:
-        ConfigError: not of that form, or a key below a value that has none.
-    """
-    for text in overrides:
-        key, equals, raw = text.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"'{text:.80}': expected key.path=value, e.g. search.steps=1000.")
-        section = value
-        *parents, last = key.split(".")
-        if len(parents) > _MAX_DEPTH:
-            raise ConfigError(
-                f"'{key[:40]}...': expected at most {_MAX_DEPTH} dots, got {len(parents)}. Check the key."
-            )
-        for parent in parents:
-            nested = section.get(parent)
-            if nested is not None and not isinstance(nested, dict):
-                raise ConfigError(f"{where}: {key}: '{parent}' holds {show(nested)}, it has no keys below it.")
-            section[parent] = dict(nested or {})
-            section = section[parent]
-        section[last] = parse_yaml(raw, f"{key} on the command line")
-    return value

@@ -17,8 +17,9 @@ from pydantic import Field, JsonValue
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import read_yaml
 from atrcnas.spec.context_config import ContextConfig
-from atrcnas.spec.experiment import Experiment, override
+from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.launch import LaunchSpec
+from atrcnas.spec.overrides import override
 from atrcnas.spec.schema import Int, Spec, validate
 
 CONTEXTS, _EXPERIMENT = "contexts", "experiment."
