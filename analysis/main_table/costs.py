@@ -35,8 +35,8 @@ RUNTIME, REPEATS = "onnxruntime", 40
 
 
 def searching(setting: Setting) -> Experiment:
-    """The experiment of searches in the wide pool that may cost what the ASPP heads cost."""
-    return setting.experiment().replace(space="wide", **setting.widened)
+    """The experiment of searches in the wide pool within the ASPP heads' latency."""
+    return setting.experiment().replace(space="wide", **setting.within_latency)
 
 
 def lines() -> Iterator[str]:

@@ -24,6 +24,9 @@ class Setting:
         wider: width of task features that gives the baseline as many multiply-adds.
         wide: width of task features in searches of the wide pool that may cost what the ASPP heads cost; None: the
             width of all others.
+        blocks: width of task features and of pooled maps in searches within the ASPP heads' latency: what ONNX Runtime's
+            blocks of channels are filled by; None: as ``wide``.
+        wider_aspp: width of task features of a second network with ASPP heads.
         aspp_latency_ms: of the network with ASPP heads in ONNX Runtime, measured with the costs of this table
             (:mod:`analysis.main_table.costs`); None: not measured, and no search within it is planned.
         pyramid: whether the backbone has the four scales that MTI-Net needs.
@@ -37,6 +40,8 @@ class Setting:
     aspp_multiply_adds: int
     wider: int
     wide: int | None = None
+    blocks: tuple[int, int] | None = None
+    wider_aspp: int | None = None
     aspp_latency_ms: float | None = None
     pyramid: bool = False
     published: str = "atrc-nyud-hrnet18"
@@ -59,6 +64,14 @@ class Setting:
         """Sections of the experiment with the width of :attr:`wide`."""
         return {} if self.wide is None else {"model": {"width": self.wide}}
 
+    @property
+    def within_latency(self) -> dict[str, Any]:
+        """Sections of the experiment with the widths of :attr:`blocks`."""
+        if self.blocks is None:
+            return self.widened
+        width, hidden = self.blocks
+        return {"model": {"width": width, "hidden": hidden}}
+
     def file(self, what: str) -> Path:
         """Where rows or measurements of this table are kept."""
         return RESULTS / f"{what}_{self.name.replace('-', '_')}.csv"
@@ -77,7 +90,9 @@ SETTINGS = {
             aspp_multiply_adds=22488192,
             aspp_latency_ms=0.6675,
             wider=88,
-            wide=40,  # hidden channels a multiple of 4: with 36, ONNX Runtime takes more than twice the time
+            wide=40,
+            blocks=(48, 16),
+            wider_aspp=32,
         ),
         Setting(
             "rooms-hrnet18",

@@ -16,7 +16,7 @@ from atrcnas.spec.pairs import Pair
 from atrcnas.spec.space import SearchSpace
 
 BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
-LATENCY, ROWS = "searched-wide-latency", "searched-rows-latency"
+LATENCY, ROWS, BLOCKS = "searched-wide-latency", "searched-rows-latency", "uniform-wide-blocks"
 UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
 RANDOM_CONFIGS = 10
 FEW_ROWS = 100  # of kinds, of a target: so many are tried one by one
@@ -73,16 +73,30 @@ def _plain(setting: Setting, experiment: Experiment) -> dict[str, System]:
             _with_model(ContextConfig.load("pad-net"), width=experiment.model.width),
         ),
     }
+    if setting.wider_aspp is not None:
+        says, model = (
+            f"baseline with ASPP heads, task features {setting.wider_aspp} wide",
+            {"width": setting.wider_aspp},
+        )
+        found[f"aspp-head-{setting.wider_aspp}"] = System(says, found["aspp-head"].contexts, {"model": model})
     if setting.pyramid:
         found[MTI] = System("MTI-Net, four scales", ContextConfig.load(MTI))
     return found
 
 
 def _widened(setting: Setting, pools: Pools) -> dict[str, System]:
-    if setting.wide is None:
-        return {}
-    says = f"wide everywhere, task features {setting.wide} wide"
-    return {f"uniform-wide-{setting.wide}": System(says, _uniform("wide", pools), setting.widened)}
+    found = {}
+    if setting.wide is not None:
+        says = f"wide everywhere, task features {setting.wide} wide"
+        found[f"uniform-wide-{setting.wide}"] = System(says, _uniform("wide", pools), setting.widened)
+    if setting.blocks is not None:
+        says = f"wide everywhere, {_widths(setting.blocks)}"
+        found[BLOCKS] = System(says, _uniform("wide", pools), setting.within_latency)
+    return found
+
+
+def _widths(blocks: tuple[int, int]) -> str:
+    return f"task features {blocks[0]} and pooled maps {blocks[1]} wide"
 
 
 def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
@@ -116,7 +130,8 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
         found[f"searched-wide-{setting.wide}"] = system(f"{wide}, at most {head}", {**whole, **setting.widened})
     if setting.aspp_latency_ms is not None:
         budget = within({"latency_ms": setting.aspp_latency_ms}, costs=str(setting.file("costs")))
-        says, changes = f"{wide}, at most the ASPP head's latency in ONNX Runtime", {**budget, **setting.widened}
+        pool = wide if setting.blocks is None else f"wide pool, {_widths(setting.blocks)}"
+        says, changes = f"{pool}, at most the ASPP head's latency in ONNX Runtime", {**budget, **setting.within_latency}
         found[LATENCY] = system(says, changes)
         if few:
             found[ROWS] = system(f"{says}, by `rows`", changes, by_rows)

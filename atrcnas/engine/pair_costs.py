@@ -76,7 +76,8 @@ def _cost(
 ) -> PairCost:
     """Of all pairs of one level, with these kinds."""
     with torch.device("meta"):
-        refiner = ContextRefiner(_pools(kinds), width, fuse=net.model.fuse, refine=net.model.refine).eval()
+        model = net.model
+        refiner = ContextRefiner(_pools(kinds), width, hidden=model.hidden, fuse=model.fuse, refine=model.refine).eval()
     parameters = sum(parameter.numel() for parameter in refiner.parameters())
     fold_contexts(refiner)
     refiner.to(next(iter(features.values())).dtype)

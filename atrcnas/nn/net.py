@@ -154,7 +154,7 @@ class MultiTaskNet(nn.Module, Pretrained):
         here = {pair: kinds for pair, kinds in candidates.items() if pair.level == level}
         if here:
             self.refiners[key] = ContextRefiner(
-                here, width, fuse=model.fuse, refine=model.refine, dropout=model.dropout
+                here, width, hidden=model.hidden, fuse=model.fuse, refine=model.refine, dropout=model.dropout
             )
             self.labels[key] = nn.ModuleDict(
                 {name: LabelBranch(in_width, tasks[name].num_labels) for name in label_tasks(here)}

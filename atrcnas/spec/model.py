@@ -55,6 +55,9 @@ class ModelSpec(Spec):
     width: Int | None = Field(
         default=None, ge=4, le=4096, description="channels of task features; null: a quarter of the neck's"
     )
+    hidden: Int | None = Field(
+        default=None, ge=1, le=4096, description="channels of a pooled map; null: half of the task features'"
+    )
     deep_supervision: Bool = Field(
         default=False, description="initial predictions from task features, with the final losses"
     )
@@ -93,6 +96,10 @@ class ModelSpec(Spec):
         if self.width is not None and self.neck == "pyramid":
             raise ValueError(
                 "model.width: with neck: pyramid each level keeps the backbone's width. Remove model.width."
+            )
+        if self.hidden is not None and self.fuse == "sum":
+            raise ValueError(
+                "model.hidden: with fuse: sum pooled maps are as wide as task features. Remove model.hidden."
             )
         return self
 

@@ -189,6 +189,14 @@ def test_contexts_at_a_level_the_backbone_lacks_are_refused() -> None:
             build(TWO, backbone=backbone, **{"candidates": pools(TWO, ("global",), (4, 8)), **settings})
 
 
+@pytest.mark.parametrize("settings", [{"width": 8}, {"neck": "pyramid", "head": "pyramid", "task_features": "none"}])
+def test_pooled_maps_are_as_wide_as_asked_for_at_every_level(settings: dict[str, Any]) -> None:
+    levels = LEVELS if "neck" in settings else (4,)
+    net = build(TWO, pools(TWO, ("local", "wide"), levels), hidden=6, **settings)
+    assert all(kind.out_width == 6 for refiner in net.refiners.values() for kind in refiner.contexts.values())
+    check_step(net)
+
+
 def test_single_task() -> None:
     check_step(build(("edge",), {}))
     check_step(build(("edge",), pools(("edge",), ("local",))))

@@ -197,6 +197,7 @@ def test_text_and_truth_values_are_not_numbers(given: dict) -> None:
         ({"neck": "pyramid", "head": "pyramid", "task_features": "none", "deep_supervision": True}, "no task features"),
         ({"task_features": "none"}, "'none' needs neck: pyramid"),
         ({"neck": "pyramid", "head": "pyramid", "width": 8}, "Remove model.width"),
+        ({"hidden": 8, "fuse": "sum"}, "Remove model.hidden"),
         ({"dropout": 1.0}, "model.dropout: expected"),
         ({"width": 3}, "model.width: expected"),
     ],
