@@ -42,8 +42,10 @@ def _main(setting: Setting) -> dict[str, Iterable[str]]:
     """A main table and what follows it."""
     if not setting.file("main_table").is_file():
         return {part: [NONE_YET] for part in ("main", "versus", "missing", "latency")}
+    bounded = {"beside-aspp": report.beside_aspp_heads(setting)} if setting.aspp_latency_ms is not None else {}
     return {
         "main": report.lines(setting),
+        **bounded,
         "versus": report.versus(setting),
         "missing": [report.missing(setting)],
         "latency": latency.lines(setting),

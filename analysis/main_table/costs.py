@@ -4,7 +4,7 @@ python -m analysis.main_table.costs rooms-small --samples 40 --checks 30
 
 One thread. Writes analysis/results/costs_SETTING.csv and adds a row to cost_accuracy.csv: the error over networks that
 the terms were not fitted to, and the latency of the network with ASPP heads, timed in turns with the same network
-without contexts and given in the milliseconds of the table. It is `aspp_latency_ms` in settings.py.
+without contexts and given in the milliseconds of the table. `aspp_latency_ms` in settings.py comes from it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time the networks of a main table in turns, so that a change of the machine's pace meets all alike.
 
-python -m analysis.main_table.latency rooms-small [--rounds 60]
+python -m analysis.main_table.latency rooms-small [--rounds 200]
 
 One image, one thread; a median per network, as an exported file in ONNX Runtime and eager in PyTorch. Processor time of that
 thread, which other programs on the machine do not interrupt. Only shapes matter for time: weights are as
@@ -73,6 +73,7 @@ def measure(setting: Setting, rounds: int) -> list[tuple[object, ...]]:
     with torch.inference_mode():
         for _ in range(WARM_UP + rounds):
             for key, run in runs.items():
+                run(image)  # what others left in the processor's caches is not what a network in use finds there
                 began = time.thread_time()
                 run(image)
                 taken[key].append(1e3 * (time.thread_time() - began))
@@ -91,6 +92,15 @@ def by_system(setting: Setting) -> pd.DataFrame:
     return table.groupby(["system", "runtime"], sort=False)["latency_ms"].mean().unstack("runtime")[list(RUNTIMES)]
 
 
+def slowest(setting: Setting, runtime: str) -> pd.Series:
+    """Median latency of the slowest network of each system, ms; empty before anything is timed."""
+    path = setting.file(LATENCY)
+    if not path.is_file():
+        return pd.Series(dtype=float)
+    table = read_table(path, FORM)
+    return table[table["runtime"] == runtime].groupby("system")["latency_ms"].max()
+
+
 def lines(setting: Setting) -> Iterator[str]:
     """Each system's latency, and how many times the baseline's it is."""
     table = by_system(setting)
@@ -107,7 +117,7 @@ def lines(setting: Setting) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("setting", choices=list(SETTINGS))
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=200)
     args = parser.parse_args()
     setting = SETTINGS[args.setting]
     Table(setting.file(LATENCY), tuple(FORM)).begin(measure(setting, args.rounds))

@@ -10,14 +10,25 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.main_table.latency import slowest
 from analysis.main_table.rows import rows_of
 from analysis.main_table.settings import Setting
-from analysis.main_table.systems import BASELINE, RANDOM_CONFIGS, System, systems
+from analysis.main_table.systems import (
+    ASPP,
+    BASELINE,
+    BLOCKS,
+    LATENCY,
+    RANDOM_CONFIGS,
+    ROWS,
+    WIDER_ASPP,
+    System,
+    systems,
+)
 from atrcnas.plots import canvas
 from atrcnas.spec.kinds import KINDS
 
 RANDOM = "random"
-RIVALS = ("uniform-wide", "aspp-head", "deeper", "wider")
+RIVALS = ("uniform-wide", ASPP, "deeper", "wider")
 # Points from a system's mark to its name, where the usual place is taken.
 ASIDE = {
     **{"uniform-linear": (6, -9), "uniform-wide-40": (6, 4), "searched-wide-40": (-8, 5)},
@@ -76,6 +87,23 @@ def versus(setting: Setting) -> Iterator[str]:
             if len(found):
                 spread = f" ± {found.std():.1f}" if len(found) > 1 else ""
                 yield f"| {name} | {rival} | {found.mean():+.1f}{spread} | {(found > 0).sum()} of {len(found)} seeds |"
+
+
+def beside_aspp_heads(setting: Setting) -> Iterator[str]:
+    """The networks that may cost what ASPP heads cost, beside these, seed by seed; costs are the largest of any seed."""
+    rows = rows_of(setting)
+    by_seed = rows.pivot(index="seed", columns="system", values="delta_m")
+    adds = rows.groupby("system")["multiply_adds"].max() / setting.aspp_multiply_adds
+    taken = slowest(setting, "onnxruntime")
+    yield "| | difference in Delta_m | better in | by more than its own std in | multiply-adds | latency in ONNX Runtime |"
+    yield "|---|---|---|---|---|---|"
+    for name in (f"searched-wide-{setting.wide}", LATENCY, ROWS, BLOCKS, WIDER_ASPP.format(setting.wider_aspp)):
+        if name in by_seed and ASPP in by_seed:
+            own = by_seed[name].dropna()
+            found = (own - by_seed[ASPP]).dropna()
+            seeds = [f"{(found > least).sum()} of {len(found)} seeds" for least in (0, own.std())]
+            time = f"{taken[name] / taken[ASPP]:.2f}x" if {name, ASPP} <= set(taken.index) else ""
+            yield f"| {name} | {found.mean():+.1f} ± {found.std():.1f} | {' | '.join(seeds)} | {adds[name]:.2f}x | {time} |"
 
 
 def missing(setting: Setting) -> str:

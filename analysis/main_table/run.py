@@ -27,7 +27,7 @@ from analysis.filling import fill
 from analysis.main_table.one_task import of_one_task
 from analysis.main_table.rows import COSTS, columns
 from analysis.main_table.settings import SETTINGS, Setting
-from analysis.main_table.systems import BASELINE, BLOCKS, LATENCY, MTI, ROWS, SINGLE, System, systems
+from analysis.main_table.systems import ASPP, BASELINE, BLOCKS, LATENCY, MTI, ROWS, SINGLE, System, systems
 from analysis.search_quality.supernets import kept
 from atrcnas.contextbench import load
 from atrcnas.contextbench.table import spell
@@ -48,7 +48,7 @@ Entry = tuple[str, int]
 def first(setting: Setting) -> list[str]:
     """The systems that answer the question."""
     names = (
-        *(BASELINE, "aspp-head", "searched-wide", LATENCY, ROWS, f"searched-wide-{setting.wide}"),
+        *(BASELINE, ASPP, "searched-wide", LATENCY, ROWS, f"searched-wide-{setting.wide}"),
         *("uniform-wide", f"uniform-wide-{setting.wide}", BLOCKS, "uniform-aspp", "searched-atrc"),
         *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel", "wider", MTI, "pad-net"),
     )

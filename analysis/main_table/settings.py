@@ -27,8 +27,9 @@ class Setting:
         blocks: width of task features and of pooled maps in searches within the ASPP heads' latency: what ONNX Runtime's
             blocks of channels are filled by; None: as ``wide``.
         wider_aspp: width of task features of a second network with ASPP heads.
-        aspp_latency_ms: of the network with ASPP heads in ONNX Runtime, measured with the costs of this table
-            (:mod:`analysis.main_table.costs`); None: not measured, and no search within it is planned.
+        aspp_latency_ms: the budget of searches within the latency of the network with ASPP heads in ONNX Runtime,
+            measured with the costs of this table (:mod:`analysis.main_table.costs`); None: not measured, and no such
+            search is planned.
         pyramid: whether the backbone has the four scales that MTI-Net needs.
         published: the published ATRC config whose tasks are nearest.
         size: (height, width) of a validation image, where the data set has no such option.
@@ -88,7 +89,7 @@ SETTINGS = {
             "rooms-small",
             "rooms-small",
             aspp_multiply_adds=22488192,
-            aspp_latency_ms=0.6675,
+            aspp_latency_ms=0.6215,  # 95 % of what was measured, since the sum of costs is not exact
             wider=88,
             wide=40,
             blocks=(48, 16),

@@ -17,6 +17,7 @@ from atrcnas.spec.space import SearchSpace
 
 BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
 LATENCY, ROWS, BLOCKS = "searched-wide-latency", "searched-rows-latency", "uniform-wide-blocks"
+ASPP, WIDER_ASPP = "aspp-head", "aspp-head-{}"
 UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
 RANDOM_CONFIGS = 10
 FEW_ROWS = 100  # of kinds, of a target: so many are tried one by one
@@ -67,7 +68,7 @@ def _plain(setting: Setting, experiment: Experiment) -> dict[str, System]:
         "deeper": System(
             "baseline, task features of two residual blocks", _with_model(baseline, task_features="basic2")
         ),
-        "aspp-head": System("baseline with ASPP heads", ContextConfig.load("aspp-baseline")),
+        ASPP: System("baseline with ASPP heads", ContextConfig.load("aspp-baseline")),
         "pad-net": System(
             "PAD-Net, task features as wide as the others'",
             _with_model(ContextConfig.load("pad-net"), width=experiment.model.width),
@@ -78,7 +79,7 @@ def _plain(setting: Setting, experiment: Experiment) -> dict[str, System]:
             f"baseline with ASPP heads, task features {setting.wider_aspp} wide",
             {"width": setting.wider_aspp},
         )
-        found[f"aspp-head-{setting.wider_aspp}"] = System(says, found["aspp-head"].contexts, {"model": model})
+        found[WIDER_ASPP.format(setting.wider_aspp)] = System(says, found[ASPP].contexts, {"model": model})
     if setting.pyramid:
         found[MTI] = System("MTI-Net, four scales", ContextConfig.load(MTI))
     return found
