@@ -31,12 +31,16 @@ RANDOM = "random"
 RIVALS = ("uniform-wide", ASPP, "deeper", "wider")
 # Points from a system's mark to its name, where the usual place is taken.
 ASIDE = {
-    **{"uniform-linear": (6, -9), "uniform-wide-40": (6, 4), "searched-wide-40": (-8, 5)},
-    **{"searched-rows-latency": (-9, 4), "searched-wide-latency": (-6, -33), "aspp-head": (8, -6)},
+    **{"uniform-linear": (6, -9), "uniform-wide-40": (-7, 5), "uniform-wide-blocks": (8, -1)},
+    **{"searched-wide-latency": (-10, -3), "aspp-head": (8, -6)},
     **{"uniform-tlabel": (8, 6), "uniform-slabel": (8, -3), "uniform-query": (8, -11), "published": (-6, -12)},
-    **{"uniform-aspp_dense": (8, -3), "searched-wide-two": (-8, -5)},
+    **{"uniform-aspp_dense": (8, -3), "searched-wide-two": (-6, 14), "uniform-wide": (7, -4)},
 }
-ONE_POINT = {"searched-wide-paired", "searched-wide-darts", "searched-wide-rows"}  # they would cover searched-wide
+# They would cover searched-wide and searched-wide-latency.
+ONE_POINT = {
+    *("searched-wide-paired", "searched-wide-darts", "searched-wide-rows", "transfer-half", "transfer-small"),
+    *("searched-rows-latency", "searched-wide-40"),
+}
 SEARCHED, DRAWN, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
 
 

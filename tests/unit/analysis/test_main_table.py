@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.ablation_path import greedy
+from analysis.main_table import report
 from analysis.main_table.agreement import votes
 from analysis.main_table.rows import columns, with_delta_m
 from analysis.main_table.run import first, in_bench, plan
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
-from analysis.main_table.systems import systems
+from analysis.main_table.systems import BLOCKS, LATENCY, systems
 from atrcnas.engine.costs import multiply_adds
 from atrcnas.engine.networks import fixed_network, with_model_of
 from atrcnas.runs.tables import Table
@@ -103,6 +105,21 @@ def test_delta_m_is_against_the_baseline_of_the_same_seed(tmp_path: Path) -> Non
         ("baseline", 1): 0.0,
         ("a", 1): pytest.approx(25.0),
     }
+
+
+def test_networks_are_set_beside_aspp_heads_seed_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = {"aspp-head": (20.0, 20.0, 20.0), LATENCY: (22.0, 21.0, 19.0), BLOCKS: (25.0, 25.0, 24.0)}
+    rows = [
+        {"system": name, "seed": seed, "delta_m": gain, "multiply_adds": SMALL.aspp_multiply_adds // 2 * seed}
+        for name, by_seed in gains.items()
+        for seed, gain in enumerate(by_seed)
+    ]
+    monkeypatch.setattr(report, "rows_of", lambda _: pd.DataFrame(rows))
+    monkeypatch.setattr(report, "slowest", lambda *_: pd.Series({"aspp-head": 2.0, LATENCY: 3.0}))
+    assert [line.split(" | ") for line in report.beside_aspp_heads(SMALL)][2:] == [
+        [f"| {LATENCY}", "+0.7 ± 1.5", "2 of 3 seeds", "1 of 3 seeds", "1.00x", "1.50x |"],
+        [f"| {BLOCKS}", "+4.7 ± 0.6", "3 of 3 seeds", "3 of 3 seeds", "1.00x", " |"],
+    ]
 
 
 def test_votes_count_the_searches_that_chose_a_kind() -> None:

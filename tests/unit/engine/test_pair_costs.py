@@ -25,7 +25,11 @@ KINDS = {
 @pytest.mark.parametrize("levels, hidden", [((4,), None), ((4,), 6), ((4, 8), None)])
 def test_a_pair_costs_what_leaving_it_out_saves(levels: tuple[int, ...], hidden: int | None) -> None:
     model = {"neck": "pyramid", "head": "pyramid"} if len(levels) > 1 else TINY["model"]
-    value = {**TINY, "model": {**model, "hidden": hidden}, "backbone": {"name": "mobilenetv3_small_050", "weights": "none"}}
+    value = {
+        **TINY,
+        "model": {**model, "hidden": hidden},
+        "backbone": {"name": "mobilenetv3_small_050", "weights": "none"},
+    }
     experiment = Experiment.load(value)
     kinds = {Pair(*pair[:2], level): kind for level in levels for pair, kind in KINDS.items()}
     whole = fixed_network(experiment, ContextConfig.from_kinds(kinds))
