@@ -1,6 +1,7 @@
 """Ten searches within three latencies: do the networks they choose keep to them, as deployed files?
 
 python -m analysis.main_table.budgets rooms-small
+python -m analysis.main_table.budgets rooms-small --time-again    what was found, once the machine is quiet
 
 Each searches the wide pool with `search.budget: {latency_ms: ...}` by the costs that analysis.main_table.costs measured,
 in ONNX Runtime on one thread. The network it chose is written as ONNX and timed in turns with the one without contexts,
@@ -21,6 +22,7 @@ import torch
 from analysis.contextbench.one_run import rendered
 from analysis.filling import fill, read
 from analysis.main_table.costs import REPEATS, RUNTIME, searching
+from analysis.main_table.rows import kinds_of
 from analysis.main_table.run import searched
 from analysis.main_table.settings import SETTINGS, Setting
 from atrcnas.contextbench.table import spell
@@ -28,7 +30,7 @@ from atrcnas.costs.table import BASE, CostTable
 from atrcnas.deploy.timed_costs import in_turns, runner
 from atrcnas.engine.cost_table import pools_of
 from atrcnas.engine.networks import fixed_network
-from atrcnas.runs.tables import Columns
+from atrcnas.runs.tables import Columns, Table
 from atrcnas.spec.context_config import ContextConfig
 
 BUDGETS = "budgets"
@@ -49,7 +51,9 @@ def lines(setting: Setting) -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("setting", choices=list(SETTINGS))
-    setting = SETTINGS[parser.parse_args().setting]
+    parser.add_argument("--time-again", action="store_true", help="search nothing; write all rows anew")
+    args = parser.parse_args()
+    setting = SETTINGS[args.setting]
     torch.set_num_threads(1)
     experiment, costs = searching(setting), setting.file("costs")
     pools = pools_of(experiment)
@@ -60,17 +64,26 @@ def main() -> None:
     base = runner(fixed_network(experiment, bare), image, RUNTIME)
     data = functools.cache(lambda: rendered(experiment))
 
+    def time(contexts: ContextConfig) -> float:
+        ours = runner(fixed_network(experiment, contexts), image, RUNTIME)
+        rounds = [in_turns(ours, base, image, REPEATS) for _ in range(ROUNDS)]
+        return base_ms * median(milliseconds / without for milliseconds, without in rounds)
+
     def measure(seed: int) -> dict[str, Any]:
         budget = round(base_ms * TIMES_BASE[seed % len(TIMES_BASE)], 4)
         within = {"budget": {"latency_ms": budget}, "costs": str(costs)}
         contexts, _ = searched(experiment.replace(seed=seed, search=within), data)
-        ours = runner(fixed_network(experiment, contexts), image, RUNTIME)
-        rounds = [in_turns(ours, base, image, REPEATS) for _ in range(ROUNDS)]
-        taken = base_ms * median(milliseconds / without for milliseconds, without in rounds)
         kinds = contexts.kinds(experiment.tasks)
-        times = {"predicted_ms": measured.predict(kinds, "latency_ms"), "measured_ms": taken}
+        times = {"predicted_ms": measured.predict(kinds, "latency_ms"), "measured_ms": time(contexts)}
         return {"budget_ms": budget, "config": spell(kinds, pools), **times}
 
+    if args.time_again:
+        rows = read(setting.file(BUDGETS), FORM)
+        rows["measured_ms"] = [
+            time(ContextConfig.from_kinds(kinds_of(config, experiment.tasks))) for config in rows["config"]
+        ]
+        Table(setting.file(BUDGETS), tuple(FORM)).begin(rows[list(FORM)].itertuples(index=False, name=None))
+        return
     for row in fill(setting.file(BUDGETS), FORM, [(seed,) for seed in range(SEARCHES)], measure):
         times = f"predicted {row['predicted_ms']:.4g}, measured {row['measured_ms']:.4g}"
         print(f"seed {row['seed']}: {row['budget_ms']} ms, {times}", file=sys.stderr, flush=True)
