@@ -22,8 +22,8 @@ class Setting:
         changes: sections of it that differ here.
         aspp_multiply_adds: of the baseline with ASPP heads, one validation image.
         wider: width of task features that gives the baseline as many multiply-adds.
-        wide: width of task features in searches of the wide pool that may cost what the ASPP heads cost; None: the
-            width of all others.
+        wide: width of task features in searches of the wide pool that may take the ASPP heads' multiply-adds; None:
+            the width of all others.
         blocks: width of task features and of pooled maps in searches within the ASPP heads' latency: what ONNX Runtime's
             blocks of channels are filled by; None: as ``wide``.
         wider_aspp: width of task features of a second network with ASPP heads.

@@ -75,11 +75,9 @@ def _plain(setting: Setting, experiment: Experiment) -> dict[str, System]:
         ),
     }
     if setting.wider_aspp is not None:
-        says, model = (
-            f"baseline with ASPP heads, task features {setting.wider_aspp} wide",
-            {"width": setting.wider_aspp},
-        )
-        found[WIDER_ASPP.format(setting.wider_aspp)] = System(says, found[ASPP].contexts, {"model": model})
+        says = f"{found[ASPP].says}, task features {setting.wider_aspp} wide"
+        changes = {"model": {"width": setting.wider_aspp}}
+        found[WIDER_ASPP.format(setting.wider_aspp)] = System(says, found[ASPP].contexts, changes)
     if setting.pyramid:
         found[MTI] = System("MTI-Net, four scales", ContextConfig.load(MTI))
     return found
