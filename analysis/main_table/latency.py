@@ -19,10 +19,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.filling import read
 from analysis.main_table.rows import kinds_of, rows_of
 from analysis.main_table.settings import SETTINGS, Setting
 from analysis.main_table.systems import BASELINE, SINGLE, System, systems
-from atrcnas.runs.tables import Columns, Table, read_table
+from atrcnas.runs.tables import Columns, Table
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 
@@ -85,19 +86,13 @@ def measure(setting: Setting, rounds: int) -> list[tuple[object, ...]]:
 
 def by_system(setting: Setting) -> pd.DataFrame:
     """Median latency of each system (rows) and runtime (columns), ms: the mean over the configs its searches found."""
-    path = setting.file(LATENCY)
-    if not path.is_file():
-        return pd.DataFrame(columns=list(RUNTIMES))
-    table = read_table(path, FORM)
-    return table.groupby(["system", "runtime"], sort=False)["latency_ms"].mean().unstack("runtime")[list(RUNTIMES)]
+    by = read(setting.file(LATENCY), FORM).groupby(["system", "runtime"], sort=False)["latency_ms"]
+    return by.mean().unstack("runtime").reindex(columns=list(RUNTIMES))
 
 
 def slowest(setting: Setting, runtime: str) -> pd.Series:
     """Median latency of the slowest network of each system, ms; empty before anything is timed."""
-    path = setting.file(LATENCY)
-    if not path.is_file():
-        return pd.Series(dtype=float)
-    table = read_table(path, FORM)
+    table = read(setting.file(LATENCY), FORM)
     return table[table["runtime"] == runtime].groupby("system")["latency_ms"].max()
 
 

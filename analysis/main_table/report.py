@@ -89,8 +89,7 @@ def versus(setting: Setting) -> Iterator[str]:
         for rival, other in rivals.items():
             found = (by_seed[name] - other).dropna()
             if len(found):
-                spread = f" ± {found.std():.1f}" if len(found) > 1 else ""
-                yield f"| {name} | {rival} | {found.mean():+.1f}{spread} | {(found > 0).sum()} of {len(found)} seeds |"
+                yield f"| {name} | {rival} | {_difference(found)} | {_above(found, 0)} |"
 
 
 def beside_aspp_heads(setting: Setting) -> Iterator[str]:
@@ -105,9 +104,18 @@ def beside_aspp_heads(setting: Setting) -> Iterator[str]:
         if name in by_seed and ASPP in by_seed:
             own = by_seed[name].dropna()
             found = (own - by_seed[ASPP]).dropna()
-            seeds = [f"{(found > least).sum()} of {len(found)} seeds" for least in (0, own.std())]
             time = f"{taken[name] / taken[ASPP]:.2f}x" if {name, ASPP} <= set(taken.index) else ""
-            yield f"| {name} | {found.mean():+.1f} ± {found.std():.1f} | {' | '.join(seeds)} | {adds[name]:.2f}x | {time} |"
+            seeds = f"{_above(found, 0)} | {_above(found, own.std())}"
+            yield f"| {name} | {_difference(found)} | {seeds} | {adds[name]:.2f}x | {time} |"
+
+
+def _difference(by_seed: pd.Series) -> str:
+    spread = f" ± {by_seed.std():.1f}" if len(by_seed) > 1 else ""
+    return f"{by_seed.mean():+.1f}{spread}"
+
+
+def _above(by_seed: pd.Series, least: float) -> str:
+    return f"{(by_seed > least).sum()} of {len(by_seed)} seeds"
 
 
 def missing(setting: Setting) -> str:

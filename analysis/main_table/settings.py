@@ -121,7 +121,7 @@ SETTINGS = {
             size=(180, 240),
             seeds=3,
             changes={
-                "data": {"augment": {"crop_size": [96, 128], "scale": [0.75, 1.5]}},  # a third of the experiment's time
+                "data": {"augment": {"crop_size": [96, 128], "scale": [0.75, 1.5]}},  # a third of the pixels
                 "search": {"estimator": "soft"},
             },
         ),
