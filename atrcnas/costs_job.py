@@ -58,10 +58,8 @@ def cost_lines(
         if any(means[measure][sort] > 1e-4 * table.costs[measure][BASE] for measure in means):
             yield _line(CostTable(means), sort)
     if accuracy.configs:
-        yield (
-            f"{accuracy.configs} other configs: predicted latency off by {accuracy.median_error:.1%} (median), "
-            f"Kendall tau {accuracy.tau:.2f}"
-        )
+        ranks = f", Kendall tau {accuracy.tau:.2f}" if accuracy.configs > 1 else ""
+        yield f"{accuracy.configs} other configs: predicted latency off by {accuracy.median_error:.1%} (median){ranks}"
     if accuracy.margin:
         yield f"a budget of latency is kept with {accuracy.margin:.1%} to spare, which covers 9 of 10 of them"
     yield f"costs: {out}"

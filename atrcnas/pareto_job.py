@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from atrcnas.costs.choosing import Limits
 from atrcnas.costs.front import Point, front
 from atrcnas.costs.table import MEASURES
-from atrcnas.engine.cost_table import table_of
+from atrcnas.engine.cost_table import pools_of, table_of
 from atrcnas.engine.networks import searched_config
 from atrcnas.engine.retrain import retrain
 from atrcnas.engine.splits import open_splits
@@ -41,12 +42,15 @@ def pareto_lines(experiment: Experiment, run: Path, budgets: str | None, train: 
         AtrcnasError: see the message.
     """
     measure, largest = _parsed(experiment, budgets)
-    plain = experiment.replace(search={"strategy": "rows", "budget": {}, "cost_weight": {}})
-    search(plain, run, resume=RunFolder(run).begun("search"))
     table = table_of(experiment, open_splits(experiment))
+    limits = [Limits(table, {measure: limit}) for limit in largest]
+    for limit in limits:
+        limit.check(pools_of(experiment), "--budgets ")
+    plain = experiment.replace(search={"strategy": "rows", "cost_weight": {}})
+    search(plain, run, resume=RunFolder(run).begun("search"))
     points = _front(RunFolder(run), lambda kinds: table.predict(kinds, measure))
     folder = run / "pareto"
-    found = [_best(points, limit, measure) for limit in largest] if largest else _spread(points)
+    found = [_best(points, limit, measure) for limit in limits] if limits else _spread(points)
     chosen = list({tuple(point.kinds.items()): point for point in found}.values())
     _write(folder / "front.csv", [{measure: point.cost, "score": point.score} for point in points])
     rows: list[dict[str, object]] = []
@@ -65,6 +69,11 @@ def pareto_lines(experiment: Experiment, run: Path, budgets: str | None, train: 
 
 
 def _parsed(experiment: Experiment, budgets: str | None) -> tuple[str, list[float]]:
+    if experiment.search.budget:
+        raise ConfigError(
+            "search.budget: expected none, since the front answers for every cost, got "
+            f"{dict(experiment.search.budget)}. Leave it out (search.budget={{}}), and name limits by --budgets."
+        )
     if budgets is None:
         return ("multiply_adds" if experiment.search.costs is None else "latency_ms"), []
     measure, _, numbers = budgets.partition("=")
@@ -95,12 +104,13 @@ def _front(folder: RunFolder, cost: Callable[[Mapping[Pair, str]], float]) -> li
     return front([list(scored.values()) for scored in rows.values()], cost)
 
 
-def _best(points: list[Point], limit: float, measure: str) -> Point:
-    within = [point for point in points if point.cost <= limit]
+def _best(points: list[Point], limit: Limits, measure: str) -> Point:
+    within = [point for point in points if point.cost <= limit.allowed[measure]]
     if not within:
+        least = points[0].cost * limit.largest[measure] / limit.allowed[measure]
         raise ConfigError(
-            f"--budgets {measure}={limit:g}: expected at least {points[0].cost:.4g}, the cheapest config that was scored. "
-            "Raise it."
+            f"--budgets {measure}={limit.largest[measure]:g}: expected at least {least:.4g}, for the cheapest config that was "
+            "scored. Raise it, or score more rows (search.trials.number) in another --run."
         )
     return within[-1]
 

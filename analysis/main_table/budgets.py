@@ -55,7 +55,7 @@ def main() -> None:
     args = parser.parse_args()
     setting = SETTINGS[args.setting]
     torch.set_num_threads(1)
-    experiment, costs = searching(setting), setting.file("costs")
+    experiment, costs = searching(setting), setting.costs
     pools = pools_of(experiment)
     measured = CostTable.load(costs, pools)
     base_ms = measured.costs["latency_ms"][BASE]

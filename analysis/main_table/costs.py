@@ -1,10 +1,12 @@
 """What the kinds of the wide pool cost in ONNX Runtime, for searches within a latency, and how well the sum predicts.
 
 python -m analysis.main_table.costs rooms-small --samples 40 --checks 30
+python -m analysis.main_table.costs rooms-small --plain         of networks as wide as the others
 
 One thread. Writes analysis/results/costs_SETTING.csv and adds a row to cost_accuracy.csv: the error over networks that
-the terms were not fitted to, and the latency of the network with ASPP heads, timed in turns with the same network
-without contexts and given in the milliseconds of the table. `aspp_latency_ms` in settings.py comes from it.
+the terms were not fitted to, and the latencies of the network with ASPP heads and of the baseline, timed in turns with
+the searched network without contexts and given in the milliseconds of the table. `aspp_latency_ms` and
+`near_baseline_ms` in settings.py come from it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import torch
 
 from analysis.filling import begun, read
 from analysis.main_table.settings import SETTINGS, Setting
+from analysis.main_table.systems import BASELINE
 from analysis.places import RESULTS
 from atrcnas.costs.table import BASE
 from atrcnas.deploy.timed_costs import in_turns, runner, timed
@@ -29,14 +32,14 @@ from atrcnas.spec.experiment import Experiment
 ACCURACY = RESULTS / "cost_accuracy.csv"
 FORM: Columns = {
     **{"setting": str, "runtime": str, "fitted": int, "checked": int, "median_error": float, "tau": float},
-    **{"margin": float, "base_ms": float, "aspp_head_ms": float},
+    **{"margin": float, "base_ms": float, "aspp_head_ms": float, "baseline_ms": float},
 }
 RUNTIME, REPEATS = "onnxruntime", 40
 
 
-def searching(setting: Setting) -> Experiment:
-    """The experiment of searches in the wide pool within the ASPP heads' latency."""
-    return setting.experiment().replace(space="wide", **setting.within_latency)
+def searching(setting: Setting, plain: bool = False) -> Experiment:
+    """The experiment of searches in the wide pool within the ASPP heads' latency, or as wide as the others."""
+    return setting.experiment().replace(space="wide", **({} if plain else setting.within_latency))
 
 
 def lines() -> Iterator[str]:
@@ -53,36 +56,31 @@ def main() -> None:
     parser.add_argument("setting", choices=list(SETTINGS))
     parser.add_argument("--samples", type=int, default=40)
     parser.add_argument("--checks", type=int, default=30)
+    parser.add_argument("--plain", action="store_true", help="of networks as wide as the others")
     args = parser.parse_args()
     torch.set_num_threads(1)
     setting = SETTINGS[args.setting]
-    plain, searched = setting.experiment(), searching(setting)
+    plain, searched = setting.experiment(), searching(setting, args.plain)
     height, width = setting.image_size
     table, accuracy = timed(searched, (height, width), RUNTIME, samples=args.samples, checks=args.checks)
-    table.save(setting.file("costs"))
-    bare = ContextConfig.from_kinds(dict.fromkeys(pools_of(searched), "none"))
-    aspp = ContextConfig.load("aspp-baseline")
-    image = torch.rand(1, 3, height, width)
-    ours, base = (
-        runner(fixed_network(with_model_of(experiment, contexts), contexts), image, RUNTIME)
-        for experiment, contexts in ((plain, aspp), (searched, bare))
-    )
-    head, without = in_turns(ours, base, image, REPEATS)
+    table.save(setting.plain_costs if args.plain else setting.costs)
     base_ms = table.costs["latency_ms"][BASE]
-    found = (
-        args.setting,
-        RUNTIME,
-        args.samples,
-        accuracy.configs,
-        accuracy.median_error,
-        accuracy.tau,
-        accuracy.margin,
+    image = torch.rand(1, 3, height, width)
+    base = runner(
+        fixed_network(searched, ContextConfig.from_kinds(dict.fromkeys(pools_of(searched), "none"))), image, RUNTIME
     )
-    begun(ACCURACY, FORM).append([(*found, base_ms, head / without * base_ms)])
-    print(
-        f"{args.setting}: {accuracy}, ASPP heads {head / without * base_ms:.4g} ms, without {base_ms:.4g} ms",
-        file=sys.stderr,
-    )
+
+    def of(rival: str) -> float:
+        contexts = ContextConfig.load(rival)
+        ours = runner(fixed_network(with_model_of(plain, contexts), contexts), image, RUNTIME)
+        milliseconds, without = in_turns(ours, base, image, REPEATS)
+        return milliseconds / without * base_ms
+
+    rivals = {f"{name} ms": of(preset) for name, preset in (("ASPP heads", "aspp-baseline"), ("baseline", BASELINE))}
+    name = f"{args.setting}, as wide as the others" if args.plain else args.setting
+    found = accuracy.configs, accuracy.median_error, accuracy.tau, accuracy.margin, base_ms
+    begun(ACCURACY, FORM).append([(name, RUNTIME, args.samples, *found, *rivals.values())])
+    print(f"{name}: {accuracy}, without contexts {base_ms:.4g} ms, {rivals}", file=sys.stderr)
 
 
 if __name__ == "__main__":

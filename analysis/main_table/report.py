@@ -32,7 +32,7 @@ RIVALS = ("uniform-wide", ASPP, "deeper", "wider")
 # Points from a system's mark to its name, where the usual place is taken.
 ASIDE = {
     **{"uniform-linear": (6, -9), "uniform-wide-40": (-7, 5), "uniform-wide-blocks": (8, -1)},
-    **{"searched-wide-latency": (-10, -3), "aspp-head": (8, -6)},
+    **{"searched-wide-latency": (-10, -3), "searched-wide-near": (9, -3), "aspp-head": (8, -6)},
     **{"uniform-tlabel": (8, 6), "uniform-slabel": (8, -3), "uniform-query": (8, -11), "published": (-6, -12)},
     **{"uniform-aspp_dense": (8, -3), "searched-wide-two": (-6, 14), "uniform-wide": (7, -4)},
 }

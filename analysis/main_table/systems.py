@@ -17,6 +17,7 @@ from atrcnas.spec.space import SearchSpace
 
 BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
 LATENCY, ROWS, BLOCKS = "searched-wide-latency", "searched-rows-latency", "uniform-wide-blocks"
+NEAR = "searched-wide-near"
 ASPP, WIDER_ASPP = "aspp-head", "aspp-head-{}"
 UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
 RANDOM_CONFIGS = 10
@@ -47,7 +48,7 @@ def systems(setting: Setting) -> dict[str, System]:
     uniform = {f"uniform-{kind}": System(f"{kind} everywhere", _uniform(kind, pools)) for kind in UNIFORM}
     by_label = System("the source's label regions everywhere", ContextConfig.load("uniform-slabel"))
     published = System(f"published config {setting.published}, rows of these tasks", _published(setting, experiment))
-    return {
+    found = {
         **_plain(setting, experiment),
         **uniform,
         **_widened(setting, pools),
@@ -57,6 +58,7 @@ def systems(setting: Setting) -> dict[str, System]:
         **_transferred(experiment),
         **_random(pools),
     }
+    return found if setting.systems is None else {name: found[name] for name in setting.systems}
 
 
 def _plain(setting: Setting, experiment: Experiment) -> dict[str, System]:
@@ -128,12 +130,15 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
     if setting.wide is not None:
         found[f"searched-wide-{setting.wide}"] = system(f"{wide}, at most {head}", {**whole, **setting.widened})
     if setting.aspp_latency_ms is not None:
-        budget = within({"latency_ms": setting.aspp_latency_ms}, costs=str(setting.file("costs")))
+        budget = within({"latency_ms": setting.aspp_latency_ms}, costs=str(setting.costs))
         pool = wide if setting.blocks is None else f"wide pool, {_widths(setting.blocks)}"
         says, changes = f"{pool}, at most the ASPP head's latency in ONNX Runtime", {**budget, **setting.within_latency}
         found[LATENCY] = system(says, changes)
         if few:
             found[ROWS] = system(f"{says}, by `rows`", changes, by_rows)
+    if setting.near_baseline_ms is not None:
+        budget = within({"latency_ms": setting.near_baseline_ms}, costs=str(setting.plain_costs))
+        found[NEAR] = system("wide pool, at most 30 % over the baseline's latency in ONNX Runtime", budget)
     if few:
         found["searched-wide-rows"] = system("wide pool, by `rows`", {"space": "wide"}, by_rows)
     return found

@@ -40,8 +40,8 @@ class Limits:
         liking = {pair: {kind: float(kind == kinds[pair]) for kind in pool} for pair, pool in pools.items()}
         return affordable(liking, self.excess)
 
-    def check(self, pools: Pools) -> None:
-        """Refuse limits that no config keeps to.
+    def check(self, pools: Pools, key: str = "search.budget.") -> None:
+        """Refuse limits that no config keeps to; ``key`` is what their measures are asked for by.
 
         Raises:
             ConfigError: naming the measure and its least cost.
@@ -52,7 +52,7 @@ class Limits:
             limit = self.largest[measure]
             if share > 1:
                 raise ConfigError(
-                    f"search.budget.{measure}: expected at least {share * limit:.4g}, which the network costs with the cheapest "
+                    f"{key}{measure}: expected at least {share * limit:.4g}, which the network costs with the cheapest "
                     f"contexts, got {limit:g}. Raise it, or make the network smaller."
                 )
 

@@ -16,6 +16,7 @@ MULTIPLE, BLOCK = 4, 16
 OVERHEAD = 100
 # Joined, several widths fill blocks better; to split the result again is not worth less than this.
 LEAST_GAIN = 1.1
+LARGEST_WEIGHT = 2**24  # elements
 
 
 def arrange(model: Any) -> None:
@@ -31,7 +32,7 @@ def arrange(model: Any) -> None:
     from onnxscript.optimizer import fold_constants
 
     # Which weights are constant, and which convolutions read the same, has to be seen.
-    fold_constants(model)
+    fold_constants(model, input_size_limit=LARGEST_WEIGHT)
     IdentityEliminationPass()(model)
     for group in _siblings(model.graph):
         widths = [node.inputs[1].shape[0] for node in group]
@@ -39,6 +40,8 @@ def arrange(model: Any) -> None:
             group = [_join(model.graph, group)]
         for node in group:
             _fill(model.graph, node)
+    for node in [node for node in model.graph if _is_depthwise(node)]:
+        _fill_depthwise(model.graph, node)
     RemoveUnusedNodesPass()(model)
 
 
@@ -64,9 +67,18 @@ def _siblings(graph: Any) -> list[list[Any]]:
     return list(groups.values())
 
 
+def _is_constant(node: Any) -> bool:
+    return node.op_type == "Conv" and all(value.const_value is not None for value in node.inputs[1:])
+
+
 def _is_dense(node: Any) -> bool:
-    constant = node.op_type == "Conv" and all(value.const_value is not None for value in node.inputs[1:])
-    return constant and node.attributes.get_int("group", 1) == 1
+    return _is_constant(node) and node.attributes.get_int("group", 1) == 1
+
+
+def _is_depthwise(node: Any) -> bool:
+    """Whether each output channel reads one input channel, its own."""
+    own = _is_constant(node) and node.inputs[1].shape[1] == 1
+    return own and node.attributes.get_int("group", 1) == node.inputs[1].shape[0] > 1
 
 
 def _relu(node: Any) -> Any:
@@ -109,6 +121,27 @@ def _fill(graph: Any, conv: Any) -> None:
     missing, before = -inputs % MULTIPLE, _alone_before(conv)
     if conv.inputs[0].is_graph_input() or not _pays(conv, outputs, OVERHEAD if before is None else 0):
         return
+    _widen_input(graph, conv, before, missing)
+    _pad_constant(graph, conv, 1, axis=1, missing=missing)
+
+
+def _fill_depthwise(graph: Any, conv: Any) -> None:
+    """Give a depthwise convolution channels of zeros to the next multiple, and cut them off behind it."""
+    import onnx_ir as ir
+
+    channels = conv.inputs[1].shape[0]
+    missing, end = -channels % MULTIPLE, _relu(conv) or conv
+    if not missing or conv.inputs[0].is_graph_input() or end.outputs[0].is_graph_output():
+        return
+    _widen_input(graph, conv, _alone_before(conv), missing)
+    for place in range(1, len(conv.inputs)):
+        _pad_constant(graph, conv, place, axis=0, missing=missing)
+    conv.attributes["group"] = ir.AttrInt64("group", channels + missing)
+    _cut(graph, conv, end, channels)
+
+
+def _widen_input(graph: Any, conv: Any, before: Any, missing: int) -> None:
+    """Let the map that ``conv`` reads have more channels, of zeros: from the convolution before it, or by a node."""
     if before is None:
         conv.replace_input_with(0, _padded(graph, conv.inputs[0], missing))
     else:
@@ -116,7 +149,6 @@ def _fill(graph: Any, conv: Any) -> None:
             _pad_constant(graph, before, place, axis=0, missing=missing)
         for value in {before.outputs[0], conv.inputs[0]}:  # the same, or a ReLU between them
             value.shape[1] += missing
-    _pad_constant(graph, conv, 1, axis=1, missing=missing)
 
 
 def _alone_before(conv: Any) -> Any:
@@ -146,6 +178,25 @@ def _padded(graph: Any, source: Any, missing: int) -> Any:
     node.outputs[0].name = name
     graph.insert_after(source.producer(), node)
     return node.outputs[0]
+
+
+def _cut(graph: Any, conv: Any, end: Any, channels: int) -> None:
+    """Let all who read a convolution, or the ReLU behind it, see its first ``channels`` alone."""
+    import onnx_ir as ir
+
+    whole = end.outputs[0]
+    bounds = [
+        _constant(graph, f"{whole.name}_cut_{name}", np.array([at]))
+        for name, at in (("from", 0), ("to", channels), ("axis", 1))
+    ]
+    node = ir.node("Slice", [whole, *bounds], name=f"{whole.name}_cut")
+    cut = node.outputs[0]
+    cut.name, cut.dtype, cut.shape = f"{whole.name}_cut", whole.dtype, whole.shape
+    ir.convenience.replace_all_uses_with([whole], [cut])
+    node.replace_input_with(0, whole)
+    for value in {conv.outputs[0], whole}:
+        value.shape = ir.Shape([*value.shape[:1], *conv.inputs[1].shape[:1], *value.shape[2:]])
+    graph.insert_after(end, node)
 
 
 def _pad_constant(graph: Any, node: Any, place: int, axis: int, missing: int) -> None:

@@ -16,11 +16,14 @@ from atrcnas.data.loading import validation_loader
 from atrcnas.engine.costs import multiply_adds, parameters, peak_memory
 from atrcnas.engine.networks import fixed_network
 from atrcnas.engine.splits import Splits
+from atrcnas.ground.errors import RunError
 from atrcnas.nn.backbone import Backbone
 from atrcnas.nn.net import MultiTaskNet
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
+
+ROUNDING = 0.01  # of counts that were divided among terms, and written with six digits
 
 
 def limits_of(experiment: Experiment, splits: Splits) -> Limits | None:
@@ -40,14 +43,44 @@ def limits_of(experiment: Experiment, splits: Splits) -> Limits | None:
 
 
 def table_of(experiment: Experiment, splits: Splits) -> CostTable:
-    """The table that ``search.costs`` names; without one, multiply-adds and parameters are counted.
+    """Multiply-adds and parameters, counted for a validation image, and the latencies that ``search.costs`` names.
+
+    Latencies may be those of another image size, that of the network when deployed.
 
     Raises:
-        RunError: ``search.costs`` cannot be read, or is of another search space.
+        RunError: ``search.costs`` cannot be read, or is of another search space or network.
     """
-    if experiment.search.costs is not None:
-        return CostTable.load(Path(experiment.search.costs), pools_of(experiment))
-    return counted_table(experiment, image_size(experiment, splits))
+    measured = _measured(experiment)
+    counted = counted_table(experiment, image_size(experiment, splits))
+    if measured is None:
+        return counted
+    _check_network(experiment, counted, measured)
+    return CostTable({**counted.costs, "latency_ms": measured.costs["latency_ms"]}, measured.margin)
+
+
+def _measured(experiment: Experiment) -> CostTable | None:
+    if experiment.search.costs is None:
+        return None
+    path = Path(experiment.search.costs)
+    if not path.is_file():
+        raise RunError(
+            f"search.costs: expected a table of costs, found no file {path}. Run `atrcnas costs EXPERIMENT --out {path}` on "
+            "the machine that will run the network."
+        )
+    return CostTable.load(path, pools_of(experiment))
+
+
+def _check_network(experiment: Experiment, counted: CostTable, measured: CostTable) -> None:
+    """Refuse a table with the parameters of another network, without contexts or with the last kind everywhere."""
+    for place in (0, -1):
+        config = {pair: pool[place] for pair, pool in pools_of(experiment).items()}
+        here, there = (table.predict(config, "parameters") for table in (counted, measured))
+        if abs(there / here - 1) > ROUNDING:
+            raise RunError(
+                f"{experiment.search.costs}: expected costs of this network, of {here:.5g} parameters, got those of one of "
+                f"{there:.5g}: of another width or backbone. Run `atrcnas costs EXPERIMENT --out "
+                f"{experiment.search.costs}` for this one."
+            )
 
 
 def counted_table(experiment: Experiment, size: tuple[int, int]) -> CostTable:

@@ -19,12 +19,14 @@ from atrcnas.ground.rank import first_process
 from atrcnas.ground.registry import Registry
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.overrides import differences
 from atrcnas.spec.paths import require_places
 from atrcnas.spec.tasks import TASKS, Task
 
 # What may change within a run, and what matters only once the stage has started.
 FREE = ("plugins", "devices", "num_nodes", "launch", "loggers")
 SECTIONS = {"search": ("search", "space"), "retrain": ("retrain",)}
+MOST_NAMED = 5  # differences, in a message
 FREE_OF_DATA = ("workers", "cache_mib")
 STAGES = tuple(SECTIONS)
 RESUME = "resume"  # the command that goes on with whatever began a run
@@ -307,10 +309,12 @@ class RunFolder:
         free = set(FREE).union(*(keys for stage, keys in SECTIONS.items() if stage not in begun))
         earlier = self.load_experiment().with_absolute_paths()
         before, now = (_without_free(one.dump()) for one in (earlier, experiment))
-        differing = [key for key in now if key not in free and now[key] != before.get(key)]
+        fixed = [key for key in now if key not in free]
+        differing = list(differences({key: before.get(key) for key in fixed}, {key: now[key] for key in fixed}))
         if differing:
+            named = [*differing[:MOST_NAMED], *(["..."] if len(differing) > MOST_NAMED else [])]
             raise RunError(
-                f"{self.experiment}: cannot continue, the experiment differs in {differing}. "
+                f"{self.experiment}: cannot continue, the experiment differs in {', '.join(named)}. "
                 "Use the run's own experiment.yaml, or choose another --run."
             )
 

@@ -1,8 +1,8 @@
-"""Values of single keys, as the command line gives them."""
+"""Values of single keys, as the command line gives them and messages name them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from atrcnas.ground.errors import ConfigError
@@ -36,3 +36,13 @@ def override(value: dict[str, Any], overrides: Sequence[str], where: str) -> dic
             section = section[parent]
         section[last] = parse_yaml(raw, f"{key} on the command line")
     return value
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], parents: str = "") -> Iterator[str]:
+    """Each key whose value differs, such as "search.steps (100 there, 200 here)"."""
+    for key in dict.fromkeys([*before, *now]):
+        there, here = before.get(key), now.get(key)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            yield from differences(there, here, f"{parents}{key}.")
+        elif there != here or key not in before or key not in now:
+            yield f"{parents}{key} ({show(there)} there, {show(here)} here)"

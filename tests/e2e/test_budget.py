@@ -16,7 +16,7 @@ from atrcnas.costs.table import CostTable
 from atrcnas.costs_job import cost_lines
 from atrcnas.engine.cost_table import pools_of, without_values
 from atrcnas.engine.costs import multiply_adds
-from atrcnas.ground.errors import ConfigError
+from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.launch.search import search
 from atrcnas.pareto_job import pareto_lines
 from atrcnas.runs.tables import METRICS, read_table
@@ -100,6 +100,27 @@ def test_costs_are_measured_and_give_a_search_within_milliseconds(tiny_experimen
     assert table.predict(contexts.kinds(timed.tasks), "latency_ms") <= limit
     with pytest.raises(ConfigError, match="latency_ms: expected costs, measured on the machine"):
         tiny(tiny_experiment, budget={"latency_ms": limit})
+    with pytest.raises(RunError, match=r"expected costs of this network, of .* parameters, .* of another width"):
+        search(timed.replace(model={"width": 24}), tmp_path / "wider")
+    with pytest.raises(
+        RunError, match=r"search\.costs: expected a table of costs, found no file .* Run `atrcnas costs"
+    ):
+        search(timed.replace(search={"costs": str(tmp_path / "none.csv")}), tmp_path / "none")
+    with pytest.raises(
+        ConfigError, match=r"search\.budget\.multiply_adds: expected at least"
+    ):  # counted, whatever the file says
+        halved = {
+            **table.costs,
+            "multiply_adds": {name: cost / 2 for name, cost in table.costs["multiply_adds"].items()},
+        }
+        CostTable(halved).save(tmp_path / "halved.csv")
+        both = {"budget": {"latency_ms": limit, "multiply_adds": 0.9 * BARE}, "costs": str(tmp_path / "halved.csv")}
+        search(tiny(tiny_experiment, **both), tmp_path / "halved")
+    margin = CostTable(table.costs, {"latency_ms": 0.5})
+    margin.save(tmp_path / "costs.csv")
+    unlimited = timed.replace(search={"budget": {}})
+    with pytest.raises(ConfigError, match="--budgets latency_ms: expected at least"):
+        list(pareto_lines(unlimited, tmp_path / "front", f"latency_ms={limit}", train=False))
 
 
 def test_the_front_rises_and_its_points_are_trained(tiny_experiment: Path, tmp_path: Path) -> None:
@@ -115,7 +136,14 @@ def test_the_front_rises_and_its_points_are_trained(tiny_experiment: Path, tmp_p
     assert chosen["depth.rmse"].notna().all()
     contexts = ContextConfig.load(tmp_path / "run/pareto/contexts-0.yaml")
     assert count(experiment, contexts) == pytest.approx(limit, rel=1e-3)
+    cheapest = points["multiply_adds"].iloc[0]
+    assert cheapest > BARE, "the network without contexts was not among the rows that were scored"
     with pytest.raises(ConfigError, match="the cheapest config that was scored"):
-        list(pareto_lines(experiment, tmp_path / "run", "multiply_adds=1", train=False))
+        list(pareto_lines(experiment, tmp_path / "run", f"multiply_adds={(BARE + cheapest) / 2}", train=False))
+    with pytest.raises(ConfigError, match=r"--budgets multiply_adds: expected at least .* with the cheapest contexts"):
+        list(pareto_lines(experiment, tmp_path / "other", "multiply_adds=1", train=False))
+    assert not (tmp_path / "other").exists(), "refused before the search"
+    with pytest.raises(ConfigError, match=r"search\.budget: expected none, since the front answers for every cost"):
+        list(pareto_lines(tiny(tiny_experiment, budget={"multiply_adds": limit}), tmp_path / "run", None, train=False))
     with pytest.raises(ConfigError, match="expected one of latency_ms, multiply_adds, parameters with limits"):
         list(pareto_lines(experiment, tmp_path / "run", "watts=1", train=False))

@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 import torch.nn.functional as F
-from tiny_networks import one_pair_network
+from tiny_networks import one_pair_network, windows_network
 
 from atrcnas import Predictor
 from atrcnas.deploy.export import Exporter, ExportReport, export
@@ -65,6 +65,12 @@ def test_on_images_it_was_not_calibrated_on_it_still_does_what_the_network_does(
             assert got[task].dtype == torch.float32
             assert (got[task] - value).abs().max() < near * (value.max() - value.min())
     assert max(reports[ending].differences.values()) > 1e-5, "it says that it is not exact"
+
+
+@pytest.mark.parametrize("ending", SMALL)
+def test_a_mask_that_several_pairs_read_is_valid_onnx(ending: str, tmp_path: Path) -> None:
+    report = Exporter(windows_network(), SIZE, _scenes(8, seed=0)).write(tmp_path / f"net{ending}")
+    onnx.checker.check_model(onnx.load(report.path), full_check=True)
 
 
 @pytest.mark.parametrize("ending", SMALL)

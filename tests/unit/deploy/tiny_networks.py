@@ -29,6 +29,14 @@ def mixed_network() -> MultiTaskNet:
     return randomised(MultiTaskNet(tasks, candidates, BackboneSpec(name=BACKBONE), model, auxiliary))
 
 
+def windows_network() -> MultiTaskNet:
+    """Several pairs whose attention reads one mask."""
+    tasks = records("semseg", "depth")
+    kinds = ["local", "affinity", "local", "affinity"]
+    candidates = {pair: (kind,) for pair, kind in zip(all_pairs(list(tasks), [4]), kinds, strict=True)}
+    return randomised(MultiTaskNet(tasks, candidates, BackboneSpec(name=BACKBONE), ModelSpec(width=8)))
+
+
 def pyramid_network() -> MultiTaskNet:
     """Contexts at two levels of a pyramid with propagation, summed."""
     tasks = records("semseg", "depth")
