@@ -39,7 +39,7 @@ ASIDE = {
 # They would cover searched-wide and searched-wide-latency.
 ONE_POINT = {
     *("searched-wide-paired", "searched-wide-darts", "searched-wide-rows", "transfer-half", "transfer-small"),
-    *("searched-rows-latency", "searched-wide-40"),
+    *("searched-rows-latency", "searched-wide-40", "searched-atrc-paired", "searched-atrc-rows"),
 }
 SEARCHED, DRAWN, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
 

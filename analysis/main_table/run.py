@@ -50,6 +50,7 @@ def first(setting: Setting) -> list[str]:
     names = (
         *(BASELINE, ASPP, "searched-wide", LATENCY, ROWS, f"searched-wide-{setting.wide}"),
         *("uniform-wide", f"uniform-wide-{setting.wide}", BLOCKS, "uniform-aspp", "searched-atrc"),
+        *("searched-wide-paired", "searched-atrc-paired"),
         *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel", "wider", MTI, "pad-net"),
     )
     known = systems(setting)

@@ -118,6 +118,16 @@ _HRNET18 = Setting(
         "retrain": _SHORT,
     },
 )
+_NYUD = ("semseg", "depth", "normals", "edge")
+_PASCAL = ("semseg", "human_parts", "sal", "normals", "edge")
+
+
+def _small(name: str, tasks: Sequence[str], aspp_multiply_adds: int, published: str) -> Setting:
+    """`rooms-small` with other tasks."""
+    changes = {"name": name, "tasks": list(tasks)}
+    return Setting(name, "rooms-small", aspp_multiply_adds, wider=88, published=published, seeds=3, changes=changes)
+
+
 SETTINGS = {
     setting.name: setting
     for setting in (
@@ -132,6 +142,8 @@ SETTINGS = {
             blocks=(48, 16),
             wider_aspp=32,
         ),
+        _small("rooms-small-nyud", _NYUD, 42432768, "atrc-nyud-hrnet18"),
+        _small("rooms-small-pascal", _PASCAL, 52460352, "atrc-pascal-hrnet18"),
         _HRNET18,
         # What three times the steps change.
         replace(

@@ -22,6 +22,7 @@ ASPP, WIDER_ASPP = "aspp-head", "aspp-head-{}"
 UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
 RANDOM_CONFIGS = 10
 FEW_ROWS = 100  # of kinds, of a target: so many are tried one by one
+_PAIRED = {"search": {"estimator": "paired"}}
 
 
 @dataclass(frozen=True)
@@ -110,20 +111,14 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
     def within(budget: Mapping[str, float], **more: Any) -> dict[str, Any]:
         return {"space": "wide", "search": {"budget": budget, **more}}
 
-    # Each of a target's rows of kinds, and the best joined; scored on a tenth of the training images.
-    rows = len(factored(pools))
-    few = rows <= FEW_ROWS
-    by_rows = {"search": {"strategy": "rows", "trials": {"number": rows + 1}}, "data": {"selection": 0.1}}
+    few = len(factored(pools)) <= FEW_ROWS
     whole = within({"multiply_adds": setting.aspp_multiply_adds})
     two = {**whole, "space": SearchSpace.load("wide").model_copy(update={"choose": 2}).dump()}
     found = {
         "searched-atrc": system("published pool", {"space": "atrc"}),
+        "searched-atrc-paired": system("published pool, by `paired`", {"space": "atrc"}, _PAIRED),
         "searched-wide": system("wide pool", {"space": "wide"}),
-        "searched-wide-paired": system(
-            "wide pool, by `paired`",
-            {"space": "wide"},
-            {"search": {"estimator": "paired"}},
-        ),
+        "searched-wide-paired": system("wide pool, by `paired`", {"space": "wide"}, _PAIRED),
         "searched-wide-darts": system("wide pool, by `darts`", {"space": "wide"}, {"search": {"strategy": "darts"}}),
         "searched-wide-two": system(f"wide pool, two kinds a pair, at most {head}", two),
     }
@@ -135,13 +130,23 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
         says, changes = f"{pool}, at most the ASPP head's latency in ONNX Runtime", {**budget, **setting.within_latency}
         found[LATENCY] = system(says, changes)
         if few:
-            found[ROWS] = system(f"{says}, by `rows`", changes, by_rows)
+            found[ROWS] = system(f"{says}, by `rows`", changes, _by_rows(pools))
     if setting.near_baseline_ms is not None:
         budget = within({"latency_ms": setting.near_baseline_ms}, costs=str(setting.plain_costs))
         found[NEAR] = system("wide pool, at most 30 % over the baseline's latency in ONNX Runtime", budget)
     if few:
-        found["searched-wide-rows"] = system("wide pool, by `rows`", {"space": "wide"}, by_rows)
+        published = SearchSpace.load("atrc").pools(setting.experiment().tasks)
+        found["searched-atrc-rows"] = system("published pool, by `rows`", {"space": "atrc"}, _by_rows(published))
+        found["searched-wide-rows"] = system("wide pool, by `rows`", {"space": "wide"}, _by_rows(pools))
     return found
+
+
+def _by_rows(pools: Pools) -> dict[str, Any]:
+    """Each of a target's rows of kinds, and the best joined; scored on a tenth of the training images."""
+    return {
+        "search": {"strategy": "rows", "trials": {"number": len(factored(pools)) + 1}},
+        "data": {"selection": 0.1},
+    }
 
 
 def _transferred(experiment: Experiment) -> dict[str, System]:
