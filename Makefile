@@ -15,8 +15,9 @@ export OMP_WAIT_POLICY ?= PASSIVE
 quickstart: $(VENV)/.installed
 	$(BIN)/atrcnas run quickstart --run $(RUN)
 
+# A worker that dies ends the run, which then names its test: a new one in its place hides that, or waits for ever.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart 0
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
