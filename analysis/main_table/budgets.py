@@ -14,20 +14,18 @@ import argparse
 import functools
 import sys
 from collections.abc import Iterator
-from statistics import median
 from typing import Any
 
 import torch
 
 from analysis.contextbench.one_run import rendered
 from analysis.filling import fill, read
-from analysis.main_table.costs import REPEATS, RUNTIME, searching
+from analysis.main_table.costs import beside_bare, searching
 from analysis.main_table.rows import kinds_of
 from analysis.main_table.run import searched
 from analysis.main_table.settings import SETTINGS, Setting
 from atrcnas.contextbench.table import spell
 from atrcnas.costs.table import BASE, CostTable
-from atrcnas.deploy.timed_costs import in_turns, runner
 from atrcnas.engine.cost_table import pools_of
 from atrcnas.engine.networks import fixed_network
 from atrcnas.runs.tables import Columns, Table
@@ -35,7 +33,6 @@ from atrcnas.spec.context_config import ContextConfig
 
 BUDGETS = "budgets"
 SEARCHES, TIMES_BASE = 10, (1.2, 1.4, 1.7)
-ROUNDS = 5  # the median of them; other programs run on the machine
 FORM: Columns = {"seed": int, "budget_ms": float, "config": str, "predicted_ms": float, "measured_ms": float}
 
 
@@ -59,28 +56,23 @@ def main() -> None:
     pools = pools_of(experiment)
     measured = CostTable.load(costs, pools)
     base_ms = measured.costs["latency_ms"][BASE]
-    image = torch.rand(1, 3, *experiment.data.options["image_size"])
-    bare = ContextConfig.from_kinds(dict.fromkeys(pools, "none"))
-    base = runner(fixed_network(experiment, bare), image, RUNTIME)
-    data = functools.cache(lambda: rendered(experiment))
+    time, data = beside_bare(setting, experiment, measured), functools.cache(lambda: rendered(experiment))
 
-    def time(contexts: ContextConfig) -> float:
-        ours = runner(fixed_network(experiment, contexts), image, RUNTIME)
-        rounds = [in_turns(ours, base, image, REPEATS) for _ in range(ROUNDS)]
-        return base_ms * median(milliseconds / without for milliseconds, without in rounds)
+    def taken(contexts: ContextConfig) -> float:
+        return time(fixed_network(experiment, contexts))
 
     def measure(seed: int) -> dict[str, Any]:
         budget = round(base_ms * TIMES_BASE[seed % len(TIMES_BASE)], 4)
         within = {"budget": {"latency_ms": budget}, "costs": str(costs)}
         contexts, _ = searched(experiment.replace(seed=seed, search=within), data)
         kinds = contexts.kinds(experiment.tasks)
-        times = {"predicted_ms": measured.predict(kinds, "latency_ms"), "measured_ms": time(contexts)}
+        times = {"predicted_ms": measured.predict(kinds, "latency_ms"), "measured_ms": taken(contexts)}
         return {"budget_ms": budget, "config": spell(kinds, pools), **times}
 
     if args.time_again:
         rows = read(setting.file(BUDGETS), FORM)
         rows["measured_ms"] = [
-            time(ContextConfig.from_kinds(kinds_of(config, experiment.tasks))) for config in rows["config"]
+            taken(ContextConfig.from_kinds(kinds_of(config, experiment.tasks))) for config in rows["config"]
         ]
         Table(setting.file(BUDGETS), tuple(FORM)).begin(rows[list(FORM)].itertuples(index=False, name=None))
         return

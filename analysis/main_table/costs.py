@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from statistics import median
 
 import torch
 
@@ -21,10 +22,11 @@ from analysis.filling import begun, read
 from analysis.main_table.settings import SETTINGS, Setting
 from analysis.main_table.systems import BASELINE
 from analysis.places import RESULTS
-from atrcnas.costs.table import BASE
+from atrcnas.costs.table import BASE, CostTable
 from atrcnas.deploy.timed_costs import in_turns, runner, timed
 from atrcnas.engine.cost_table import pools_of
 from atrcnas.engine.networks import fixed_network, with_model_of
+from atrcnas.nn.net import MultiTaskNet
 from atrcnas.runs.tables import Columns
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
@@ -35,11 +37,26 @@ FORM: Columns = {
     **{"margin": float, "base_ms": float, "aspp_head_ms": float, "baseline_ms": float},
 }
 RUNTIME, REPEATS = "onnxruntime", 40
+ROUNDS = 5  # the median of them; other programs run on the machine
 
 
 def searching(setting: Setting, plain: bool = False) -> Experiment:
     """The experiment of searches in the wide pool within the ASPP heads' latency, or as wide as the others."""
     return setting.experiment().replace(space="wide", **({} if plain else setting.within_latency))
+
+
+def beside_bare(setting: Setting, experiment: Experiment, table: CostTable) -> Callable[[MultiTaskNet], float]:
+    """Times a network in turns with the experiment's without contexts; gives milliseconds as the table counts them."""
+    image = torch.rand(1, 3, *setting.image_size)
+    without = ContextConfig.from_kinds(dict.fromkeys(pools_of(experiment), "none"))
+    bare = runner(fixed_network(experiment, without), image, RUNTIME)
+
+    def time(network: MultiTaskNet) -> float:
+        ours = runner(network, image, RUNTIME)
+        rounds = [in_turns(ours, bare, image, REPEATS) for _ in range(ROUNDS)]
+        return table.costs["latency_ms"][BASE] * median(taken / of_bare for taken, of_bare in rounds)
+
+    return time
 
 
 def lines() -> Iterator[str]:
@@ -64,20 +81,15 @@ def main() -> None:
     height, width = setting.image_size
     table, accuracy = timed(searched, (height, width), RUNTIME, samples=args.samples, checks=args.checks)
     table.save(setting.plain_costs if args.plain else setting.costs)
-    base_ms = table.costs["latency_ms"][BASE]
-    image = torch.rand(1, 3, height, width)
-    base = runner(
-        fixed_network(searched, ContextConfig.from_kinds(dict.fromkeys(pools_of(searched), "none"))), image, RUNTIME
-    )
+    time = beside_bare(setting, searched, table)
 
     def of(rival: str) -> float:
         contexts = ContextConfig.load(rival)
-        ours = runner(fixed_network(with_model_of(plain, contexts), contexts), image, RUNTIME)
-        milliseconds, without = in_turns(ours, base, image, REPEATS)
-        return milliseconds / without * base_ms
+        return time(fixed_network(with_model_of(plain, contexts), contexts))
 
     rivals = {f"{name} ms": of(preset) for name, preset in (("ASPP heads", "aspp-baseline"), ("baseline", BASELINE))}
     name = f"{args.setting}, as wide as the others" if args.plain else args.setting
+    base_ms = table.costs["latency_ms"][BASE]
     found = accuracy.configs, accuracy.median_error, accuracy.tau, accuracy.margin, base_ms
     begun(ACCURACY, FORM).append([(name, RUNTIME, args.samples, *found, *rivals.values())])
     print(f"{name}: {accuracy}, without contexts {base_ms:.4g} ms, {rivals}", file=sys.stderr)

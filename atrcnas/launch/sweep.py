@@ -23,6 +23,7 @@ from atrcnas.launch.search import search
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.overrides import differences
 from atrcnas.spec.sweep import SweepSpec, SweepTrial
 
 RUN = f"{__name__}:run_trial"
@@ -94,7 +95,8 @@ def _begin(spec: SweepSpec, root: Path, resume: bool) -> None:
             raise RunError(f"{root}: this sweep has already started. Add --resume to go on, or choose another --run.")
         before = read_yaml(path, "sweep")
         same = before if isinstance(before, Mapping) else {}
-        differing = [key for key in value if key != "launch" and value[key] != same.get(key)]
+        there, here = ({key: one[key] for key in one if key != "launch"} for one in (same, value))
+        differing = differences(there, here)
         if differing:
             raise RunError(f"{path}: cannot resume, the sweep differs in {differing}. Choose another --run.")
     write_yaml(path, value)

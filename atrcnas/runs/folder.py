@@ -26,7 +26,6 @@ from atrcnas.spec.tasks import TASKS, Task
 # What may change within a run, and what matters only once the stage has started.
 FREE = ("plugins", "devices", "num_nodes", "launch", "loggers")
 SECTIONS = {"search": ("search", "space"), "retrain": ("retrain",)}
-MOST_NAMED = 5  # differences, in a message
 FREE_OF_DATA = ("workers", "cache_mib")
 STAGES = tuple(SECTIONS)
 RESUME = "resume"  # the command that goes on with whatever began a run
@@ -310,11 +309,10 @@ class RunFolder:
         earlier = self.load_experiment().with_absolute_paths()
         before, now = (_without_free(one.dump()) for one in (earlier, experiment))
         fixed = [key for key in now if key not in free]
-        differing = list(differences({key: before.get(key) for key in fixed}, {key: now[key] for key in fixed}))
+        differing = differences({key: before.get(key) for key in fixed}, {key: now[key] for key in fixed})
         if differing:
-            named = [*differing[:MOST_NAMED], *(["..."] if len(differing) > MOST_NAMED else [])]
             raise RunError(
-                f"{self.experiment}: cannot continue, the experiment differs in {', '.join(named)}. "
+                f"{self.experiment}: cannot continue, the experiment differs in {differing}. "
                 "Use the run's own experiment.yaml, or choose another --run."
             )
 

@@ -10,6 +10,7 @@ from atrcnas.ground.files import parse_yaml
 from atrcnas.spec.schema import show
 
 _MAX_DEPTH = 32  # of a key
+_MOST_NAMED = 5  # differences, in a message
 
 
 def override(value: dict[str, Any], overrides: Sequence[str], where: str) -> dict[str, Any]:
@@ -38,11 +39,17 @@ def override(value: dict[str, Any], overrides: Sequence[str], where: str) -> dic
     return value
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], parents: str = "") -> Iterator[str]:
-    """Each key whose value differs, such as "search.steps (100 there, 200 here)"."""
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """The keys whose values differ, for a message: "search.steps (100 there, 200 here)"; empty if none does."""
+    named = list(_differing(before, now, ""))
+    return ", ".join([*named[:_MOST_NAMED], *(["..."] if len(named) > _MOST_NAMED else [])])
+
+
+def _differing(before: Mapping[str, Any], now: Mapping[str, Any], parents: str) -> Iterator[str]:
     for key in dict.fromkeys([*before, *now]):
         there, here = before.get(key), now.get(key)
         if isinstance(there, Mapping) and isinstance(here, Mapping):
-            yield from differences(there, here, f"{parents}{key}.")
+            yield from _differing(there, here, f"{parents}{key}.")
         elif there != here or key not in before or key not in now:
-            yield f"{parents}{key} ({show(there)} there, {show(here)} here)"
+            shown = (show(values[key]) if key in values else "nothing" for values in (before, now))
+            yield "{}{} ({} there, {} here)".format(parents, key, *shown)

@@ -76,7 +76,7 @@ def test_a_resumed_sweep_does_nothing_again(whole: tuple[Path, list[str]]) -> No
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("results.json")} == before
     with pytest.raises(RunError, match="has already started"):
         list(sweep(spec(), folder))
-    with pytest.raises(RunError, match=r"differs in \['over'\]"):
+    with pytest.raises(RunError, match=r"differs in over\.seed \(\[0, 1\] there, \[5\] here\), .* nothing here\)\. C"):
         list(sweep(spec(over={"seed": [5]}), folder, resume=True))
 
 
