@@ -95,7 +95,7 @@ def _begin(spec: SweepSpec, root: Path, resume: bool) -> None:
             raise RunError(f"{root}: this sweep has already started. Add --resume to go on, or choose another --run.")
         before = read_yaml(path, "sweep")
         same = before if isinstance(before, Mapping) else {}
-        there, here = ({key: one[key] for key in one if key != "launch"} for one in (same, value))
+        there, here = ({key: one.get(key) for key in value if key != "launch"} for one in (same, value))
         differing = differences(there, here)
         if differing:
             raise RunError(f"{path}: cannot resume, the sweep differs in {differing}. Choose another --run.")
