@@ -158,4 +158,5 @@ def _draw_ranking(axes: Axes, ranking: pd.DataFrame, bench: Bench) -> None:
     axes.plot(places[whole.index], whole, ".", color="#d55e00", markersize=3, label="trained as a whole")
     axes.set_title("all configs")
     axes.set_xlabel("rank")
+    axes.locator_params(axis="x", nbins=4)  # a space of several tasks has ranks of six digits
     axes.set_ylabel("Delta_m, %")
