@@ -31,7 +31,7 @@ def draw(title: str, searches: pd.DataFrame, lookups: pd.DataFrame, floor: float
         axes.axhline(floor, color=canvas.INK, lw=0.8, ls=":", label="best of all by one training of each")
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.set_xlim(0.9, 92)
+        axes.set_xlim(0.7, 92)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("cost, trainings of full length")
         axes.set_ylabel("regret, points of Delta_m")
