@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from analysis.search_quality.judge import latency_limit
+from analysis.search_quality.judge import Judge, latency_limit
 from analysis.search_quality.tables import Question
 from atrcnas.contextbench.bench import Bench, load
-from atrcnas.contextbench.table import spell
+from atrcnas.contextbench.table import parse, spell
 from atrcnas.costs.choosing import Limits
 from atrcnas.costs.table import BASE, CostTable
 from atrcnas.engine.cost_table import pools_of
@@ -30,3 +30,10 @@ def limits_for(question: Question, bench: Bench) -> Limits:
     bare = spell(dict.fromkeys(bench.pools, "none"), bench.pools)
     share = latency_limit(bench) / bench.ranking().loc[bare, "latency_ratio"]
     return Limits(costs, {LATENCY: share * costs.costs[LATENCY][BASE]})
+
+
+def best_allowed(limits: Limits, bench: Bench) -> str:
+    """The best config that a search can answer with: it is within the limits as predicted, with the costs' margin."""
+    delta_m = Judge(bench).delta_m
+    allowed = [config for config in delta_m.index if not limits.excess(parse(config, bench.pools))]
+    return str(delta_m[allowed].idxmax())

@@ -10,11 +10,13 @@ from analysis.pages import SEARCH_QUALITY, write
 from analysis.places import FIGURES
 from analysis.search_quality.draw import draw
 from analysis.search_quality.judge import latency_limit, training_seeds
+from analysis.search_quality.limits import best_allowed, limits_for
 from analysis.search_quality.results import against_best, agreement, lookups, references, supernets
 from analysis.search_quality.tables import QUESTIONS
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.plots import canvas
 
+BY_COSTS = "the best config that the predicted costs, with their margin, allow"
 SHOWN_COSTS = (2, 4, 8, 16, 32, 64)
 
 
@@ -105,7 +107,9 @@ def main() -> None:
             continue
         bench = load(question.table)
         limit = latency_limit(bench) if question.within_latency else None
-        searches, by_trials, known = supernets(bench, path, limit), lookups(question.lookups), references(bench, limit)
+        searches, by_trials = supernets(bench, path, limit), lookups(question.lookups)
+        named = {} if limit is None else {BY_COSTS: best_allowed(limits_for(question, bench), bench)}
+        known = references(bench, limit, named)
         half = "" if limit is None else f", configs up to {limit:.2f} times the baseline's latency"
         figure = draw(f"Regret against cost, {question.table}{half}", searches, by_trials, known["regret"].iloc[-1])
         print(canvas.save(figure, FIGURES / f"{question.name}.png"))

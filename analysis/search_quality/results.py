@@ -39,13 +39,17 @@ def lookups(path: Path) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def references(bench: Bench, limit: float | None = None) -> pd.DataFrame:
-    """Regret and percentile, in the mean, of what needs no search, and of training all allowed configs with one seed."""
+def references(bench: Bench, limit: float | None = None, named: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Regret and percentile, in the mean, of what needs no search, and of training all allowed configs with one seed.
+
+    ``named`` (name -> config) are judged too.
+    """
     judge, seeds = Judge(bench, limit=limit), training_seeds(bench)
     found: dict[str, Mapping[str, float]] = {}
     for name, like in uniform(bench.pools).items():
         config = {pair: next((kind for kind in like if kind in pool), "none") for pair, pool in bench.pools.items()}
         found[f"{name} everywhere"] = judge.of(spell(config, bench.pools))
+    found |= {name: judge.of(config) for name, config in (named or {}).items()}
     allowed = [config for config in judge.delta_m.index if judge.of(config)["over"] == 0]
     found["a config drawn evenly"] = pd.DataFrame([judge.of(config) for config in allowed]).mean().to_dict()
     best = [

@@ -15,6 +15,7 @@ from analysis.filling import left
 from analysis.filling import read as rows_so_far
 from analysis.search_quality import lookup, results, supernets
 from analysis.search_quality.judge import Judge, latency_limit, ranking_of_seeds, training_seeds
+from analysis.search_quality.limits import best_allowed
 from analysis.search_quality.run import plan
 from analysis.search_quality.tables import COLUMNS, SCORES, UNIT, scores_of
 from atrcnas.contextbench.bench import Bench
@@ -125,6 +126,15 @@ def test_a_look_up_within_a_latency_asks_for_nothing_slower(bench: Bench) -> Non
     ]
     local = [sum(kind == "local" for kind in kinds.values()) for kinds in asked]
     assert max(local) == 2, "0.1 for each and 0.1 for the first"
+
+
+def test_a_margin_of_the_costs_keeps_a_search_from_the_best_config_within_the_limit(bench: Bench) -> None:
+    costs = {BASE: 1.0} | {term.name: 0.1 * (": local" in term.name) for term in terms(POOLS)}
+    at_the_limit = {"latency_ms": 1.201}
+    exact = best_allowed(Limits(CostTable({"latency_ms": costs}), at_the_limit), bench)
+    careful = best_allowed(Limits(CostTable({"latency_ms": costs}, {"latency_ms": 0.05}), at_the_limit), bench)
+    assert (delta_m(exact), exact.count("local")) == (17, 2)
+    assert (delta_m(careful), careful.count("local")) == (14.5, 1)
 
 
 def test_costs_are_in_trainings_and_scores_are_compared_with_the_table(bench: Bench, tmp_path: Path) -> None:
