@@ -39,8 +39,8 @@ def markdown(
         (_supernet(str(name), rows) for name, rows in searches.groupby("method", sort=False)),
     )
     yield from _table(
-        "with a supernet, seed by seed | more regret | chance of as much",
-        (f"{name} | {row['more']:.2f} | {row['chance']:.3f}" for name, row in against_best(searches).iterrows()),
+        "with a supernet, seed by seed | more regret | p-value",
+        (f"{name} | {row['more']:.2f} | {row['p_value']:.3f}" for name, row in against_best(searches).iterrows()),
     )
     costs = " | ".join(f"{cost}" for cost in SHOWN_COSTS)
     yield from _table(

@@ -66,7 +66,7 @@ def against_best(searches: pd.DataFrame) -> pd.DataFrame:
     """The mean regret of each method less that of the method with the least, seed by seed.
 
     Returns:
-        By method: ``more``, and ``chance`` of a difference as large if the sign of each seed's were drawn (a
+        By method: ``more``, and ``p_value``, the chance of a difference as large if the sign of each seed's were drawn (a
         permutation test, Fisher 1935; every combination of signs is tried).
     """
     by_seed = searches.pivot(index="seed", columns="method", values="regret").dropna()
@@ -75,8 +75,8 @@ def against_best(searches: pd.DataFrame) -> pd.DataFrame:
     found = {}
     for method in by_seed.columns.drop(best):
         more = (by_seed[method] - by_seed[best]).to_numpy()
-        chance = (np.abs((signs * more).mean(1)) >= abs(more.mean()) - 1e-12).mean()
-        found[f"{method} against {best}"] = {"more": more.mean(), "chance": chance}
+        p_value = (np.abs((signs * more).mean(1)) >= abs(more.mean()) - 1e-12).mean()
+        found[f"{method} against {best}"] = {"more": more.mean(), "p_value": p_value}
     return pd.DataFrame(found).T
 
 
