@@ -3,10 +3,11 @@
 python -m analysis.ablation_path local.global/global.local --out analysis/results/ablation_path.csv
 python -m analysis.ablation_path RUN --out analysis/results/ablation_path.csv
 
-A config of `rooms-small` is looked up in ContextBench, where every step was trained from scratch with several seeds. A run
-keeps the weights it was trained with; it is scored on what choices are made on. Each step counts from the network with no
-contexts at the beginning of the path: in percentage points of Delta_m over the multi-task baseline in ContextBench, in
-percent of that network's own scores in a run. Writes the table and, beside it, the figure.
+A config of `rooms-small` is looked up in ContextBench: networks trained from scratch, Delta_m put together from the rows of
+both targets over all trainings that have them. A run keeps the weights it was trained with; it is scored on what choices
+are made on. Each step counts from the network with no contexts at the beginning of the path: in percentage points of
+Delta_m over the multi-task baseline in ContextBench, in percent of that network's own scores in a run. Writes the table
+and, beside it, the figure.
 """
 
 from __future__ import annotations

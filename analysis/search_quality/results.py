@@ -63,18 +63,18 @@ def references(bench: Bench, limit: float | None = None, named: Mapping[str, str
 
 
 def against_best(searches: pd.DataFrame) -> pd.DataFrame:
-    """The mean regret of each method less that of the method with the least, seed by seed.
+    """The mean regret of each method less that of the method with the least, by the seeds that both have.
 
     Returns:
         By method: ``more``, and ``p_value``, the chance of a difference as large if the sign of each seed's were drawn (a
         permutation test, Fisher 1935; every combination of signs is tried).
     """
-    by_seed = searches.pivot(index="seed", columns="method", values="regret").dropna()
+    by_seed = searches.pivot(index="seed", columns="method", values="regret")
     best = by_seed.mean().idxmin()
-    signs = np.array(list(itertools.product((-1, 1), repeat=len(by_seed))))
     found = {}
     for method in by_seed.columns.drop(best):
-        more = (by_seed[method] - by_seed[best]).to_numpy()
+        more = (by_seed[method] - by_seed[best]).dropna().to_numpy()
+        signs = np.array(list(itertools.product((-1, 1), repeat=len(more))))
         p_value = (np.abs((signs * more).mean(1)) >= abs(more.mean()) - 1e-12).mean()
         found[f"{method} against {best}"] = {"more": more.mean(), "p_value": p_value}
     return pd.DataFrame(found).T

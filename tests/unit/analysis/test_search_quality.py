@@ -160,11 +160,13 @@ def test_costs_are_in_trainings_and_scores_are_compared_with_the_table(bench: Be
 def test_methods_are_compared_with_the_best_seed_by_seed() -> None:
     """Four seeds, always one point worse: of 16 combinations of signs two are as far from zero."""
     regret = {"darts": [0.0, 1.0, 0.5, 2.0], "soft": [1.0, 2.0, 1.5, 3.0], "rows": [2.0, 0.0, 0.5, 1.5]}
+    regret["sampled"] = [3.0, 4.0, 3.5]
     rows = [(method, seed, value) for method, values in regret.items() for seed, value in enumerate(values)]
     found = results.against_best(pd.DataFrame(rows, columns=["method", "seed", "regret"]))
     assert found.loc["soft against darts"].to_dict() == {"more": 1.0, "p_value": 2 / 16}
     # Differences 2, -1, 0, -0.5: their mean is the nearest to zero that any signs give.
     assert found.loc["rows against darts"].to_dict() == {"more": 0.125, "p_value": 1.0}
+    assert found.loc["sampled against darts"].to_dict() == {"more": 3.0, "p_value": 2 / 8}, "a seed short"
 
 
 @pytest.mark.parametrize(("table", "number"), [("rooms-small", 17), ("rooms-small-wide", 31)])
