@@ -17,6 +17,7 @@ from atrcnas.engine.retrain import retrain
 from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import ConfigError
 from atrcnas.ground.files import write_text
+from atrcnas.launch.ask_tell import digest
 from atrcnas.launch.journal import Journal
 from atrcnas.launch.search import search
 from atrcnas.plots.registry import PLOTS
@@ -33,8 +34,8 @@ def pareto_lines(experiment: Experiment, run: Path, budgets: str | None, train: 
 
     Args:
         experiment: with ``search.costs`` where latency is meant.
-        run: run folder; its ``search`` is continued, ``pareto`` gets pareto.csv, pareto.png and contexts-N.yaml, and
-            with ``train`` run folders N.
+        run: run folder; its ``search`` is continued, ``pareto`` gets pareto.csv, pareto.png and contexts-NAME.yaml,
+            and with ``train`` run folders NAME; another config has another name.
         budgets: such as ``latency_ms=8,10,12``; None: points spread over the front of the cheapest measure known.
         train: also retrain the chosen configs.
 
@@ -54,14 +55,16 @@ def pareto_lines(experiment: Experiment, run: Path, budgets: str | None, train: 
     chosen = list({tuple(point.kinds.items()): point for point in found}.values())
     _write(folder / "front.csv", [{measure: point.cost, "score": point.score} for point in points])
     rows: list[dict[str, object]] = []
-    for number, point in enumerate(chosen):
+    for point in chosen:
+        name = digest({str(pair): kind for pair, kind in point.kinds.items()})
+        file = folder / f"contexts-{name}.yaml"
         contexts = searched_config(plain, point.kinds, 0, score=point.score)
-        contexts.save(folder / f"contexts-{number}.yaml")
-        rows.append({"contexts": f"contexts-{number}.yaml", measure: point.cost, "score": point.score})
-        yield f"{measure} {point.cost:.4g}: score {point.score:.4f}, {folder / f'contexts-{number}.yaml'}"
+        contexts.save(file)
+        rows.append({"contexts": file.name, measure: point.cost, "score": point.score})
+        yield f"{measure} {point.cost:.4g}: score {point.score:.4f}, {file}"
         if train:
-            retrain(plain, contexts, folder / str(number), resume=True)
-            rows[-1] |= _scores(folder / str(number))
+            retrain(plain, contexts, folder / name, resume=True)
+            rows[-1] |= _scores(folder / name)
         _write(folder / "chosen.csv", rows)
     (figure,) = PLOTS["pareto"].write(run, run / "plots")
     yield f"front: {folder / 'front.csv'}"

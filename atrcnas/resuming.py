@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from atrcnas.engine.retrain import retrain
 from atrcnas.ground.errors import RunError
 from atrcnas.launch.search import search
 from atrcnas.launch.sweep import sweep
+from atrcnas.pareto_job import pareto_lines
 from atrcnas.pipeline import result_lines, run_job, undecided_lines
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.experiment import Experiment
@@ -16,7 +18,7 @@ from atrcnas.spec.sweep import SweepSpec
 
 
 def resume_run(experiment: Experiment, run: Path, moved: bool) -> Iterator[str]:
-    """Go on with what began a run: the whole job, a search, or a retraining.
+    """Go on with what began a run: the whole job, a search, a retraining, or a front of score against cost.
 
     Args:
         experiment: the run's own.
@@ -40,6 +42,9 @@ def resume_run(experiment: Experiment, run: Path, moved: bool) -> Iterator[str]:
         yield f"contexts: {folder.contexts}"
     elif job == "retrain":
         yield from result_lines(retrain(experiment, folder.load_contexts(), run, resume=True))
+    elif job == "pareto":
+        words = folder.began_by()
+        yield from pareto_lines(experiment, run, _option(words, "--budgets"), "--retrain" in words)
     else:
         yield from run_job(experiment, run, resume=True)
 
@@ -47,6 +52,16 @@ def resume_run(experiment: Experiment, run: Path, moved: bool) -> Iterator[str]:
 def resume_sweep(run: Path) -> Iterator[str]:
     """Go on with a sweep; see :func:`~atrcnas.launch.sweep.sweep`."""
     return sweep(SweepSpec.load(RunFolder(run).sweep), run, resume=True)
+
+
+def _option(words: Sequence[str], name: str) -> str | None:
+    """The value of an option in a command line, written as two words or as one; None without it."""
+    for word, following in itertools.pairwise([*words, ""]):
+        if word == name:
+            return following
+        if word.startswith(f"{name}="):
+            return word.removeprefix(f"{name}=")
+    return None
 
 
 def _job(folder: RunFolder) -> str:

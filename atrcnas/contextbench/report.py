@@ -59,10 +59,10 @@ def config_lines(bench: Bench, config: str, seed: int | None = None) -> Iterator
     Raises:
         AtrcnasError: not of this space, or neither is known.
     """
-    asked = ContextConfig.load(config) if Path(config).is_file() else config
+    asked = ContextConfig.load(config) if Path(config).suffix in (".yaml", ".yml", ".json") else config
     name = bench.name(asked)
     ranked = name in bench.ranking().index
-    if name in bench.rows.index.get_level_values("config") or not ranked:
+    if name in bench.rows.index.get_level_values("config") or seed is not None or not ranked:
         for figure, value in bench.query(name, seed).items():
             yield f"{figure}: {value:.6g}"
     if ranked:

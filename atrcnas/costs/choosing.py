@@ -9,6 +9,10 @@ from atrcnas.costs.table import CostTable, Pools
 from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.pairs import Pair
 
+Config = dict[Pair, str]
+Liking = Mapping[Pair, Mapping[str, float]]
+Over = Callable[[Mapping[Pair, str]], float]
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -40,6 +44,14 @@ class Limits:
         liking = {pair: {kind: float(kind == kinds[pair]) for kind in pool} for pair, pool in pools.items()}
         return affordable(liking, self.excess)
 
+    def least(self, liking: Liking) -> float:
+        """The least that the sum of a config's shares was found to be."""
+
+        def cost(kinds: Mapping[Pair, str]) -> float:
+            return sum(self.shares(kinds).values())
+
+        return cost(affordable(liking, cost))
+
     def check(self, pools: Pools, key: str = "search.budget.") -> None:
         """Refuse limits that no config keeps to; ``key`` is what their measures are asked for by.
 
@@ -47,46 +59,68 @@ class Limits:
             ConfigError: naming the measure and its least cost.
         """
         even = {pair: dict.fromkeys(pool, 0.0) for pair, pool in pools.items()}
-        cheapest = affordable(even, lambda kinds: sum(self.shares(kinds).values()))
-        for measure, share in self.shares(cheapest).items():
-            limit = self.largest[measure]
+        if self.excess(affordable(even, self.excess)) == 0:
+            return
+        for measure, limit in self.largest.items():
+            share = Limits(self.table, {measure: limit}).least(even)
             if share > 1:
                 raise ConfigError(
                     f"{key}{measure}: expected at least {share * limit:.4g}, which the network costs with the cheapest "
                     f"contexts, got {limit:g}. Raise it, or make the network smaller."
                 )
+        raise ConfigError(
+            f"{key}{', '.join(self.largest)}: found no config within all limits, got {dict(self.largest)}. Raise one."
+        )
 
 
-def affordable(
-    liking: Mapping[Pair, Mapping[str, float]], over: Callable[[Mapping[Pair, str]], float]
-) -> dict[Pair, str]:
+def affordable(liking: Liking, over: Over) -> Config:
     """The config that is liked best among those within the budget, found by changes of one pair at a time.
 
     From what is liked best it takes the change that costs the least liking for what it saves until the budget is met,
-    and then gives back what still fits.
+    and then gives back what still fits. What several pairs share is saved only when the last of them gives it up: where
+    no single change saves anything more, the same is tried from each kind in all pairs that may have it.
 
     Args:
         liking: how much each kind is wanted for each pair, such as log probabilities.
         over: how far a config is over the budget, 0 within it.
 
     Returns:
-        A config within the budget; the last one tried if no single change saves anything more.
+        A config within the budget; the one that is the least over it if none was found.
     """
-    kinds = {pair: max(row, key=row.__getitem__) for pair, row in liking.items()}
+    tried = _saved({pair: max(row, key=row.__getitem__) for pair, row in liking.items()}, liking, over)
+    if over(tried) == 0:
+        return _given_back(tried, liking, over)
+    kinds = dict.fromkeys(kind for row in liking.values() for kind in row)
+    uniform = [{pair: kind if kind in row else tried[pair] for pair, row in liking.items()} for kind in kinds]
+    found = [tried, *(_saved(config, liking, over) for config in uniform)]
+    if within := [_given_back(config, liking, over) for config in found if over(config) == 0]:
+        return max(within, key=lambda config: sum(liking[pair][kind] for pair, kind in config.items()))
+    return min(found, key=over)
 
-    def changes(wanted: bool) -> list[tuple[float, dict[Pair, str]]]:
-        return [
-            (row[kind] - row[kinds[pair]], {**kinds, pair: kind})
-            for pair, row in liking.items()
-            for kind in row
-            if kind != kinds[pair] and (row[kind] > row[kinds[pair]]) == wanted
-        ]
 
+def _saved(kinds: Config, liking: Liking, over: Over) -> Config:
+    """Single changes to what is liked less, until the budget is met or none saves anything more."""
     while (now := over(kinds)) > 0:
-        saving = [(loss / (now - after), other) for loss, other in changes(False) if (after := over(other)) < now]
+        changes = _changes(kinds, liking, wanted=False)
+        saving = [(loss / (now - after), other) for loss, other in changes if (after := over(other)) < now]
         if not saving:
-            return kinds
+            break
         kinds = max(saving, key=lambda entry: entry[0])[1]
-    while fitting := [(gain, other) for gain, other in changes(True) if over(other) == 0]:
+    return kinds
+
+
+def _given_back(kinds: Config, liking: Liking, over: Over) -> Config:
+    """Single changes to what is liked more, as long as they fit."""
+    while fitting := [entry for entry in _changes(kinds, liking, wanted=True) if over(entry[1]) == 0]:
         kinds = max(fitting, key=lambda entry: entry[0])[1]
     return kinds
+
+
+def _changes(kinds: Config, liking: Liking, wanted: bool) -> list[tuple[float, Config]]:
+    """Each config with another kind of one pair, which is liked more (``wanted``) or not, and by how much."""
+    return [
+        (row[kind] - row[kinds[pair]], {**kinds, pair: kind})
+        for pair, row in liking.items()
+        for kind in row
+        if kind != kinds[pair] and (row[kind] > row[kinds[pair]]) == wanted
+    ]

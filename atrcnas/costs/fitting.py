@@ -9,6 +9,7 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from atrcnas.costs.table import BASE, CostTable, Pools, Term, terms, used
+from atrcnas.spec.kinds import NONE
 from atrcnas.spec.pairs import Pair
 
 Config = dict[Pair, str]
@@ -21,11 +22,13 @@ CANDIDATES = 200
 def design(pools: Pools, num_labels: Mapping[str, int], seed: int, at_least: int = 0) -> list[Config]:
     """Configs from which the terms can be told apart, none twice.
 
-    Each kind everywhere, each kind of a pair alone once per shape, as many drawn ones, and any of :data:`CANDIDATES`
-    drawn ones that no combination of these would predict.
+    Each kind everywhere, no contexts at all, each kind of a pair alone once per shape, as many drawn ones, and any of
+    :data:`CANDIDATES` drawn ones that no combination of these would predict.
     """
     kinds = dict.fromkeys(kind for pool in pools.values() for kind in pool)
-    found = [{pair: kind if kind in pool else pool[0] for pair, pool in pools.items()} for kind in kinds]
+    found = [{pair: kind if kind in pool else _least(pool) for pair, pool in pools.items()} for kind in kinds]
+    if bare(pools) not in found:
+        found.append(bare(pools))
     groups = groups_of(pools, num_labels)
     found += alone(pools, num_labels).values()
     found += draw(pools, max(len(found), at_least - len(found)), seed)
@@ -41,23 +44,32 @@ def design(pools: Pools, num_labels: Mapping[str, int], seed: int, at_least: int
     return list({tuple(every[place].items()): every[place] for place in kept}.values())
 
 
+def bare(pools: Pools) -> Config:
+    """No contexts at all, whether or not the pools allow it: what all costs count from."""
+    return dict.fromkeys(pools, NONE)
+
+
 def alone(pools: Pools, num_labels: Mapping[str, int]) -> dict[Group, Config]:
     """Configs with one kind of one pair and no other context, one for each shape of its parts."""
-    bare, groups = {pair: pool[0] for pair, pool in pools.items()}, groups_of(pools, num_labels)
+    groups = groups_of(pools, num_labels)
     single = {groups[term]: site for term, sites in terms(pools).items() for site in sites if len(sites) == 1}
-    return {group: {**bare, pair: kind} for group, (pair, kind) in single.items()}
+    return {group: {**bare(pools), pair: kind} for group, (pair, kind) in single.items()}
 
 
 def draw(pools: Pools, number: int, seed: int) -> list[Config]:
-    """Random configs, from nearly all first kinds to none of them."""
+    """Random configs, from nearly no contexts (or, where a pair has to have one, the first of its pool) to all drawn."""
     generator = np.random.default_rng(seed)
     return [
         {
-            pair: pool[0] if generator.random() < share else pool[generator.integers(len(pool))]
+            pair: _least(pool) if generator.random() < share else pool[generator.integers(len(pool))]
             for pair, pool in pools.items()
         }
         for share in generator.random(number)
     ]
+
+
+def _least(pool: Sequence[str]) -> str:
+    return NONE if NONE in pool else pool[0]
 
 
 def groups_of(pools: Pools, num_labels: Mapping[str, int]) -> dict[Term, Group]:

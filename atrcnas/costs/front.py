@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from atrcnas.ground.scores import comparable
 from atrcnas.spec.pairs import Pair
 
 
@@ -25,12 +26,12 @@ def front(
     are sums over targets; a label branch that several targets would share may be found too late.
 
     Args:
-        rows: for each target, its rows of kinds with their scores; the score of a config is the sum.
+        rows: for each target, its rows of kinds with their scores; the score of a config is the sum; NaN is the worst.
         cost: of a config, or of part of one.
     """
     joined = [Point({}, 0.0, 0.0)]
     for scored in rows:
-        alone = _front(Point(kinds, score, cost(kinds)) for kinds, score in scored)
+        alone = _front(Point(kinds, comparable(score), cost(kinds)) for kinds, score in scored)
         joined = _front(
             Point(whole, first.score + row.score, cost(whole))
             for first in joined

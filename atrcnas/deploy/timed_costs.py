@@ -15,7 +15,7 @@ import torch
 from scipy.stats import kendalltau
 from torch import Tensor
 
-from atrcnas.costs.fitting import Config, design, draw, fit
+from atrcnas.costs.fitting import Config, bare, design, draw, fit
 from atrcnas.costs.table import MEMORY, CostTable
 from atrcnas.deploy.export import export
 from atrcnas.deploy.formats import DEPLOY_FORMATS
@@ -94,10 +94,10 @@ def timed(
     order = list(range(len(configs)))
     random.Random(0).shuffle(order)  # a machine that warms up meets all kinds alike
     image = torch.rand(1, 3, *size, device=device, generator=torch.Generator(device).manual_seed(0))
-    bare = runner(_network(experiment, {pair: pool[0] for pair, pool in pools.items()}), image, runtime)
+    without = runner(_network(experiment, bare(pools)), image, runtime)
     latency, against = dict[int, float](), []
     for place, _ in zip(order, progress([configs[place] for place in order]), strict=True):
-        ours, base = in_turns(runner(_network(experiment, configs[place]), image, runtime), bare, image, repeats)
+        ours, base = in_turns(runner(_network(experiment, configs[place]), image, runtime), without, image, repeats)
         latency[place] = ours / base
         against.append(base)
     milliseconds = [latency[place] * float(np.median(against)) for place in range(len(configs))]

@@ -58,8 +58,8 @@ class Choice:
         self, sampler: Sampler, recipe: SearchSpec, pressure: Pressure | None = None, cost: CostTerm | None = None
     ) -> None:
         self.sampler, self.recipe = sampler, recipe
-        self.pressure = None if pressure is None else pressure.to(sampler.logits.device)
-        self.cost = None if cost is None else cost.to(sampler.logits.device)
+        self.pressure = None if pressure is None else pressure.to(sampler.logits)
+        self.cost = None if cost is None else cost.to(sampler.logits)
         self.parameters = [sampler.logits]
         self.optimizer = torch.optim.Adam(self.parameters, recipe.logits_rate)
         self.estimator: Estimator = resolve(ESTIMATORS[recipe.estimator].module)(sampler, recipe)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atrcnas.costs.choosing import Limits
-from atrcnas.costs.fitting import Config, alone, design, fit, groups_of
+from atrcnas.costs.fitting import Config, alone, bare, design, fit, groups_of
 from atrcnas.costs.table import BASE, CostTable
 from atrcnas.data.loading import validation_loader
 from atrcnas.engine.costs import multiply_adds, parameters, peak_memory
@@ -112,7 +112,7 @@ def memory(experiment: Experiment, size: tuple[int, int]) -> dict[str, float]:
     their own; terms whose parts have the same shapes are counted once.
     """
     pools, labels = pools_of(experiment), num_labels(experiment)
-    base = peak_memory(without_values(experiment, {pair: pool[0] for pair, pool in pools.items()}), size)
+    base = peak_memory(without_values(experiment, bare(pools)), size)
     more = {
         group: peak_memory(without_values(experiment, config), size) - base
         for group, config in alone(pools, labels).items()

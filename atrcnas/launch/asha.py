@@ -60,8 +60,7 @@ class Ladder:
     def hear(self, answered: Iterable[Trial]) -> None:
         """Learn scores; NaN is the worst."""
         for trial in answered:
-            score = -math.inf if math.isnan(trial.score) else trial.score
-            self._scores[trial.share][tuple(trial.sample.values())] = (score, trial.sample)
+            self._scores[trial.share][tuple(trial.sample.values())] = (trial.rank, trial.sample)
 
     def promotion(self, least: int = 0) -> tuple[Sample, float] | None:
         """The config that is to go on, one that came far first, and up to which share; None if all wait.

@@ -12,6 +12,7 @@ knows are answered at once. (A different W changes the sequence, so a resumed ru
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections import deque
@@ -23,12 +24,18 @@ from typing import Any
 from atrcnas.costs.choosing import Limits
 from atrcnas.costs.table import Pools as PairPools
 from atrcnas.ground.errors import RunError
+from atrcnas.ground.scores import comparable
 from atrcnas.launch.journal import Journal
 from atrcnas.spec.pairs import Pair
 
 Sample = Mapping[str, str]
 Pools = Mapping[str, tuple[str, ...]]
 Make = Callable[[int, Sample, float, float], Future[dict[str, Any]]]
+
+
+def digest(sample: Sample) -> str:
+    """Eight hexadecimal digits that tell a config from others, for the names of its files."""
+    return hashlib.sha256(json.dumps(sorted(sample.items())).encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,11 @@ class Trial:
     folder: str = ""
     by_target: Mapping[str, float] = field(default_factory=dict)
     share: float = 1.0
+
+    @property
+    def rank(self) -> float:
+        """The score to compare by, in which NaN is the worst."""
+        return comparable(self.score)
 
 
 class Trials:

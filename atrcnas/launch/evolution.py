@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
 
+from atrcnas.ground.scores import comparable
 from atrcnas.launch.unseen import Row, unseen
 
 
@@ -33,7 +33,7 @@ class Evolution:
 
     def hear(self, row: Row, score: float) -> None:
         """Let a row live, which may be another than was proposed; higher scores are better, and NaN is the worst."""
-        self._alive.append((-math.inf if math.isnan(score) else score, row))
+        self._alive.append((comparable(score), row))
 
     def _child(self) -> Row:
         """The best of a quarter of the population with one kind changed; evenly drawn until there is a population."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import math
 import shutil
 from concurrent.futures import Future
 from pathlib import Path
@@ -17,7 +16,7 @@ from atrcnas.engine.logging import open_clients, tell
 from atrcnas.engine.networks import searched_config
 from atrcnas.engine.splits import open_splits
 from atrcnas.ground.errors import ConfigError, RunError
-from atrcnas.launch.ask_tell import Make, Sample, Trial, Trials, progress
+from atrcnas.launch.ask_tell import Make, Sample, Trial, Trials, digest, progress
 from atrcnas.launch.branches import with_branches
 from atrcnas.launch.engines import open_pool
 from atrcnas.launch.journal import Journal
@@ -121,7 +120,7 @@ def _check_same_data(experiment: Experiment, supernet: RunFolder) -> None:
     """Refuse a supernet that was trained on samples that configs would be chosen on here."""
     other = supernet.load_experiment()
     for key in ("seed", "data.name", "data.options", "data.selection"):
-        here, there = (_value(which, key) for which in (experiment, other))
+        here, there = (_value(which.with_absolute_paths(), key) for which in (experiment, other))
         if here != there:
             raise ConfigError(
                 f"search.trials.supernet: {supernet.root} has {key}: {there}, this experiment {here}; its weights may have "
@@ -149,8 +148,7 @@ def _maker(experiment: Experiment, folder: RunFolder, pool: Pool, supernet: str 
     values = {**experiment.replace(retrain={"steps": steps, **every}).dump(), "loggers": {}}
 
     def make(number: int, sample: Sample, share: float, before: float) -> Future[dict[str, Any]]:
-        digest = hashlib.sha256(json.dumps(sorted(sample.items())).encode()).hexdigest()[:8]
-        where = folder.stage("search") / "trials" / f"{number:04d}-{digest}"
+        where = folder.stage("search") / "trials" / f"{number:04d}-{digest(sample)}"
         asked = {"sample": dict(sample), "folder": str(where), "share": share, "before": before}
         return pool.submit(TRAIN, {"experiment": values, **asked})
 
@@ -180,7 +178,7 @@ class _Best:
     def on_trial(self, trial: Trial) -> None:
         self.num_trials = max(self.num_trials, trial.number + 1)
         self.steps, self.seconds = self.steps + trial.steps, self.seconds + trial.seconds
-        if self.best is None or (trial.share, trial.score) > (self.best.share, self.best.score):
+        if self.best is None or (trial.share, trial.rank) > (self.best.share, self.best.rank):
             self.best = trial
             self.contexts()
         self.budget.add(self.num_trials, self.steps, trial.score, self.seconds)
@@ -193,7 +191,8 @@ class _Best:
         if self.best is None:
             raise RunError("search.strategy: the strategy asked for no trial. Check it, or the search space.")
         kinds = {Pair.parse(pair): kind for pair, kind in self.best.sample.items()}
-        made: dict[str, Any] = {"trials": self.num_trials, "score": self.best.score, "proposals": self.proposals}
+        score = self.best.score if math.isfinite(self.best.score) else None
+        made: dict[str, Any] = {"trials": self.num_trials, "score": score, "proposals": self.proposals}
         found = searched_config(self.experiment, kinds, self.steps, **made)
         found.save(self.folder.contexts)
         return found

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import torch
 
+from atrcnas.costs.choosing import Limits, affordable
+from atrcnas.engine.cost_table import limits_of
 from atrcnas.engine.devices import surroundings
 from atrcnas.engine.gradient_search import search
 from atrcnas.engine.networks import searched_config
+from atrcnas.engine.splits import open_splits
 from atrcnas.runs.budget import Budget, spent
 from atrcnas.runs.folder import RunFolder
 from atrcnas.sampling.sampler import Sampler
@@ -54,18 +57,25 @@ def search_seeds(experiment: Experiment, run: str | Path, resume: bool = False) 
             steps, seconds = steps + last.step, seconds + last.seconds
             budget.add(number + 1, steps, last.score, seconds)
         budget.table.sync()
-        contexts = consensus(experiment, found, steps)
+        limits = limits_of(experiment, open_splits(experiment)) if experiment.search.budget else None
+        contexts = consensus(experiment, found, steps, limits)
         contexts.save(folder.contexts)
         return contexts
 
 
-def consensus(experiment: Experiment, found: Sequence[ContextConfig], step: int) -> ContextConfig:
+def consensus(
+    experiment: Experiment, found: Sequence[ContextConfig], step: int, limits: Limits | None = None
+) -> ContextConfig:
     """The kinds with the largest probability on average, and on each pair the share of searches that chose them.
+
+    Within a budget, those that most searches chose, the probability deciding ties, with as few changes as keep to it:
+    there the probabilities are tilted towards what is cheap, and are not what each search chose by.
 
     Args:
         experiment: that was searched on.
         found: one config per search, with probabilities.
         step: training steps of all searches together.
+        limits: of the budget, if there is one.
     """
     space, tasks = experiment.search_space(), (experiment.tasks, experiment.all_tasks)
     pools = space.pools(*tasks)
@@ -76,12 +86,30 @@ def consensus(experiment: Experiment, found: Sequence[ContextConfig], step: int)
     sampler = _sampler(probabilities, space.choose)
     chosen, leads = sampler.chosen(), sampler.undecided()
     choices = [config.kinds(*tasks) for config in found]
-    agreement = {
-        pair: _mean([float(set(parts(choice[pair])) == set(parts(kind))) for choice in choices])
-        for pair, kind in chosen.items()
-    }
+    if limits is not None:
+        chosen = affordable(_votes(probabilities, choices), limits.excess)
+    agreement = {pair: _share(choices, pair, kind) for pair, kind in chosen.items()}
     disagreeing = {pair: leads.get(pair, 1.0) for pair, share in agreement.items() if share < 1}
     return searched_config(experiment, chosen, step, probabilities, undecided=disagreeing, agreement=agreement)
+
+
+def _votes(
+    probabilities: Mapping[Pair, Mapping[str, float]], choices: Sequence[Mapping[Pair, str]]
+) -> dict[Pair, dict[str, float]]:
+    """The share of the searches that chose each kind of a pair, or two together; a probability counts less than any."""
+    least = 1 / (len(choices) + 1)
+    return {
+        pair: {
+            kind: _share(choices, pair, kind) + least * math.fsum(row[part] for part in parts(kind))
+            for kind in dict.fromkeys([*row, *(choice[pair] for choice in choices)])
+        }
+        for pair, row in probabilities.items()
+    }
+
+
+def _share(choices: Sequence[Mapping[Pair, str]], pair: Pair, kind: str) -> float:
+    """The share of the searches that chose this kind of the pair."""
+    return _mean([float(set(parts(choice[pair])) == set(parts(kind))) for choice in choices])
 
 
 def _sampler(probabilities: Mapping[Pair, Mapping[str, float]], choose: int) -> Sampler:

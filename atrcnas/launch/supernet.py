@@ -44,7 +44,13 @@ def train_evenly(experiment: Experiment, run: Path) -> None:
 
     The engine's own search does it, with logits that stay where they are.
     """
-    still = {"logits_learning_rate": 1e-30, "entropy_weight": [0.0, 0.0], "commit_gap": 1.0, "held_out": 0.0}
+    still = {
+        "logits_learning_rate": 1e-30,
+        "entropy_weight": [0.0, 0.0],
+        "commit_gap": 1.0,
+        "held_out": 0.0,
+        "budget": {},
+    }
     even = experiment.replace(search={**still, "strategy": "gumbel", "estimator": "sampled"})
     search(even, run, resume=RunFolder(run).begun("search"))
 

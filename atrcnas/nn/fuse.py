@@ -52,9 +52,20 @@ class ConcatFuse(Fuse, Mergeable, Portable):
         return self.refine(torch.cat([own, context], dim=1))
 
     def inherit(self, supernet: Fuse) -> None:
-        """Copy what is shared, and of the projection the columns of these pairs."""
+        """Copy what is shared, of the projection the columns of these pairs; without any, what reads own features."""
         super().inherit(supernet)
-        if self.project is not None and isinstance(supernet, ConcatFuse) and supernet.project is not None:
+        if not isinstance(supernet, ConcatFuse) or supernet.project is None:
+            return
+        if self.project is None and self.refine is not None and supernet.refine is not None:
+            ours, theirs = cast(ConvBN, self.refine[0]), cast(ConvBN, supernet.refine[0])
+            own, context = theirs.conv.weight.split(ours.conv.in_channels, dim=1)
+            ours.conv.weight.copy_(own)
+            # Of maps that are all zero the supernet's projection makes a constant, which the next BatchNorm takes in here.
+            norm = supernet.project.norm
+            mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+            constant = norm.bias - mean * norm.weight / (variance + norm.eps).sqrt()
+            cast(Tensor, ours.norm.running_mean).sub_(context.flatten(1) @ constant)
+        if self.project is not None:
             columns = supernet.project.conv.weight.split(self.hidden, dim=1)
             own = [columns[supernet.pairs.index(pair)] for pair in self.pairs]
             self.project.conv.weight.copy_(torch.cat(own, dim=1))

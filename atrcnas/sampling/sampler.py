@@ -59,6 +59,8 @@ class Sampler(nn.Module):
         for pair, kinds in pools.items():
             if isinstance(kinds, str) or not kinds:
                 raise ConfigError(f"'{pair}': expected a tuple of kinds, got {kinds!r}. Write e.g. ('none', 'local').")
+        if choose not in (1, 2):
+            raise ConfigError(f"choose: expected 1 or 2 kinds for a pair, got {choose!r}.")
         if not pools:
             raise ConfigError("pools: expected at least one pair, got none. SearchSpace.pools(tasks) makes them.")
         self.pools = dict(pools)

@@ -130,7 +130,7 @@ class ContextConfig(Spec):
     def _kinds(self, targets: Sequence[str], sources: Sequence[str] | None) -> dict[Pair, str]:
         self._check_count([*targets, *(name for name in sources or () if name not in targets)])
         if self.is_rule:
-            check_rule_keys(list(self._rules()), [*targets, *(sources or ())], self.levels)
+            check_rule_keys(list(self._rules()), targets, sources, self.levels)
             chosen = apply_rules(self._rules(), targets, self.levels, sources)
         else:
             self._check_tasks([*targets, *(sources or ())])

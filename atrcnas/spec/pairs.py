@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from atrcnas.ground.errors import ConfigError
@@ -88,13 +88,15 @@ def apply_rules(
     return given
 
 
-def check_rule_keys(keys: Sequence[str], tasks: Iterable[str], levels: Sequence[int]) -> None:
-    """Refuse keys that are not a rule, or that name a task or level outside the experiment.
+def check_rule_keys(
+    keys: Sequence[str], targets: Sequence[str], sources: Sequence[str] | None, levels: Sequence[int]
+) -> None:
+    """Refuse keys that are not a rule, or that name a task or level outside the experiment, or a source alone as target.
 
     Raises:
         ConfigError: naming the key and what would fit.
     """
-    tasks = list(dict.fromkeys(tasks))
+    tasks = list(dict.fromkeys([*targets, *(sources or ())]))
     for key in keys:
         if key in ("default", "diagonal"):
             continue
@@ -104,5 +106,9 @@ def check_rule_keys(keys: Sequence[str], tasks: Iterable[str], levels: Sequence[
                 near = difflib.get_close_matches(task, tasks, n=1)
                 hint = f" Did you mean '{near[0]}'?" if near else ""
                 raise ConfigError(f"pairs.{key}: '{task}' is not a task here.{hint} Tasks: {', '.join(tasks)}.")
+        if pair.target not in targets:
+            raise ConfigError(
+                f"pairs.{key}: '{pair.target}' is an auxiliary task, to which no contexts go. Leave this rule out."
+            )
         if "@" in key and pair.level not in levels:
             raise ConfigError(f"pairs.{key}: level {pair.level} is not among levels {list(levels)}.")

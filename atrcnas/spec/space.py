@@ -61,7 +61,7 @@ class SearchSpace(Spec):
             raise ConfigError(
                 f"expected a list of tasks, got the text '{targets if isinstance(targets, str) else sources}'."
             )
-        check_rule_keys(list(self.pairs), [*targets, *(sources or ())], self.levels)
+        check_rule_keys(list(self.pairs), targets, sources, self.levels)
         pools = apply_rules(self.pairs, targets, self.levels, sources)
         for pair, pool in pools.items():
             unfit = [kind for kind in pool if pair.on_diagonal and not KINDS[kind].on_diagonal]

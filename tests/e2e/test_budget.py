@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from atrcnas import ContextConfig, Experiment
+from atrcnas import ContextConfig, Experiment, pareto_job
+from atrcnas.costs.front import Point
 from atrcnas.costs.table import CostTable
 from atrcnas.costs_job import cost_lines
 from atrcnas.engine.cost_table import pools_of, without_values
@@ -52,6 +53,28 @@ def test_contexts_that_cost_more_than_they_are_worth_are_not_chosen(
     assert expected.iloc[0] > 1.01 * BARE and expected.iloc[-1] == pytest.approx(BARE, rel=2e-3)
     free = tiny(tiny_experiment, cost_weight={"multiply_adds": 1e-9}, **keys)
     assert set(search(free, tmp_path / "free").kinds(free.tasks).values()) != {"none"}
+
+
+def test_costs_are_weighed_in_double_precision(tiny_experiment: Path, tmp_path: Path) -> None:
+    limit = {"multiply_adds": BARE + 3e6}
+    keys = {"budget": limit, "cost_weight": {"parameters": 0.1}, "steps": 4, "validate_every": 4}
+    experiment = tiny(tiny_experiment, **keys).replace(precision="64", devices="cpu")
+    assert count(experiment, search(experiment, tmp_path / "run")) <= limit["multiply_adds"]
+
+
+def test_what_another_call_chose_from_the_front_stays(
+    tiny_experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = tiny(tiny_experiment, trials={"number": 2})
+    first, second = ({pair: kind for pair in pools_of(experiment)} for kind in ("none", "local"))
+    points = [Point(first, -2.0, 5e7), Point(second, -1.0, 6e7)]
+    monkeypatch.setattr(pareto_job, "_front", lambda *_: points)
+    for limit in (5e7, 6e7):
+        list(pareto_lines(experiment, tmp_path / "run", f"multiply_adds={limit}", train=False))
+    files = sorted((tmp_path / "run/pareto").glob("contexts-*.yaml"))
+    assert [ContextConfig.load(file).provenance.score for file in files] in ([-2.0, -1.0], [-1.0, -2.0])
+    chosen = pd.read_csv(tmp_path / "run/pareto/chosen.csv")
+    assert ContextConfig.load(tmp_path / "run/pareto" / chosen["contexts"].item()).kinds(experiment.tasks) == second
 
 
 def test_cost_is_weighed_only_where_it_is_known_and_expected(tiny_experiment: Path) -> None:
@@ -134,7 +157,7 @@ def test_the_front_rises_and_its_points_are_trained(tiny_experiment: Path, tmp_p
     list(pareto_lines(experiment, tmp_path / "run", f"multiply_adds={limit}", train=True))
     chosen = pd.read_csv(tmp_path / "run/pareto/chosen.csv")
     assert chosen["depth.rmse"].notna().all()
-    contexts = ContextConfig.load(tmp_path / "run/pareto/contexts-0.yaml")
+    contexts = ContextConfig.load(tmp_path / "run/pareto" / chosen["contexts"].item())
     assert count(experiment, contexts) == pytest.approx(limit, rel=1e-3)
     cheapest = points["multiply_adds"].iloc[0]
     assert cheapest > BARE, "the network without contexts was not among the rows that were scored"

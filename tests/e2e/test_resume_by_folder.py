@@ -44,6 +44,7 @@ def test_a_search_goes_on_by_its_folder_alone(folder: Path) -> None:
         (None, ["contexts.yaml", "retrain/checkpoints/last.ckpt"], "retrain"),
         (None, ["search/checkpoints/last.ckpt"], "run_job"),
         (["search", "tiny.yaml"], ["search/checkpoints/last.ckpt"], "search"),
+        (["pareto", "tiny.yaml"], ["search/trials.jsonl"], "pareto_lines"),
     ],
 )
 def test_what_began_a_run_goes_on(
@@ -55,6 +56,7 @@ def test_what_began_a_run_goes_on(
         monkeypatch.setattr(resuming, name, lambda *_, **__: called.append(name) or found)
 
     stand_in("run_job", [])
+    stand_in("pareto_lines", [])
     stand_in("retrain", {})
     stand_in("search", type("Found", (), {"provenance": type("Provenance", (), {"undecided": {}})}))
     monkeypatch.setattr(RunFolder, "load_contexts", lambda _: None)
@@ -66,6 +68,17 @@ def test_what_began_a_run_goes_on(
         (folder / "run" / name).touch()
     assert atrcnas(folder, "resume", "run").returncode == 0
     assert called == [expected]
+
+
+def test_a_front_goes_on_with_its_budgets(folder: Path) -> None:
+    begun = ("pareto", "tiny.yaml", "search.trials.number=5", "data.selection=0.2", "--run", "front")
+    budget = "--budgets=parameters=1e9"
+    asked = atrcnas(folder, *begun, budget)
+    assert asked.returncode == 0, asked.stderr
+    again = atrcnas(folder, "resume", "front")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.replace(str(folder) + "/", "") == asked.stdout
+    assert again.stdout.startswith("parameters ") and not (folder / "front/retrain").exists()
 
 
 def test_weights_of_the_reference_are_not_forgotten(folder: Path) -> None:

@@ -17,6 +17,8 @@ import yaml
 
 from atrcnas import ContextConfig, Experiment, retrain, search
 from atrcnas.ground.errors import CheckpointError, ConfigError, RunError
+from atrcnas.launch.ask_tell import Trial
+from atrcnas.launch.search import _Best, _check_same_data
 from atrcnas.runs.folder import RunFolder
 from atrcnas.runs.results import read_results
 from atrcnas.runs.tables import BUDGET
@@ -70,6 +72,30 @@ def test_the_best_trial_is_the_answer_and_is_then_retrained(random_run: Path) ->
     assert set(results["scores"]) == {"semseg", "depth"}
 
 
+def test_a_score_that_is_no_number_is_the_worst(tmp_path: Path) -> None:
+    experiment = Experiment.load(SMALL, ["search.strategy=random"])
+    folder = RunFolder(tmp_path / "run")
+    folder.enter(experiment, "search", False, {})
+    best = _Best(experiment, folder, (0, 0.0), None)
+    sample = {str(pair): "none" for pair in experiment.search_space().pools(experiment.tasks)}
+    for number, score in enumerate((float("nan"), 0.4, float("nan"), 0.9)):
+        best.on_trial(Trial(number, sample, score, steps=1, seconds=1.0, seed=0))
+    assert ContextConfig.load(tmp_path / "run/contexts.yaml").provenance.score == 0.9
+
+
+def test_a_supernet_of_the_same_files_fits_whichever_folder_they_are_named_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = {"name": "folder", "options": {"root": "mine", "classes": {"semseg": 5}, "image_size": None}}
+    mine = Experiment.load({**SMALL, "data": data})
+    supernet = RunFolder(tmp_path / "supernet")
+    supernet.enter(mine, "search", False, {})
+    _check_same_data(mine, supernet)
+    with pytest.raises(ConfigError, match=r"search.trials.supernet: .*/other'"):
+        _check_same_data(mine.replace(data={"options": {**data["options"], "root": "other"}}), supernet)
+
+
 def test_a_resumed_search_trains_nothing_twice(random_run: Path) -> None:
     before = (random_run / "search/trials.jsonl").read_bytes()
     contexts = ContextConfig.load(random_run / "contexts.yaml")
@@ -85,6 +111,10 @@ def test_configs_are_scored_with_the_weights_of_one_supernet(tmp_path: Path) -> 
     assert contexts.provenance.trials == 6
     logits = pd.read_csv(tmp_path / "a/supernet/search/logits.csv")
     assert (logits.probability - 0.5).abs().max() < 1e-6, "the supernet's configs are drawn evenly to the end"
+    budget = "search.budget={multiply_adds: 1e12}"
+    searched(tmp_path / "d", "oneshot-random", *longer, budget, "data.selection=0.2")
+    within = RunFolder(tmp_path / "d/supernet").load_experiment()
+    assert not within.search.budget, "and a budget is for the choice"
     rows = account(tmp_path / "a")
     assert rows.score.nunique() > 1, rows
     assert rows.step.tolist() == [12] * 6 and rows.seconds.iloc[0] > 0

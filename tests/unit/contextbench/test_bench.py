@@ -238,6 +238,10 @@ def test_the_command_line_says_figures_standing_and_report(bench: Bench, tmp_pat
     assert "delta_m.full: 6" in asked.output and "rank 1 of 256, percentile 100" in asked.output
     never_trained = CliRunner().invoke(app, ["bench", "query", "local.global/none.local", *table])
     assert never_trained.output.startswith("Delta_m by the rows of each target: +5.00 %, rank ")
+    of_a_seed = CliRunner().invoke(app, ["bench", "query", "local.global/none.local", "--seed", "9", *table])
+    assert "seed 9 of 'local.global/none.local': not in the table" in str(of_a_seed.exception)
+    no_file = CliRunner().invoke(app, ["bench", "query", str(tmp_path / "contexts.yaml"), *table])
+    assert "contexts.yaml: no such file" in str(no_file.exception)
     figure = tmp_path / "report.png"
     told = CliRunner().invoke(app, ["bench", "report", *table, "--out", str(figure)])
     assert told.output.startswith("rooms-small: 34 rows, 17 of 257 configs; seeds (rows): 0 (17), 1 (17)\n")

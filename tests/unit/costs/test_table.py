@@ -107,6 +107,42 @@ def test_what_is_affordable_keeps_to_the_budget_and_is_nearly_the_best_there_is(
     assert max(map(total, allowed)) - total(found) < 4
 
 
+@pytest.mark.parametrize("pool", [("tlabel", "wide"), ("wide", "tlabel")])
+def test_what_pairs_share_is_saved_though_no_single_change_saves_anything(pool: tuple[str, str]) -> None:
+    """With label regions everywhere, a pair that changes pays for `wide`, and the label branch is still there."""
+    pools = dict.fromkeys(all_pairs(["a", "b"], [4]), pool)
+    costs = {BASE: 10.0, **dict.fromkeys((term.name for term in terms(pools)), 0.0)}
+    costs |= {"labels of a at level 4": 5.0, "labels of b at level 4": 5.0, "wide at level 4": 1.0}
+    costs |= {f"{pair}: wide": 1.5 for pair in pools}
+    limits = Limits(CostTable({"latency_ms": costs}), {"latency_ms": 17.5})
+    limits.check(pools)
+    assert limits.nearest(dict.fromkeys(pools, "tlabel"), pools) == dict.fromkeys(pools, "wide")
+    with pytest.raises(ConfigError, match="expected at least 17, which the network costs with the cheapest contexts"):
+        Limits(limits.table, {"latency_ms": 16.0}).check(pools)
+
+
+def test_limits_that_exclude_each_other_are_refused() -> None:
+    pools = dict.fromkeys(all_pairs(["a", "b"], [4]), ("local", "global"))
+    costs = {
+        measure: {BASE: 10.0, **{term.name: float(term.name.endswith(f": {dear}")) for term in terms(pools)}}
+        for measure, dear in (("multiply_adds", "local"), ("parameters", "global"))
+    }
+    table = CostTable(costs)
+    Limits(table, {"multiply_adds": 12.0, "parameters": 12.0}).check(pools)
+    with pytest.raises(ConfigError, match="multiply_adds, parameters: found no config within all limits"):
+        Limits(table, {"multiply_adds": 11.0, "parameters": 12.0}).check(pools)
+
+
+def test_costs_count_from_the_network_without_contexts_whatever_the_pools() -> None:
+    pools = {AA: ("mti",), AB: ("global", "none"), BA: ("none", "global"), BB: ("mti", "local")}
+    truth = {BASE: 20.0, **{term.name: 1.0 + len(term.name) for term in terms(pools)}}
+    table = CostTable({"latency_ms": truth})
+    configs = design(pools, LABELS, 0)
+    found = fit(pools, LABELS, configs, {"latency_ms": [table.predict(config, "latency_ms") for config in configs]})
+    assert found.costs["latency_ms"][BASE] == pytest.approx(20)
+    assert all(set(config.values()) - {"none"} for config in draw(pools, 20, 0)), "a pair without `none` has a context"
+
+
 def test_a_limit_is_kept_with_the_margin_of_the_table(tmp_path: Path) -> None:
     exact = planted()
     dearest = max(every_config(), key=lambda config: exact.predict(config, "latency_ms"))
@@ -155,3 +191,5 @@ def test_the_front_is_that_of_all_configs_where_costs_are_sums_over_targets(seed
         if not any((p <= price_ and s > score) or (p < price_ and s >= score) for p, s in every)
     }
     assert found == best
+    broken = [[*rows[0], ({AA: "none", AB: "none"}, float("nan"))], rows[1]]
+    assert {(round(point.cost, 9), round(point.score, 9)) for point in front(broken, price)} == best, "NaN is the worst"

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from atrcnas import ContextConfig, Experiment, search
+from atrcnas.costs.choosing import Limits
+from atrcnas.costs.table import BASE, CostTable, terms
 from atrcnas.ground.errors import ConfigError, RunError
 from atrcnas.launch.seeds import consensus
 from atrcnas.spec.context_config import Provenance
@@ -53,6 +55,23 @@ def test_the_largest_mean_probability_wins_and_disagreement_is_undecided() -> No
     )
     assert made.undecided == pytest.approx({"semseg<-depth": 0.5 / 3, "depth<-semseg": 0.4 / 3}, abs=1e-4)
     assert made.step == 30
+
+
+def test_within_a_budget_the_majority_is_changed_as_little_as_needed() -> None:
+    """Probabilities are tilted towards what is cheap there: on average they may be for what no search chose."""
+    tilted = (0.6, 0.4, 0.0)
+    found = [config({SEMSEG: "global", ACROSS: "global", BACK: kind}, *[tilted] * 3) for kind in ("local", "global")]
+    spec = Experiment.load(SMALL)
+    space = spec.search_space()
+    pools = space.pools(spec.tasks, spec.all_tasks)
+    costs = {BASE: 10.0, **{term.name: float(term.name.endswith(": local")) for term in terms(pools)}}
+    table = CostTable({"parameters": costs})
+    ample = consensus(spec, found, 0, Limits(table, {"parameters": 12.0})).kinds(["semseg", "depth"])
+    assert ample == {SEMSEG: "global", ACROSS: "global", BACK: "global", SETTLED: "local"}, "the probability decides"
+    costs |= {f"{ACROSS}: global": 3.0}
+    tight = consensus(spec, found, 0, Limits(CostTable({"parameters": costs}), {"parameters": 13.0}))
+    assert tight.kinds(["semseg", "depth"]) == {SEMSEG: "global", ACROSS: "none", BACK: "global", SETTLED: "local"}
+    assert tight.provenance.agreement[str(ACROSS)] == 0
 
 
 def test_two_kinds_agree_in_any_order() -> None:

@@ -416,6 +416,20 @@ def test_a_fixed_refiner_inherits_the_supernets_weights(seed: int, fuse: str) ->
         assert torch.equal(value, expected.state_dict()[key]), key
 
 
+def test_a_target_that_pools_nothing_starts_as_the_supernet_left_it() -> None:
+    """Its last layer reads own features alone, the supernet's also the constant that a projection of nothing makes."""
+    pools = {pair: (NONE, "local", "global") for pair in all_pairs(TASKS, [4])}
+    supernet = ContextRefiner(pools, WIDTH).double()
+    randomise(supernet, 3)
+    chosen = {pair: NONE if pair.target == TASKS[0] else "local" for pair in pools}
+    fixed = ContextRefiner({pair: (kind,) for pair, kind in chosen.items()}, WIDTH).double()
+    fixed.inherit(supernet)
+    features = {task: torch.randn(2, WIDTH, 6, 9, dtype=torch.float64) for task in TASKS}
+    found = fixed.eval()(features)
+    for task, expected in supernet.eval()(features, mixture=Mixture.one_hot(chosen)).items():
+        torch.testing.assert_close(found[task], expected)
+
+
 def test_only_a_supernet_of_the_same_form_with_the_chosen_kinds_is_inherited_from() -> None:
     pools = {Pair("a", "b"): ("local", "global")}
     fixed = ContextRefiner({Pair("a", "b"): ("mti",)}, WIDTH)

@@ -61,11 +61,12 @@ def test_pair_without_a_rule_is_named_with_the_way_out() -> None:
     [
         ("depth<-egde", "'egde' is not a task here. Did you mean 'edge'"),
         ("sal<-depth", "'sal' is not a task here"),
+        ("normals<-depth", "'normals' is an auxiliary task, to which no contexts go"),
         ("depth<-edge@16", r"level 16 is not among levels \[4, 8\]"),
         ("diagonals", "expected a pair like"),
     ],
 )
 def test_keys_that_fit_nothing_are_refused(key: str, message: str) -> None:
-    check_rule_keys(["default", "diagonal", "depth<-edge", "edge<-depth@8"], ("depth", "edge"), (4, 8))
+    check_rule_keys(["default", "diagonal", "depth<-edge", "edge<-depth@8"], ("depth", "edge"), None, (4, 8))
     with pytest.raises(ConfigError, match=message):
-        check_rule_keys([key], ("depth", "edge"), (4, 8))
+        check_rule_keys([key], ("depth", "edge"), ("normals",), (4, 8))
