@@ -181,7 +181,7 @@ def _says(name: str, known: Mapping[str, System]) -> str:
 
 def _count(name: str, row: pd.Series) -> str:
     count = int(row["delta_m", "count"])
-    return f"{count} configs" if name == RANDOM else str(count)
+    return f"{count} config{'s' * (count != 1)}" if name == RANDOM else str(count)
 
 
 def _spread(figure: pd.Series, digits: int) -> str:
