@@ -22,13 +22,13 @@ def draw(title: str, searches: pd.DataFrame, lookups: pd.DataFrame, floor: float
         title: of the figure.
         searches: of :func:`results.supernets`.
         lookups: of :func:`results.lookups`.
-        floor: regret of choosing among all configs by one training of each.
+        floor: regret of choosing among all configs by the rows of one seed.
     """
     with canvas.styled():
         figure, (axes,) = canvas.panels(title, 1, 1, (8, 4.2))
         _draw_lookups(axes, lookups)
         _draw_supernets(axes, searches)
-        axes.axhline(floor, color=canvas.INK, lw=0.8, ls=":", label="best of all by one training of each")
+        axes.axhline(floor, color=canvas.INK, lw=0.8, ls=":", label="best of all by the rows of one seed")
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlim(0.7, 92)

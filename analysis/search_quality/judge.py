@@ -62,7 +62,7 @@ class Judge:
         allowed = self.delta_m[over == 0].round(9).sort_values()
         not_better = allowed.searchsorted(self.delta_m.round(9), side="right")
         percentile = (100 * (not_better - 1) / (len(allowed) - 1)).clip(min=0)
-        columns = {"regret": allowed.max() - self.delta_m, "percentile": percentile, "over": over}
+        columns = {"regret": allowed.max() - self.delta_m.round(9), "percentile": percentile, "over": over}
         self._found = pd.DataFrame({"delta_m": self.delta_m, **columns}).T.to_dict()
         self._pairs, self._pools = {str(pair): pair for pair in bench.pools}, bench.pools
 
