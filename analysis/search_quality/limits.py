@@ -7,6 +7,7 @@ from analysis.search_quality.tables import Question
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.contextbench.table import parse, spell
 from atrcnas.costs.choosing import Limits
+from atrcnas.costs.fitting import bare
 from atrcnas.costs.table import BASE, CostTable
 from atrcnas.engine.cost_table import pools_of
 
@@ -27,8 +28,8 @@ def limits_for(question: Question, bench: Bench) -> Limits:
     The network without contexts, which both have, says how they compare.
     """
     costs = CostTable.load(question.costs, pools_of(bench.experiment))
-    bare = spell(dict.fromkeys(bench.pools, "none"), bench.pools)
-    share = latency_limit(bench) / bench.ranking().loc[bare, "latency_ratio"]
+    without = spell(bare(bench.pools), bench.pools)
+    share = latency_limit(bench) / bench.ranking().loc[without, "latency_ratio"]
     return Limits(costs, {LATENCY: share * costs.costs[LATENCY][BASE]})
 
 

@@ -7,6 +7,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from atrcnas.nn.blocks import ConvBN, Mergeable, Portable
 from atrcnas.spec.pairs import Pair
@@ -61,9 +62,9 @@ class ConcatFuse(Fuse, Mergeable, Portable):
             own, context = theirs.conv.weight.split(ours.conv.in_channels, dim=1)
             ours.conv.weight.copy_(own)
             # Of maps that are all zero the supernet's projection makes a constant, which the next BatchNorm takes in here.
-            norm = supernet.project.norm
+            conv, norm = supernet.project.conv, supernet.project.norm
             mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
-            constant = norm.bias - mean * norm.weight / (variance + norm.eps).sqrt()
+            _, constant = fuse_conv_bn_weights(conv.weight, None, mean, variance, norm.eps, norm.weight, norm.bias)
             cast(Tensor, ours.norm.running_mean).sub_(context.flatten(1) @ constant)
         if self.project is not None:
             columns = supernet.project.conv.weight.split(self.hidden, dim=1)
