@@ -37,6 +37,13 @@ def ranking_of_seeds(bench: Bench, seeds: Sequence[int], length: str = "full") -
     return Bench(rows, bench.experiment).ranking(length)["delta_m"]
 
 
+def trained_with(bench: Bench, seed: int, length: str = "full") -> pd.Series:
+    """Delta_m of every config with one seed, percent: of its own training, or by the rows of its targets where there is none."""
+    rows = bench.rows[bench.rows.index.get_level_values("seed") == seed]
+    table = Bench(rows, bench.experiment).ranking(length)
+    return table["measured"].fillna(table["delta_m"])
+
+
 class Judge:
     """Regret and percentile of configs by some training seeds.
 

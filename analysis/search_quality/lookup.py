@@ -5,9 +5,9 @@ python -m analysis.search_quality.lookup asha tpe
 python -m analysis.search_quality.lookup --table rooms-small-wide
 python -m analysis.search_quality.lookup --latency       among the faster half of the configs
 
-A search is told what one training seed of the table measured, at the length it asked for. What it found is judged by
-the mean over the other training seeds. Writes analysis/results/search_lookup.csv (_wide.csv, _latency.csv): regret by
-cost, over the searches.
+A search is told what one training seed of the table measured, at the length it asked for: of the config itself, or of
+the rows of its targets where it was not trained with that seed. What it found is judged by the mean over the other
+training seeds. Writes analysis/results/search_lookup.csv (_wide.csv, _latency.csv): regret by cost, over the searches.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.search_quality.judge import Judge, latency_limit, ranking_of_seeds, training_seeds
+from analysis.search_quality.judge import Judge, latency_limit, trained_with, training_seeds
 from analysis.search_quality.limits import limits_for
 from analysis.search_quality.tables import add_question, asked_question
 from atrcnas.contextbench.bench import Bench, load
@@ -122,7 +122,7 @@ def answers(method: Method, bench: Bench, searches: int, limits: Limits | None =
     limit = latency_limit(bench) if limits else None
     known = training_seeds(bench)
     tables = {
-        seed: {share: ranking_of_seeds(bench, [seed], length).to_dict() for length, share in LENGTHS.items()}
+        seed: {share: trained_with(bench, seed, length).to_dict() for length, share in LENGTHS.items()}
         for seed in known
     }
     judges = {seed: Judge(bench, [other for other in known if other != seed], limit) for seed in known}

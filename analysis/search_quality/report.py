@@ -11,7 +11,7 @@ from analysis.places import FIGURES
 from analysis.search_quality.draw import draw
 from analysis.search_quality.judge import latency_limit, training_seeds
 from analysis.search_quality.limits import best_allowed, limits_for
-from analysis.search_quality.results import against_best, agreement, lookups, references, supernets
+from analysis.search_quality.results import against_best, agreement, lookups, of_main_table, references, supernets
 from analysis.search_quality.tables import QUESTIONS
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.plots import canvas
@@ -26,6 +26,7 @@ def markdown(
     by_trials: pd.DataFrame,
     known: pd.DataFrame,
     taus: pd.DataFrame,
+    main_table: pd.DataFrame,
     limit: float | None = None,
 ) -> Iterator[str]:
     """All tables."""
@@ -42,6 +43,14 @@ def markdown(
         "with a supernet, seed by seed | more regret | p-value",
         (f"{name} | {row['more']:.2f} | {row['p_value']:.3f}" for name, row in against_best(searches).iterrows()),
     )
+    if not main_table.empty:
+        yield from _table(
+            "searches of the main table | searches | Delta_m, % | regret: mean; median (range)",
+            (
+                f"{name} | {len(rows)} | {rows['delta_m'].median():.1f} | {_regret(rows['regret'])}"
+                for name, rows in main_table.groupby("system", sort=False)
+            ),
+        )
     costs = " | ".join(f"{cost}" for cost in SHOWN_COSTS)
     yield from _table(
         f"by trials: regret after so many trainings, median (5 to 95 %) | searches | {costs}",
@@ -78,10 +87,14 @@ def _supernet(name: str, rows: pd.DataFrame) -> str:
     steps = ", ".join(map(str, sorted(set(rows["steps"]))))
     return (
         f"{name} | {len(rows)} | {steps} | {middle['cost']:.1f} | {middle['delta_m']:.1f} | "
-        f"{rows['regret'].mean():.2f}; {middle['regret']:.2f} ({rows['regret'].min():.2f} to {rows['regret'].max():.2f}) | "
+        f"{_regret(rows['regret'])} | "
         f"{middle['percentile']:.0f} ({rows['percentile'].min():.0f}) | "
         f"{rows['committed'].mean():.1f} of 4 | {rows['undecided'].mean():.1f}"
     )
+
+
+def _regret(values: pd.Series) -> str:
+    return f"{values.mean():.2f}; {values.median():.2f} ({values.min():.2f} to {values.max():.2f})"
 
 
 def _lookup(name: str, rows: pd.DataFrame) -> str:
@@ -113,7 +126,8 @@ def main() -> None:
         half = "" if limit is None else f", configs up to {limit:.2f} times the baseline's latency"
         figure = draw(f"Regret against cost, {question.table}{half}", searches, by_trials, known["regret"].iloc[-1])
         print(canvas.save(figure, FIGURES / f"{question.name}.png"))
-        lines = markdown(bench, searches, by_trials, known, agreement(bench, path), limit)
+        main_table = of_main_table(bench, question.table) if limit is None else pd.DataFrame()
+        lines = markdown(bench, searches, by_trials, known, agreement(bench, path), main_table, limit)
         write(SEARCH_QUALITY, question.name.replace("_", "-"), "\n".join(lines))
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.main_table.rows import rows_of
+from analysis.main_table.settings import SETTINGS, Setting
+from analysis.main_table.systems import System, systems
 from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
 from analysis.search_quality.tables import COLUMNS, SCORES, UNIT, scores_of
 from atrcnas.contextbench.bench import Bench
+from atrcnas.contextbench.designs import design
 from atrcnas.contextbench.table import Pools, spell
 from atrcnas.ground.errors import RunError
 from atrcnas.runs.tables import read_table
@@ -62,6 +66,34 @@ def references(bench: Bench, limit: float | None = None, named: Mapping[str, str
     ]
     found[f"the best of all {len(allowed)} configs by the rows of one seed"] = pd.DataFrame(best).mean().to_dict()
     return pd.DataFrame(found).T
+
+
+def of_main_table(bench: Bench, name: str) -> pd.DataFrame:
+    """What :class:`Judge` says of the searches of a main table that had the pool and the network of this table.
+
+    Args:
+        bench: the table.
+        name: its name.
+
+    Returns:
+        A row per search, with its ``system``; no row where there is no such search.
+    """
+    setting = SETTINGS.get(design(name).bundled)
+    if setting is None:
+        return pd.DataFrame(columns=["system"])
+    same = [known for known, system in systems(setting).items() if _searches(system, setting, bench)]
+    rows = rows_of(setting)
+    rows = rows[rows["system"].isin(same)].reset_index(drop=True)
+    judge = Judge(bench)
+    return rows[["system", "seed"]].join(pd.DataFrame([judge.of(config) for config in rows["config"]]))
+
+
+def _searches(system: System, setting: Setting, bench: Bench) -> bool:
+    if system.contexts is not None:
+        return False
+    own = setting.experiment().replace(**system.changes)
+    alike = own.model == bench.experiment.model and own.search_space() == bench.experiment.search_space()
+    return alike and not own.search.budget
 
 
 def against_best(searches: pd.DataFrame) -> pd.DataFrame:

@@ -14,11 +14,11 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from analysis.filling import left
 from analysis.filling import read as rows_so_far
 from analysis.search_quality import lookup, results, supernets
-from analysis.search_quality.judge import Judge, latency_limit, ranking_of_seeds, training_seeds
+from analysis.search_quality.judge import Judge, latency_limit, trained_with, training_seeds
 from analysis.search_quality.limits import best_allowed
 from analysis.search_quality.run import plan
 from analysis.search_quality.tables import COLUMNS, SCORES, UNIT, scores_of
-from atrcnas.contextbench.bench import Bench
+from atrcnas.contextbench.bench import Bench, load
 from atrcnas.contextbench.table import BASELINE, LENGTHS, all_configs, columns, factored, parse, read
 from atrcnas.costs.choosing import Limits
 from atrcnas.costs.table import BASE, CostTable, terms
@@ -76,9 +76,21 @@ def test_a_config_is_judged_by_its_distance_to_the_best_and_the_configs_below_it
     assert judge.of_sample(sample) == judge.of("local.none/none.global")
 
 
+def test_a_search_is_told_of_a_configs_own_training_where_there_is_one(bench: Bench) -> None:
+    whole = "local.none/none.global"
+    own = bench.rows.xs(0, level="seed").loc[["none.none/none.none"]] + 0.0
+    own["semseg.gain.full"] = 40.0
+    own["depth.gain.full"] = own["delta_m.full"] = 40.0
+    own.index = pd.MultiIndex.from_tuples([(whole, 0)], names=bench.rows.index.names)
+    more = Bench(pd.concat([bench.rows, own]), EXPERIMENT)
+    assert trained_with(more, 0)[whole] == 40, "not the mean of its rows, which other configs have too"
+    assert trained_with(more, 1)[whole] == pytest.approx(delta_m(whole))
+    assert Judge(more, [1]).of(whole)["delta_m"] == pytest.approx(delta_m(whole)), "what another seed says is not told"
+
+
 @pytest.mark.parametrize(("halvings", "cost_of_ten"), [(0, 10.0), (1, 7.5)])
 def test_a_look_up_pays_for_the_steps_it_asked_for(halvings: int, cost_of_ten: float, bench: Bench) -> None:
-    tables = {share: ranking_of_seeds(bench, [0], length).to_dict() for length, share in LENGTHS.items()}
+    tables = {share: trained_with(bench, 0, length).to_dict() for length, share in LENGTHS.items()}
     method = lookup.Method("asha", begun=10 / 64, options={"halvings": halvings})
     course = lookup.explore(method, 3, tables, bench)
     assert course.spent == pytest.approx(cost_of_ten, abs=1.0), "as soon as it is in the better half may be too soon"
@@ -88,7 +100,7 @@ def test_a_look_up_pays_for_the_steps_it_asked_for(halvings: int, cost_of_ten: f
 def test_a_look_up_of_all_configs_finds_the_best_and_one_that_trusts_a_quarter_does_not(bench: Bench) -> None:
     (everything,) = lookup.answers(lookup.Method("asha", begun=4.0, options={"halvings": 0}), bench, 1)
     assert everything.loc[64, "regret"] > 0, "64 trainings are not all"
-    tables = {share: ranking_of_seeds(bench, [0], length).to_dict() for length, share in LENGTHS.items()}
+    tables = {share: trained_with(bench, 0, length).to_dict() for length, share in LENGTHS.items()}
     walked = lookup.explore(lookup.Method("asha", begun=4.0, options={"halvings": 0}), 0, tables, bench)
     assert Judge(bench).of_sample(walked.points[-1][1])["regret"] == pytest.approx(0)
     misled = lookup.explore(lookup.Method("asha", begun=4.0, options={"halvings": 2}), 0, tables, bench)
@@ -116,7 +128,7 @@ def test_within_a_latency_an_answer_is_compared_with_what_is_allowed(timed: Benc
 
 
 def test_a_look_up_within_a_latency_asks_for_nothing_slower(bench: Bench) -> None:
-    tables = {share: ranking_of_seeds(bench, [0], length).to_dict() for length, share in LENGTHS.items()}
+    tables = {share: trained_with(bench, 0, length).to_dict() for length, share in LENGTHS.items()}
     costs = {BASE: 1.0} | {term.name: 0.1 * ("local" in term.name) for term in terms(POOLS)}
     limits = Limits(CostTable({"latency_ms": costs}), {"latency_ms": 1.35})
     asked = [
@@ -167,6 +179,14 @@ def test_methods_are_compared_with_the_best_seed_by_seed() -> None:
     # Differences 2, -1, 0, -0.5: their mean is the nearest to zero that any signs give.
     assert found.loc["rows against darts"].to_dict() == {"more": 0.125, "p_value": 1.0}
     assert found.loc["sampled against darts"].to_dict() == {"more": 3.0, "p_value": 2 / 8}, "a seed short"
+
+
+def test_searches_of_the_main_table_are_judged_where_they_had_the_pool_of_the_table() -> None:
+    found = results.of_main_table(load("rooms-small-wide"), "rooms-small-wide")
+    searched = {f"searched-wide{by}" for by in ("", "-paired", "-darts", "-rows")}
+    assert set(found["system"]) == searched | {"transfer-half", "transfer-small"}, "no budget, one kind, width 24"
+    assert set(found["seed"]) == set(range(5)) and (found["regret"] >= 0).all()
+    assert results.of_main_table(load("rooms-small"), "rooms-small").empty, "the published pool has more kinds"
 
 
 @pytest.mark.parametrize(("table", "number"), [("rooms-small", 17), ("rooms-small-wide", 31)])
