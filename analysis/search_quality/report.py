@@ -11,12 +11,21 @@ from analysis.places import FIGURES
 from analysis.search_quality.draw import draw
 from analysis.search_quality.judge import latency_limit, training_seeds
 from analysis.search_quality.limits import best_allowed, limits_for
-from analysis.search_quality.results import against_best, agreement, lookups, of_main_table, references, supernets
+from analysis.search_quality.results import (
+    against_best,
+    agreement,
+    at_limits,
+    lookups,
+    of_main_table,
+    references,
+    supernets,
+)
 from analysis.search_quality.tables import QUESTIONS
 from atrcnas.contextbench.bench import Bench, load
 from atrcnas.plots import canvas
 
 BY_COSTS = "the best config that the predicted costs, with their margin, allow"
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the configs, that a limit lets through
 SHOWN_COSTS = (2, 4, 8, 16, 32, 64)
 
 
@@ -63,6 +72,14 @@ def markdown(
             for name, row in known.iterrows()
         ),
     )
+    if limit is not None:
+        yield from _table(
+            "limit, times the baseline's latency | configs within it | the best, % | the best kind everywhere, % | the median, %",
+            (
+                f"{limit:.2f} | {row['configs']} | {row['best']:.1f} | {row['kind']:.1f} ({row['name']}) | {row['median']:.1f}"
+                for limit, row in at_limits(bench, SHARES).iterrows()
+            ),
+        )
     if taus.empty:
         return
     yield from _table(

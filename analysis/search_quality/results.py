@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,10 +51,7 @@ def references(bench: Bench, limit: float | None = None, named: Mapping[str, str
     ``named`` (name -> config) are judged too.
     """
     judge, seeds = Judge(bench, limit=limit), training_seeds(bench)
-    found: dict[str, Mapping[str, float]] = {}
-    for name, like in uniform(bench.pools).items():
-        config = {pair: next((kind for kind in like if kind in pool), "none") for pair, pool in bench.pools.items()}
-        found[f"{name} everywhere"] = judge.of(spell(config, bench.pools))
+    found = {f"{name} everywhere": judge.of(config) for name, config in uniform(bench.pools).items()}
     found |= {name: judge.of(config) for name, config in (named or {}).items()}
     allowed = [config for config in judge.delta_m.index if judge.of(config)["over"] == 0]
     found["a config drawn evenly"] = pd.DataFrame([judge.of(config) for config in allowed]).mean().to_dict()
@@ -114,11 +111,38 @@ def against_best(searches: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found).T
 
 
-def uniform(pools: Pools) -> dict[str, tuple[str, ...]]:
-    """What may be everywhere: each kind by name, and regions of labels, whichever label a pair may use."""
+def uniform(pools: Pools) -> dict[str, str]:
+    """The configs of one kind, by what they have: each kind by name, and regions of labels, whichever label a pair may use."""
     labels = ("tlabel", "slabel")
     offered = dict.fromkeys(kind for pool in pools.values() for kind in pool)
-    return {"label" if kind in labels else kind: labels if kind in labels else (kind,) for kind in offered}
+    alike = {"label" if kind in labels else kind: labels if kind in labels else (kind,) for kind in offered}
+    return {
+        name: spell(
+            {pair: next((kind for kind in kinds if kind in pool), "none") for pair, pool in pools.items()}, pools
+        )
+        for name, kinds in alike.items()
+    }
+
+
+def at_limits(bench: Bench, shares: Sequence[float]) -> pd.DataFrame:
+    """What there is to find within a latency.
+
+    Args:
+        bench: a table with the latency of every config.
+        shares: of the configs that a limit lets through.
+
+    Returns:
+        By ``limit`` (times the baseline's latency): ``configs`` within it; Delta_m in percent of the ``best``, of the
+        best with one ``kind`` everywhere (``name``: which), and of the ``median``.
+    """
+    delta_m, latency = Judge(bench).delta_m, bench.ranking()["latency_ratio"]
+    names, found = {config: name for name, config in uniform(bench.pools).items()}, []
+    for limit in latency.quantile(list(shares)):
+        within = delta_m[latency.reindex(delta_m.index) <= limit]
+        alike = within[within.index.isin(names)]
+        kind = {"kind": alike.max(), "name": names[str(alike.idxmax())]}
+        found.append({"limit": limit, "configs": len(within), "best": within.max(), **kind, "median": within.median()})
+    return pd.DataFrame(found).set_index("limit")
 
 
 def agreement(bench: Bench, path: Path) -> pd.DataFrame:

@@ -127,6 +127,24 @@ def test_within_a_latency_an_answer_is_compared_with_what_is_allowed(timed: Benc
         latency_limit(timed)
 
 
+def test_a_limit_keeps_out_one_kind_everywhere_before_it_keeps_out_mixed_ones(bench: Bench) -> None:
+    """Each `local` costs a quarter of the baseline's time, all else nothing."""
+    ranked = all_configs(POOLS)
+    known = bench.rows.index.unique("config")
+    others = [config for config in ranked if config not in known]
+    more = bench.rows.iloc[[1] * len(others)] + 0.0
+    for place, target in enumerate(EXPERIMENT.tasks):
+        more[f"{target}.gain.full"] = [worth(config)[place] for config in others]
+    more.index = pd.MultiIndex.from_product([others, [0]], names=bench.rows.index.names)
+    rows = pd.concat([bench.rows, more])
+    rows["latency_ratio"] = [1 + config.count("local") / 4 for config in rows.index.get_level_values("config")]
+    found = results.at_limits(Bench(rows, EXPERIMENT), (0.5, 1.0))
+    cheap = [config for config in ranked if config.count("local") < 2]
+    assert found["configs"].to_dict() == {1.25: len(cheap), 2.0: 256}
+    assert found["best"].to_list() == pytest.approx([max(map(delta_m, cheap)), 18])
+    assert found["kind"].to_list() == pytest.approx([12, 18]) and found["name"].to_list() == ["label", "local"]
+
+
 def test_a_look_up_within_a_latency_asks_for_nothing_slower(bench: Bench) -> None:
     tables = {share: trained_with(bench, 0, length).to_dict() for length, share in LENGTHS.items()}
     costs = {BASE: 1.0} | {term.name: 0.1 * ("local" in term.name) for term in terms(POOLS)}
