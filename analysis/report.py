@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from analysis import ablation_path, pages
-from analysis.main_table import agreement, budgets, costs, latency, report
+from analysis.main_table import agreement, budgets, costs, latency, report, versus
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
 from analysis.places import DOCS, FIGURES, RESULTS
 from atrcnas.contextbench import Bench, load, table_path
@@ -42,11 +42,11 @@ def _main(setting: Setting) -> dict[str, Iterable[str]]:
     """A main table and what follows it."""
     if not setting.file("main_table").is_file():
         return {part: [NONE_YET] for part in ("main", "versus", "missing", "latency")}
-    bounded = {"beside-aspp": report.beside_aspp_heads(setting)} if setting.aspp_latency_ms is not None else {}
+    bounded = {"beside-aspp": versus.beside_aspp_heads(setting)} if setting.aspp_latency_ms is not None else {}
     return {
         "main": report.lines(setting),
         **bounded,
-        "versus": report.versus(setting),
+        "versus": versus.lines(setting),
         "missing": [report.missing(setting)],
         "latency": latency.lines(setting),
     }

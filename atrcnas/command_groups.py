@@ -12,7 +12,13 @@ from atrcnas.arguments import ExperimentArg, Overrides, Published
 data_app = typer.Typer(help="Prepare a published data set; check any.", no_args_is_help=True)
 bench_app = typer.Typer(help="Ask a table of trained context configs.", no_args_is_help=True)
 
-BenchName = Annotated[str, typer.Option(help="The bundled experiment that the table's rows were trained by.")]
+BenchName = Annotated[
+    str,
+    typer.Option(
+        help="The table: rooms-small, rooms-small-wide, rooms-deep or camvid-small; "
+        "with --table, the bundled experiment that its rows were trained by."
+    ),
+]
 TableOption = Annotated[Path | None, typer.Option(help="Another table than the package's.")]
 
 
@@ -68,7 +74,8 @@ def report(
     from atrcnas.plots.canvas import save
 
     bench = load(name, table)
+    drawn = None if out is None else save(draw(bench), out)
     for line in lines(bench):
         typer.echo(line)
-    if out is not None:
-        typer.echo(str(save(draw(bench), out)))
+    if drawn is not None:
+        typer.echo(str(drawn))

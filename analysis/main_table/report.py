@@ -10,25 +10,13 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.main_table.latency import slowest
 from analysis.main_table.rows import rows_of
 from analysis.main_table.settings import Setting
-from analysis.main_table.systems import (
-    ASPP,
-    BASELINE,
-    BLOCKS,
-    LATENCY,
-    RANDOM_CONFIGS,
-    ROWS,
-    WIDER_ASPP,
-    System,
-    systems,
-)
+from analysis.main_table.systems import BASELINE, RANDOM_CONFIGS, System, kind_of, systems
 from atrcnas.plots import canvas
 from atrcnas.spec.kinds import KINDS
 
 RANDOM = "random"
-RIVALS = ("uniform-wide", ASPP, "deeper", "wider")
 # Points from a system's mark to its name, where the usual place is taken.
 ASIDE = {
     **{"uniform-linear": (6, -9), "uniform-wide-40": (-7, 5), "uniform-wide-blocks": (8, -1)},
@@ -41,6 +29,9 @@ ONE_POINT = {
     *("searched-wide-paired", "searched-wide-darts", "searched-wide-rows", "transfer-half", "transfer-small"),
     *("searched-rows-latency", "searched-wide-40", "searched-atrc-paired", "searched-atrc-rows"),
 }
+NOTE = (
+    "mean and standard deviation over seeds; random configs: one point each; searches that end beside another: left out"
+)
 SEARCHED, DRAWN, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
 
 
@@ -74,50 +65,6 @@ def lines(setting: Setting) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def versus(setting: Setting) -> Iterator[str]:
-    """The searched networks against each rival, seed by seed."""
-    by_seed = rows_of(setting).pivot(index="seed", columns="system", values="delta_m")
-    drawn = [name for name in by_seed if name.startswith(f"{RANDOM}-")]
-    uniform = [name for name in by_seed if name.startswith("uniform-")]
-    best = [by_seed[uniform].mean().idxmax()] if uniform else []
-    rivals = {name: by_seed[name] for name in [*best, *RIVALS] if name in by_seed}
-    if drawn:
-        rivals["the median random config"] = pd.Series(by_seed[drawn].mean().median(), index=by_seed.index)
-    yield "| | against | difference in Delta_m | better in |"
-    yield "|---|---|---|---|"
-    for name in [name for name in by_seed if name.startswith("searched")]:
-        for rival, other in rivals.items():
-            found = (by_seed[name] - other).dropna()
-            if len(found):
-                yield f"| {name} | {rival} | {_difference(found)} | {_above(found, 0)} |"
-
-
-def beside_aspp_heads(setting: Setting) -> Iterator[str]:
-    """The networks that may cost what ASPP heads cost, beside these, seed by seed; costs are the largest of any seed."""
-    rows = rows_of(setting)
-    by_seed = rows.pivot(index="seed", columns="system", values="delta_m")
-    adds = rows.groupby("system")["multiply_adds"].max() / setting.aspp_multiply_adds
-    taken = slowest(setting, "onnxruntime")
-    yield "| | difference in Delta_m | better in | by more than its own std in | multiply-adds | latency in ONNX Runtime |"
-    yield "|---|---|---|---|---|---|"
-    for name in (f"searched-wide-{setting.wide}", LATENCY, ROWS, BLOCKS, WIDER_ASPP.format(setting.wider_aspp)):
-        if name in by_seed and ASPP in by_seed:
-            own = by_seed[name].dropna()
-            found = (own - by_seed[ASPP]).dropna()
-            time = f"{taken[name] / taken[ASPP]:.2f}x" if {name, ASPP} <= set(taken.index) else ""
-            seeds = f"{_above(found, 0)} | {_above(found, own.std())}"
-            yield f"| {name} | {_difference(found)} | {seeds} | {adds[name]:.2f}x | {time} |"
-
-
-def _difference(by_seed: pd.Series) -> str:
-    spread = f" ± {by_seed.std():.1f}" if len(by_seed) > 1 else ""
-    return f"{by_seed.mean():+.1f}{spread}"
-
-
-def _above(by_seed: pd.Series, least: float) -> str:
-    return f"{(by_seed > least).sum()} of {len(by_seed)} seeds"
-
-
 def missing(setting: Setting) -> str:
     """What the table is planned to hold and does not."""
     rows, known = rows_of(setting), systems(setting)
@@ -139,7 +86,7 @@ def draw(setting: Setting) -> Figure:
         axes.axhline(0, color=canvas.RULE, linewidth=0.8)
         axes.set_xlabel("multiply-adds of one image, millions")
         axes.set_ylabel("Delta_m over the multi-task baseline, %")
-        canvas.legend_below(figure, 7.0, note="mean and standard deviation over seeds (random configs: one point each)")
+        canvas.legend_below(figure, 7.0, note=NOTE)
     return figure
 
 
@@ -152,7 +99,7 @@ def _draw_system(axes: Axes, name: str, row: pd.Series) -> None:
     elif name.startswith("uniform"):
         style = {
             "fmt": "o",
-            "color": KINDS[kind.partition("-")[0]].colour,
+            "color": KINDS[kind_of(name)].colour,
             "label": "the same kind everywhere",
             "markersize": 6,
         }

@@ -62,6 +62,11 @@ def systems(setting: Setting) -> dict[str, System]:
     return found if setting.systems is None else {name: found[name] for name in setting.systems}
 
 
+def kind_of(name: str) -> str:
+    """The kind that a system has everywhere, of its name."""
+    return name.removeprefix("uniform-").partition("-")[0]
+
+
 def _plain(setting: Setting, experiment: Experiment) -> dict[str, System]:
     baseline = ContextConfig.load(BASELINE)
     found = {

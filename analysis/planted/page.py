@@ -98,17 +98,25 @@ def cell(own: pd.DataFrame, kind: str, planted: bool) -> str:
 
 
 def search_table(rows: pd.DataFrame) -> str:
-    """Markdown: how many searches found a planted kind, and what the others chose."""
-    lines = ["| estimator | plant | found | chosen |", "|---|---|---|---|"]
+    """Markdown: how many searches found a planted kind, how many the first of these, and what they chose."""
+    lines = ["| estimator | plant | found | the first kind of the plant | chosen |", "|---|---|---|---|---|"]
     for estimator, of_estimator in rows.groupby("estimator", sort=False):
-        for plant in PLANTS:
+        hits = firsts = 0
+        by_chance = 0.0
+        for plant, made in PLANTS.items():
             chosen = of_estimator.loc[of_estimator["plant"] == plant, "kind"]
-            if not chosen.empty:
-                counts = ", ".join(f"`{kind}` {number}" for kind, number in chosen.value_counts().items())
-                found = int(chosen.isin(PLANTS[plant].kinds).sum())
-                lines.append(f"| `{estimator}` | `{plant}` | {found} of {len(chosen)} | {counts} |")
-        hits = [row.kind in PLANTS[row.plant].kinds for row in of_estimator.itertuples()]
-        lines.append(f"| `{estimator}` | all | **{sum(hits)} of {len(hits)}** | |")
+            if chosen.empty:
+                continue
+            found, first = int(chosen.isin(made.kinds).sum()), int((chosen == made.kinds[0]).sum())
+            hits, firsts, by_chance = (
+                hits + found,
+                firsts + first,
+                by_chance + len(chosen) * len(made.kinds) / len(kinds()),
+            )
+            counts = ", ".join(f"`{kind}` {number}" for kind, number in chosen.value_counts().items())
+            lines.append(f"| `{estimator}` | `{plant}` | {found} of {len(chosen)} | {first} | {counts} |")
+        even = f"an even draw would find {by_chance:.0f}"
+        lines.append(f"| `{estimator}` | all | **{hits} of {len(of_estimator)}** | {firsts} | {even} |")
     return "\n".join(lines)
 
 

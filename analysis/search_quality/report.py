@@ -19,6 +19,7 @@ from analysis.search_quality.results import (
     of_main_table,
     references,
     supernets,
+    trained,
 )
 from analysis.search_quality.tables import QUESTIONS
 from atrcnas.contextbench.bench import Bench, load
@@ -49,8 +50,19 @@ def markdown(
         (_supernet(str(name), rows) for name, rows in searches.groupby("method", sort=False)),
     )
     yield from _table(
-        "with a supernet, seed by seed | more regret | p-value",
-        (f"{name} | {row['more']:.2f} | {row['p_value']:.3f}" for name, row in against_best(searches).iterrows()),
+        "with a supernet, seed by seed | more regret | p-value | corrected for their number",
+        (
+            f"{name} | {row['more']:.2f} | {row['p_value']:.3f} | {row['corrected']:.3f}"
+            for name, row in against_best(searches).iterrows()
+        ),
+    )
+    themselves = trained(bench, searches, limit)
+    yield from _table(
+        f"the found configs, trained themselves | searches | Delta_m, % | over {themselves['rival'].iloc[0]} everywhere",
+        (
+            f"{name} | {row['searches']} | {row['delta_m']:.1f} | {row['over']:+.1f} ± {row['spread']:.1f}"
+            for name, row in themselves.iterrows()
+        ),
     )
     if not main_table.empty:
         yield from _table(

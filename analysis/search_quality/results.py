@@ -98,7 +98,8 @@ def against_best(searches: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         By method: ``more``, and ``p_value``, the chance of a difference as large if the sign of each seed's were drawn (a
-        permutation test, Fisher 1935; every combination of signs is tried).
+        permutation test, Fisher 1935; every combination of signs is tried), ``corrected`` for the number of methods
+        (Holm 1979).
     """
     by_seed = searches.pivot(index="seed", columns="method", values="regret")
     best = by_seed.mean().idxmin()
@@ -108,7 +109,29 @@ def against_best(searches: pd.DataFrame) -> pd.DataFrame:
         signs = np.array(list(itertools.product((-1, 1), repeat=len(more))))
         p_value = (np.abs((signs * more).mean(1)) >= abs(more.mean()) - 1e-12).mean()
         found[f"{method} against {best}"] = {"more": more.mean(), "p_value": p_value}
-    return pd.DataFrame(found).T
+    table = pd.DataFrame(found).T
+    ordered = table["p_value"].sort_values()
+    corrected = (ordered * range(len(ordered), 0, -1)).cummax().clip(upper=1.0)
+    return table.assign(corrected=corrected)
+
+
+def trained(bench: Bench, searches: pd.DataFrame, limit: float | None = None) -> pd.DataFrame:
+    """What the found configs had when they were trained as a whole, where the table has them, percent.
+
+    Returns:
+        By method: ``searches`` that found a config that was trained; ``delta_m`` of these, mean; the best ``rival`` of
+        :func:`uniform` within the limit; mean (``over``) and standard deviation (``spread``) over the searches of what
+        theirs is better by, each by the seeds that both were trained with.
+    """
+    own, judge, found = bench.contexts["delta_m.full"].unstack("seed"), Judge(bench, limit=limit), {}
+    rivals = {name: config for name, config in uniform(bench.pools).items() if not judge.of(config)["over"]}
+    rival = max(rivals, key=lambda name: own.loc[rivals[name]].mean())
+    for method, rows in searches.groupby("method", sort=False):
+        known = own.reindex([config for config in rows["config"] if config in own.index])
+        over = known.sub(own.loc[rivals[rival]]).mean(axis=1)
+        spread = {"over": over.mean(), "spread": over.std()}
+        found[method] = {"searches": len(known), "delta_m": known.mean(axis=1).mean(), "rival": rival, **spread}
+    return pd.DataFrame.from_dict(found, orient="index")
 
 
 def uniform(pools: Pools) -> dict[str, str]:

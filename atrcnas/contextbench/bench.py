@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from atrcnas.contextbench.designs import design
+from atrcnas.contextbench.designs import DESIGNS, design
 from atrcnas.contextbench.table import BASELINE, Pools, all_configs, parse, read, spell
 from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.context_config import ContextConfig
@@ -166,12 +166,15 @@ def load(name: str = "rooms-small", table: Path | None = None) -> Bench:
     """Open a table.
 
     Args:
-        name: of a table in :mod:`atrcnas.contextbench.designs`, or of the experiment its rows were trained by.
+        name: of a table in :mod:`atrcnas.contextbench.designs`, or, with ``table``, of the experiment its rows were trained by.
         table: another file than the package's, such as one that is being made.
 
     Raises:
-        AtrcnasError: there is no such experiment or table, or it is damaged.
+        AtrcnasError: there is no such table or experiment, or it is damaged.
     """
+    if table is None and not table_path(name).is_file():
+        tables = ", ".join(known for known in DESIGNS if table_path(known).is_file())
+        raise ConfigError(f"table: expected one of {tables}, got '{name}'. Name one of these, or give a file of rows.")
     experiment = design(name).experiment(name)
     rows = read(table or table_path(experiment.name), experiment.predicted_tasks(), latency_path(experiment.name))
     return Bench(rows, experiment)

@@ -31,6 +31,8 @@ def lines(bench: Bench) -> Iterator[str]:
     if bench.contexts.empty:
         return
     yield from _table("noise floor: standard deviation over seeds", _noise(bench))
+    yield ""
+    yield "Shares of variance are of type II: they add up to 1 where every config has as many trainings, else nearly so."
     for name, task in bench.tasks.items():
         for figure in (task.score, "loss"):
             yield from _table(
@@ -147,15 +149,19 @@ def _draw_gains(axes: Axes, bench: Bench, target: str) -> None:
             )
     axes.set_xticks(range(len(gains.columns)), list(gains.columns))
     axes.set_title(target)
+    error = "" if pd.isna(noise) else ", +- its standard error"  # not known of a single seed
     for marker, label in (("o", "from itself"), ("s", "from another task")):
-        axes.plot([], [], marker, color="white", markeredgecolor=canvas.INK, label=f"{label}, +- its standard error")
+        axes.plot([], [], marker, color="white", markeredgecolor=canvas.INK, label=f"{label}{error}")
 
 
 def _draw_ranking(axes: Axes, ranking: pd.DataFrame, bench: Bench) -> None:
     places = pd.Series(range(1, len(ranking) + 1), index=ranking.index)
     axes.plot(places, ranking["delta_m"], color=canvas.INK, linewidth=1.4, label="by the rows of each target")
-    whole = ranking["measured"].dropna()
-    axes.plot(places[whole.index], whole, ".", color="#d55e00", markersize=3, label="trained as a whole")
+    whole = (
+        ranking["measured"].dropna().drop(factored(bench.pools), errors="ignore")
+    )  # those are what the rows are from
+    if len(whole):
+        axes.plot(places[whole.index], whole, ".", color="#d55e00", markersize=3, label="trained as a whole")
     axes.set_title("all configs")
     axes.set_xlabel("rank")
     axes.locator_params(axis="x", nbins=4)  # a space of several tasks has ranks of six digits

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from analysis.ablation_path import greedy
-from analysis.main_table import report
+from analysis.main_table import versus
 from analysis.main_table.agreement import votes
 from analysis.main_table.rows import columns, with_delta_m
 from analysis.main_table.run import first, in_bench, plan
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
-from analysis.main_table.systems import BLOCKS, LATENCY, systems
+from analysis.main_table.systems import BLOCKS, LATENCY, NEAR, systems
 from atrcnas.engine.costs import multiply_adds
 from atrcnas.engine.networks import fixed_network, with_model_of
 from atrcnas.runs.tables import Table
@@ -114,12 +114,34 @@ def test_networks_are_set_beside_aspp_heads_seed_by_seed(monkeypatch: pytest.Mon
         for name, by_seed in gains.items()
         for seed, gain in enumerate(by_seed)
     ]
-    monkeypatch.setattr(report, "rows_of", lambda _: pd.DataFrame(rows))
-    monkeypatch.setattr(report, "slowest", lambda *_: pd.Series({"aspp-head": 2.0, LATENCY: 3.0}))
-    assert [line.split(" | ") for line in report.beside_aspp_heads(SMALL)][2:] == [
+    monkeypatch.setattr(versus, "rows_of", lambda _: pd.DataFrame(rows))
+    monkeypatch.setattr(versus, "slowest", lambda *_: pd.Series({"aspp-head": 2.0, LATENCY: 3.0}))
+    assert [line.split(" | ") for line in versus.beside_aspp_heads(SMALL)][2:] == [
         [f"| {LATENCY}", "+0.7 ± 1.5", "2 of 3 seeds", "1 of 3 seeds", "1.00x", "1.50x |"],
         [f"| {BLOCKS}", "+4.7 ± 0.6", "3 of 3 seeds", "3 of 3 seeds", "1.00x", " |"],
     ]
+
+
+def test_a_search_is_compared_with_kinds_that_it_could_have_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its pool, at its widths, within its latency; random configs, once all are there, likewise."""
+    gains = {"searched-atrc": 15.0, "searched-wide": 24.0, "searched-wide-40": 31.0, NEAR: 14.0, "aspp-head": 20.0}
+    gains |= {"uniform-local": 19.0, "uniform-wide": 25.0, "uniform-aspp_dense": 28.0, "uniform-linear": 5.0}
+    gains |= {"uniform-none": 4.0, "uniform-wide-40": 33.0, **{f"random-{i}": 20.0 + i for i in range(10)}}
+    taken = {"baseline": 1.0, "uniform-none": 1.1, "uniform-linear": 1.29, "uniform-local": 1.31, "uniform-wide": 1.4}
+    rows = pd.DataFrame([{"system": name, "seed": 0, "delta_m": gain} for name, gain in gains.items()])
+    monkeypatch.setattr(versus, "rows_of", lambda _: rows)
+    monkeypatch.setattr(versus, "slowest", lambda *_: pd.Series(taken))
+    cells = [line.strip("| ").split(" | ") for line in versus.lines(SMALL)][2:]
+    found = {(name, rival): difference for name, rival, difference, _ in cells if rival != "aspp-head"}
+    assert found == {
+        ("searched-atrc", "uniform-local"): "-4.0",
+        ("searched-wide", "uniform-wide"): "-1.0",
+        ("searched-wide", "the median random config"): "-0.5",
+        ("searched-wide-40", "uniform-wide-40"): "-2.0",
+        (NEAR, "uniform-linear"): "+9.0",
+    }
+    monkeypatch.setattr(versus, "rows_of", lambda _: rows[rows["system"] != "random-3"])
+    assert not [line for line in versus.lines(SMALL) if "random" in line]
 
 
 def test_votes_count_the_searches_that_chose_a_kind() -> None:

@@ -251,6 +251,32 @@ def test_the_command_line_says_figures_standing_and_report(bench: Bench, tmp_pat
     assert isinstance(foreign.exception, AtrcnasError)
 
 
+def test_tables_are_named_where_there_is_none_of_that_name_and_in_the_help() -> None:
+    tables = {path.stem for path in TABLES}
+    with pytest.raises(ConfigError, match="got 'nope'") as refused:
+        load("nope")
+    shown = CliRunner().invoke(app, ["bench", "query", "--help"], terminal_width=400).output
+    assert all(name in str(refused.value) and name in shown for name in tables)
+
+
+def test_a_report_with_a_figure_of_no_known_form_says_so_before_anything_else(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", [BASELINE, *factored(POOLS)], [0, 1], additive)
+    asked = CliRunner().invoke(app, ["bench", "report", "--table", str(path), "--out", str(tmp_path / "figure.bmp")])
+    assert isinstance(asked.exception, RunError) and not asked.output
+
+
+@pytest.mark.parametrize(("seeds", "more", "labels"), [([0], [], 3), ([0, 1], ["none.none/none.local"], 4)])
+def test_a_figure_claims_no_error_and_no_whole_configs_where_there_are_none(
+    seeds: list[int], more: list[str], labels: int, tmp_path: Path
+) -> None:
+    configs = [BASELINE, *factored(POOLS), *more]
+    figure = draw(load("rooms-small", write(tmp_path / "t.csv", configs, seeds, additive)))
+    named = {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    assert len(named) == labels
+    assert any("standard error" in name for name in named) == (len(seeds) > 1)
+    assert ("trained as a whole" in named) == bool(more)
+
+
 def test_a_table_that_has_only_begun_is_reported_and_not_drawn(tmp_path: Path) -> None:
     bench = load("rooms-small", write(tmp_path / "t.csv", [BASELINE], [0], additive))
     assert list(lines(bench)) == ["rooms-small: 1 rows, 1 of 257 configs; seeds (rows): 0 (1)"]
