@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from analysis.contextbench import other_images
 from analysis.pages import SEARCH_QUALITY, write
 from analysis.places import FIGURES
 from analysis.search_quality.draw import draw
@@ -158,6 +159,7 @@ def main() -> None:
         main_table = of_main_table(bench, question.table) if limit is None else pd.DataFrame()
         lines = markdown(bench, searches, by_trials, known, agreement(bench, path), main_table, limit)
         write(SEARCH_QUALITY, question.name.replace("_", "-"), "\n".join(lines))
+    write(SEARCH_QUALITY, "other-images", "\n".join(other_images.lines()))
 
 
 if __name__ == "__main__":

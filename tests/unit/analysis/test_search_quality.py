@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
+from analysis.contextbench import other_images
 from analysis.filling import left
 from analysis.filling import read as rows_so_far
 from analysis.search_quality import lookup, results, supernets
@@ -226,6 +228,27 @@ def test_searches_of_the_main_table_are_judged_where_they_had_the_pool_of_the_ta
     assert set(found["system"]) == searched | {"transfer-half", "transfer-small"}, "no budget, one kind, width 24"
     assert set(found["seed"]) == set(range(5)) and (found["regret"] >= 0).all()
     assert results.of_main_table(load("rooms-small"), "rooms-small").empty, "the published pool has more kinds"
+
+
+def test_other_images_are_those_behind_the_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Letters:
+        class_names: ClassVar = {"semseg": ("a",)}
+
+        def __len__(self) -> int:
+            return 5
+
+        def __getitem__(self, index: int) -> str:
+            return "abcde"[index]
+
+    behind = other_images.Next(Letters(), 3)  # type: ignore[arg-type]
+    assert list(behind) == ["d", "e"] and len(behind) == 2 and behind.class_names == Letters.class_names
+
+    bench = load(other_images.TABLE)
+    scores = {f"{name}.{task.score}": f"{name}.{task.score}.full" for name, task in bench.tasks.items()}
+    rows = bench.rows.xs(other_images.SEED, level="seed").loc[[BASELINE, *factored(POOLS)[:5]], list(scores.values())]
+    monkeypatch.setattr(other_images, "OUT", tmp_path / "rows.csv")
+    rows.rename(columns={full: name for name, full in scores.items()}).to_csv(other_images.OUT)
+    assert list(other_images.lines())[-1] == "| 5 | 1.000 | 0.00 |", "on the same images nothing differs"
 
 
 @pytest.mark.parametrize(("table", "number"), [("rooms-small", 17), ("rooms-small-wide", 31)])
