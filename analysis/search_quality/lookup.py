@@ -61,8 +61,8 @@ METHODS = {
     "evolution": Method("evolution"),
     "asha": Method("asha", begun=1.5),
     "asha, two halvings": Method("asha", begun=2.0, options={"halvings": 2}),
-    "tpe": Method("tpe", searches=200),
-    "rl": Method("rl", searches=30),
+    "tpe": Method("tpe"),
+    "rl": Method("rl", searches=100),
 }
 
 

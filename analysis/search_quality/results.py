@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.main_table.rows import rows_of
 from analysis.main_table.settings import SETTINGS, Setting
 from analysis.main_table.systems import System, systems
-from analysis.search_quality.judge import Judge, ranking_of_seeds, training_seeds
+from analysis.search_quality.judge import Judge, ranking_of_seeds, trained_with, training_seeds
 from analysis.search_quality.tables import COLUMNS, SCORES, UNIT, scores_of
 from atrcnas.contextbench.bench import Bench
 from atrcnas.contextbench.designs import design
@@ -46,7 +46,7 @@ def lookups(path: Path) -> pd.DataFrame:
 
 
 def references(bench: Bench, limit: float | None = None, named: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Regret and percentile, in the mean, of what needs no search, and of choosing by the rows of one training seed.
+    """Regret and percentile, in the mean, of what needs no search, and of choosing by what one training seed says of all.
 
     ``named`` (name -> config) are judged too.
     """
@@ -55,13 +55,15 @@ def references(bench: Bench, limit: float | None = None, named: Mapping[str, str
     found |= {name: judge.of(config) for name, config in (named or {}).items()}
     allowed = [config for config in judge.delta_m.index if judge.of(config)["over"] == 0]
     found["a config drawn evenly"] = pd.DataFrame([judge.of(config) for config in allowed]).mean().to_dict()
-    best = [
-        Judge(bench, [other for other in seeds if other != seed], limit).of(
-            ranking_of_seeds(bench, [seed])[allowed].idxmax()
-        )
-        for seed in seeds
-    ]
-    found[f"the best of all {len(allowed)} configs by the rows of one seed"] = pd.DataFrame(best).mean().to_dict()
+    tellers = {"by the rows of one seed": lambda seed: ranking_of_seeds(bench, [seed])}
+    if bench.ranking()["measured"].notna().all():
+        tellers = {"by one training of each": lambda seed: trained_with(bench, seed), **tellers}
+    for name, told in tellers.items():
+        best = [
+            Judge(bench, [other for other in seeds if other != seed], limit).of(told(seed)[allowed].idxmax())
+            for seed in seeds
+        ]
+        found[f"the best of all {len(allowed)} configs {name}"] = pd.DataFrame(best).mean().to_dict()
     return pd.DataFrame(found).T
 
 
