@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -106,13 +106,13 @@ def run(
 
 
 @torch.no_grad()
-def validate(prepared: Prepared, length: str) -> Row:
-    """As the engine validates, with the losses besides; ``length`` ends the names of the figures."""
+def validate(prepared: Prepared, length: str, samples: Sequence[int] | None = None) -> Row:
+    """As the engine validates, with the losses besides; ``length`` ends the names of the figures; all samples if None."""
     experiment, splits, training, _ = prepared
     training.settle()
     net, tasks = training.weights.evaluated.eval(), training.tasks
     scores, losses, images = Scores(tasks, training.fabric.device), dict.fromkeys(tasks, 0.0), 0
-    for batch in validation_loader(experiment, splits.val, experiment.retrain.batch_size):
+    for batch in validation_loader(experiment, splits.val, experiment.retrain.batch_size, samples=samples):
         predictions = net(batch.image, batch.image_valid).predictions
         scores.update(predictions, batch)
         _, parts = training.objective(predictions, {}, {}, batch.targets, batch.valid)

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 import torch
@@ -23,27 +22,12 @@ from analysis.filling import fill, read
 from analysis.places import RESULTS
 from atrcnas.contextbench import load
 from atrcnas.contextbench.table import BASELINE, factored
-from atrcnas.data.sample import Sample, Source
 from atrcnas.objectives.gain import multi_task_gain
 from atrcnas.runs.tables import Columns
 from atrcnas.spec.tasks import Task
 
 TABLE, OUT, SEED = "rooms-small", RESULTS / "other_images.csv", 0
 SETS = ("table", "next")  # of images
-
-
-class Part:
-    """Some samples of a data set, one after the other."""
-
-    def __init__(self, source: Source, places: range) -> None:
-        self.source, self.places = source, places
-        self.class_names: Mapping[str, Sequence[str]] = source.class_names
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.source[self.places[index]]
 
 
 def columns() -> Columns:
@@ -77,7 +61,7 @@ def main() -> None:
     experiment, bench = trained_by(TABLE).replace(seed=SEED), load(TABLE)
     options, number = experiment.data.options, experiment.data.options["val_size"]
     train, val = rendered(experiment.replace(data={"options": {**options, "val_size": 2 * number}}))
-    sets = {part: Part(val, range(place * number, (place + 1) * number)) for place, part in enumerate(SETS)}
+    sets = {part: range(place * number, (place + 1) * number) for place, part in enumerate(SETS)}
 
     def measure(config: str) -> dict[str, float | int]:
         prepared = prepare(experiment, contexts_of(config, bench.pools), (train, val))
@@ -85,7 +69,7 @@ def main() -> None:
             prepared.step()
         row: dict[str, float | int] = {}
         for part, images in sets.items():
-            row |= validate(prepared._replace(splits=replace(prepared.splits, val=images)), part)
+            row |= validate(prepared, part, images)
         return row
 
     keys = [(config,) for config in (BASELINE, *factored(bench.pools))]

@@ -58,11 +58,9 @@ def references(bench: Bench, limit: float | None = None, named: Mapping[str, str
     tellers = {"by the rows of one seed": lambda seed: ranking_of_seeds(bench, [seed])}
     if bench.ranking()["measured"].notna().all():
         tellers = {"by one training of each": lambda seed: trained_with(bench, seed), **tellers}
+    others = {seed: Judge(bench, [other for other in seeds if other != seed], limit) for seed in seeds}
     for name, told in tellers.items():
-        best = [
-            Judge(bench, [other for other in seeds if other != seed], limit).of(told(seed)[allowed].idxmax())
-            for seed in seeds
-        ]
+        best = [by_others.of(told(seed)[allowed].idxmax()) for seed, by_others in others.items()]
         found[f"the best of all {len(allowed)} configs {name}"] = pd.DataFrame(best).mean().to_dict()
     return pd.DataFrame(found).T
 
@@ -77,9 +75,7 @@ def of_main_table(bench: Bench, name: str) -> pd.DataFrame:
     Returns:
         A row per search, with its ``system``; no row where there is no such search.
     """
-    setting = SETTINGS.get(design(name).bundled)
-    if setting is None:
-        return pd.DataFrame(columns=["system"])
+    setting = SETTINGS[design(name).bundled]
     same = [known for known, system in systems(setting).items() if _searches(system, setting, bench)]
     rows = rows_of(setting)
     rows = rows[rows["system"].isin(same)].reset_index(drop=True)

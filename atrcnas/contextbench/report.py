@@ -157,9 +157,8 @@ def _draw_gains(axes: Axes, bench: Bench, target: str) -> None:
 def _draw_ranking(axes: Axes, ranking: pd.DataFrame, bench: Bench) -> None:
     places = pd.Series(range(1, len(ranking) + 1), index=ranking.index)
     axes.plot(places, ranking["delta_m"], color=canvas.INK, linewidth=1.4, label="by the rows of each target")
-    whole = (
-        ranking["measured"].dropna().drop(factored(bench.pools), errors="ignore")
-    )  # those are what the rows are from
+    # Of the design the rows are made, so that its configs lie on the line.
+    whole = ranking["measured"].dropna().drop(factored(bench.pools), errors="ignore")
     if len(whole):
         axes.plot(places[whole.index], whole, ".", color="#d55e00", markersize=3, label="trained as a whole")
     axes.set_title("all configs")
