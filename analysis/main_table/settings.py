@@ -58,8 +58,8 @@ class Setting:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
     def experiment(self, overrides: Sequence[str] = ()) -> Experiment:
-        """As ContextBench trains; ``changes`` lie over ``overrides`` (key=value)."""
-        return Experiment.load(self.bundled, [*FIXED, *overrides]).replace(**self.changes)
+        """As ContextBench trains, and searched by `soft`; ``changes`` lie over ``overrides`` (key=value)."""
+        return Experiment.load(self.bundled, [*FIXED, "search.estimator=soft", *overrides]).replace(**self.changes)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -165,7 +165,6 @@ SETTINGS = {
             seeds=3,
             changes={
                 "data": {"augment": {"crop_size": [96, 128], "scale": [0.75, 1.5]}},  # a third of the pixels
-                "search": {"estimator": "soft"},
             },
         ),
     )

@@ -120,9 +120,9 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
     whole = within({"multiply_adds": setting.aspp_multiply_adds})
     two = {**whole, "space": SearchSpace.load("wide").model_copy(update={"choose": 2}).dump()}
     found = {
-        "searched-atrc": system("published pool", {"space": "atrc"}),
+        "searched-atrc": system("published pool, by `soft`", {"space": "atrc"}),
         "searched-atrc-paired": system("published pool, by `paired`", {"space": "atrc"}, _PAIRED),
-        "searched-wide": system("wide pool", {"space": "wide"}),
+        "searched-wide": system("wide pool, by `soft`", {"space": "wide"}),
         "searched-wide-paired": system("wide pool, by `paired`", {"space": "wide"}, _PAIRED),
         "searched-wide-darts": system("wide pool, by `darts`", {"space": "wide"}, {"search": {"strategy": "darts"}}),
         "searched-wide-two": system(f"wide pool, two kinds a pair, at most {head}", two),

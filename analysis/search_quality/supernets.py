@@ -31,8 +31,8 @@ from atrcnas.spec.experiment import Experiment
 # What each search changes in the bundled experiment.
 METHODS: dict[str, tuple[str, ...]] = {
     UNIT: (),
-    "soft": (),
-    "paired": ("search.estimator=paired",),
+    "soft": ("search.estimator=soft",),
+    "paired": (),
     "rows": ("search.strategy=rows",),
     "darts": ("search.strategy=darts",),
     "sampled": ("search.estimator=sampled",),

@@ -155,7 +155,7 @@ class SearchSpec(TrainSpec):
         "published 5e-4 at 40,000 steps)",
     )
     logits_warm_up: Float = Field(
-        default=0.0, ge=0, lt=1, description="share of the steps before the logits start to move; paired: 0.125"
+        default=0.125, ge=0, lt=1, description="share of the steps before the logits start to move; soft, sampled: 0"
     )
     draws: Int = Field(default=2, ge=2, le=64, description="paired: configs computed on each batch")
     tau: tuple[Annotated[Float, Field(gt=0)], Annotated[Float, Field(gt=0)]] = Field(
@@ -165,16 +165,16 @@ class SearchSpec(TrainSpec):
         default=(-0.02, 0.06), description="of the mean entropy, at the first step and at the end, linear"
     )
     commit_gap: Float = Field(
-        default=0.3,
+        default=0.5,
         gt=0,
         le=1,
-        description="a pair commits when its two best probabilities differ by this; paired: 0.5",
+        description="a pair commits when its two best probabilities differ by this; soft, sampled: 0.3",
     )
     noise: Bool = Field(default=True, description="Gumbel noise on the logits; as the strategy has it")
     estimator: str = Field(
-        default="soft",
-        description="soft: all candidates; sampled: only what is drawn, straight-through; "
-        "`atrcnas list estimators` shows them",
+        default="paired",
+        description="paired: a few configs, compared; soft: all candidates, mixed (darts: the default); sampled: one "
+        "config, straight-through; `atrcnas list estimators` shows them",
     )
     held_out: Float = Field(
         default=0.0, ge=0, lt=1, description="share of training samples for the logits; 0: single-level"
@@ -196,22 +196,20 @@ class SearchSpec(TrainSpec):
 
     @model_validator(mode="before")
     @classmethod
-    def _noise_of_the_strategy(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and "noise" not in value and value.get("strategy") in STRATEGIES.names:
-            return {**value, "noise": STRATEGIES[value["strategy"]].noise}
-        return value
-
-    @model_validator(mode="before")
-    @classmethod
-    def _defaults_of_the_estimator(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and value.get("estimator") in ESTIMATORS.names:
-            return {**ESTIMATORS[value["estimator"]].defaults, **value}
+    def _defaults_of_strategy_and_estimator(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        strategy = value.get("strategy", cls.model_fields["strategy"].default)
+        if strategy in STRATEGIES.names:
+            value = {**STRATEGIES[strategy].defaults, **value}
+        if value.get("estimator") in ESTIMATORS.names:
+            value = {**ESTIMATORS[value["estimator"]].defaults, **value}
         return value
 
     def followers(self, changes: Mapping[str, Any]) -> list[str]:
         """Keys that have the value that the estimator or the strategy gives them, if ``changes`` name another one."""
-        follow = {"noise": STRATEGIES[self.strategy].noise} if "strategy" in changes else {}
-        if "estimator" in changes:
+        follow: dict[str, Any] = dict(STRATEGIES[self.strategy].defaults) if "strategy" in changes else {}
+        if "estimator" in changes or follow.get("estimator") == self.estimator:
             keys = {key for name in ESTIMATORS.names for key in ESTIMATORS[name].defaults}
             plain = {key: type(self).model_fields[key].default for key in keys}
             follow |= {**plain, **ESTIMATORS[self.estimator].defaults}

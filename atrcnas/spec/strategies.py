@@ -28,6 +28,7 @@ class Strategy:
         needs: modules without which ``explore`` cannot work; tried before a run starts.
         by_optuna: of a strategy by NNI: the same with Optuna in its place, in the form of ``explore``; None: Optuna has
             none.
+        estimator: of the logits, where ``search.estimator`` is not given.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Strategy:
     noise: bool = True
     needs: tuple[str, ...] = ()
     by_optuna: Any = None
+    estimator: str = "paired"
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Of keys of the search section, where they are not given."""
+        return {"noise": self.noise, "estimator": self.estimator}
 
     @property
     def by_gradient(self) -> bool:
@@ -65,26 +72,27 @@ class Estimator:
 
 
 ESTIMATORS: Registry[Estimator] = Registry("estimator")
-ESTIMATORS.register(Estimator("soft", "all candidates, weighted", "atrcnas.sampling.estimators:Relaxed", draws=False))
-ESTIMATORS.register(
-    Estimator(
-        "sampled", "one candidate per pair, with the gradient of its soft weight", "atrcnas.sampling.estimators:Relaxed"
-    )
-)
+_PUBLISHED = {"commit_gap": 0.3, "logits_warm_up": 0.0}
+_RELAXED = "atrcnas.sampling.estimators:Relaxed"
 ESTIMATORS.register(
     Estimator(
         "paired",
         "several configs on the same batch; each target's pairs learn from the difference of its own loss",
         "atrcnas.sampling.paired:Paired",
-        defaults={"commit_gap": 0.5, "logits_warm_up": 0.125},
     )
+)
+ESTIMATORS.register(Estimator("soft", "all candidates, weighted", _RELAXED, draws=False, defaults=_PUBLISHED))
+ESTIMATORS.register(
+    Estimator("sampled", "one candidate per pair, with the gradient of its soft weight", _RELAXED, defaults=_PUBLISHED)
 )
 
 _NNI = ("nni.nas.strategy",)
 
 STRATEGIES: Registry[Strategy] = Registry("strategy")
 STRATEGIES.register(Strategy("gumbel", "logits trained in a supernet, mixtures drawn with Gumbel noise"))
-STRATEGIES.register(Strategy("darts", "logits trained in a supernet, mixtures are their plain softmax", noise=False))
+STRATEGIES.register(
+    Strategy("darts", "logits trained in a supernet, mixtures are their plain softmax", noise=False, estimator="soft")
+)
 STRATEGIES.register(
     Strategy(
         "random",

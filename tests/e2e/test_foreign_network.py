@@ -93,7 +93,9 @@ def test_a_foreign_network_is_searched_fixed_and_goes_on_after_a_stop(estimator:
 def test_logits_descend_the_loss_and_the_entropy_by_adam() -> None:
     """Written out once more with the parts; the entropy's weight is 0.5 throughout."""
     pools = {Pair("seg", "height"): ("none", "mti")}
-    search = ContextSearch(pools, 4, logits_learning_rate=0.1, entropy_weight=(0.5, 0.5), tau=(1.0, 1.0))
+    search = ContextSearch(
+        pools, 4, estimator="soft", logits_learning_rate=0.1, entropy_weight=(0.5, 0.5), tau=(1.0, 1.0)
+    )
     sampler = Sampler(pools)
     adam = torch.optim.Adam([sampler.logits], 0.1)
     for step in range(3):
@@ -109,7 +111,8 @@ def test_logits_descend_the_loss_and_the_entropy_by_adam() -> None:
 
 
 def test_resting_logits_stay_and_keep_no_gradient() -> None:
-    search = ContextSearch({Pair("a", "b"): ("none", "mti")}, 4, logits_warm_up=0.5, logits_learning_rate=1.0)
+    recipe = {"estimator": "soft", "logits_warm_up": 0.5, "logits_learning_rate": 1.0}
+    search = ContextSearch({Pair("a", "b"): ("none", "mti")}, 4, **recipe)
     for step in range(3):
         (drawn,) = search.draw()
         search.objective([{"a": drawn.weights[0, 0]}]).backward()

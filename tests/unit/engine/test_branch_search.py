@@ -39,8 +39,9 @@ TASKS, POINTS = ("a", "b", "c"), ("one", "two", "three")
 
 
 def choice_of(spec: BranchSearchSpec, steps: int = 100, costs: tuple[float, ...] = (3.0, 2.0, 1.0)) -> BranchChoice:
-    sampler = build_sampler(dict.fromkeys(all_pairs(TASKS, (4,)), ("none",)), SearchSpec(steps=steps), seed=0)
-    return BranchChoice(sampler, SearchSpec(steps=steps), BranchSampler(TASKS, POINTS), spec, costs)
+    recipe = SearchSpec(steps=steps, estimator="soft")
+    sampler = build_sampler(dict.fromkeys(all_pairs(TASKS, (4,)), ("none",)), recipe, seed=0)
+    return BranchChoice(sampler, recipe, BranchSampler(TASKS, POINTS), spec, costs)
 
 
 def experiment_of(*more: str) -> Experiment:

@@ -23,7 +23,14 @@ FIRST = Pair("a", "a")
 
 
 def choice(**recipe: Any) -> Choice:
-    spec = {"steps": 8, "tau": (1.0, 0.2), "entropy_weight": (-0.1, 0.3), "logits_learning_rate": 0.5, **recipe}
+    spec = {
+        "estimator": "soft",
+        "steps": 8,
+        "tau": (1.0, 0.2),
+        "entropy_weight": (-0.1, 0.3),
+        "logits_learning_rate": 0.5,
+        **recipe,
+    }
     return Choice(Sampler(POOLS, commit_gap=0.3), SearchSpec.model_validate(spec))
 
 

@@ -46,7 +46,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("made_up")
 def test_hours_follow_by_hand() -> None:
-    found = elsewhere(tiny(**SMALL), BOX)
+    found = elsewhere(tiny(**SMALL).replace(search={"estimator": "soft"}), BOX)
     search, retrain = found.stages
     assert (search.name, search.steps, search.multiply_adds) == ("search", 6, SOFT)
     assert (retrain.name, retrain.steps, retrain.multiply_adds) == ("retrain", 4, 100)
@@ -74,7 +74,7 @@ def test_hours_follow_by_hand() -> None:
     ],
 )
 def test_what_a_search_consists_of_is_counted(changed: dict[str, Any], stages: list[tuple[str, int, int]]) -> None:
-    found = elsewhere(tiny(**{**SMALL, "search": {"batch_size": 2, **changed}}), BOX)
+    found = elsewhere(tiny(**{**SMALL, "search": {"batch_size": 2, "estimator": "soft", **changed}}), BOX)
     assert [(one.name, one.steps, one.multiply_adds) for one in found.stages] == stages
 
 

@@ -182,7 +182,9 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("made_up")
 def test_what_would_be_cheaper_is_named_with_its_saving(monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment = tiny(search={"steps": 1000, "validate_every": 2}, retrain={"steps": 1000, "validate_every": 500})
+    experiment = tiny(
+        search={"estimator": "soft", "steps": 1000, "validate_every": 2}, retrain={"steps": 1000, "validate_every": 500}
+    )
     found = plan(experiment)
     monkeypatch.setattr(job, "search_cost", lambda *_: half())
     named = {one.overrides: one for one in savings(experiment, found, 0.0)}

@@ -188,7 +188,9 @@ def test_draws_follow_the_probabilities_and_the_seed_and_keep_what_has_committed
 
 
 def test_the_search_section_takes_the_estimators_own_defaults() -> None:
-    assert SearchSpec.model_validate({"estimator": "paired"}).commit_gap == 0.5
-    assert SearchSpec.model_validate({"estimator": "paired", "commit_gap": 0.3}).commit_gap == 0.3
-    assert SearchSpec().commit_gap == 0.3 and SearchSpec().logits_warm_up == 0
+    assert SearchSpec() == SearchSpec(estimator="paired")
+    assert (SearchSpec().commit_gap, SearchSpec().logits_warm_up) == (0.5, 0.125)
+    for published in ("soft", "sampled"):
+        assert SearchSpec(estimator=published).commit_gap == 0.3 and SearchSpec(estimator=published).logits_warm_up == 0
+        assert SearchSpec(estimator=published, commit_gap=0.5).commit_gap == 0.5
     assert (SearchSpec().logits_rate, SearchSpec(steps=400).logits_rate) == (5e-4, 0.05)

@@ -38,8 +38,8 @@ def set_logits(sampler: Sampler, pair: Pair, **probabilities: float) -> None:
             sampler.logits[row, sampler.kinds.index(kind)] = math.log(share)
 
 
-def test_a_sampler_alone_has_the_defaults_of_an_experiment() -> None:
-    sampler, recipe = Sampler(POOLS), SearchSpec()
+def test_a_sampler_alone_has_the_published_defaults() -> None:
+    sampler, recipe = Sampler(POOLS), SearchSpec(estimator="soft")
     assert (sampler.estimator, sampler.noise, sampler.commit_gap) == (recipe.estimator, recipe.noise, recipe.commit_gap)
     assert sampler.seed == Experiment.model_fields["seed"].default
 

@@ -24,13 +24,13 @@ def problems(*overrides: str, **more: Any) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_smallest_experiment_is_the_published_recipe() -> None:
-    experiment = Experiment.load(value())
+def test_smallest_experiment_with_soft_mixtures_is_the_published_recipe() -> None:
+    experiment = Experiment.load(value(search={"estimator": "soft"}))
     search, retrain = experiment.search, experiment.retrain
     assert (search.steps, search.batch_size, search.learning_rate, search.momentum) == (40_000, 8, 0.01, 0.9)
     assert (search.weight_decay, search.poly_power, search.clip) == (5e-4, 0.9, 10.0)
     assert (search.tau, search.entropy_weight, search.commit_gap) == ((1.0, 0.05), (-0.02, 0.06), 0.3)
-    assert (search.logits_rate, search.estimator, search.held_out) == (5e-4, "soft", 0.0)
+    assert (search.logits_rate, search.logits_warm_up, search.held_out) == (5e-4, 0.0, 0.0)
     assert (retrain.steps, retrain.clip, retrain.inherit) == (40_000, None, False)
     assert experiment.space == "atrc"
     assert experiment.model.dropout == 0.05
@@ -136,7 +136,7 @@ def test_all_problems_are_reported_at_once_each_on_its_line() -> None:
         ({"search": {"learning_rate": float("inf")}}, "search.learning_rate: expected"),
         ({"search": {"tau": [1.0, 0.0]}}, "search.tau.1: expected"),
         ({"search": {"commit_gap": 0}}, "search.commit_gap: expected"),
-        ({"search": {"estimator": "gdas"}}, "estimator: unknown estimator 'gdas'. Known: soft, sampled"),
+        ({"search": {"estimator": "gdas"}}, "estimator: unknown estimator 'gdas'. Known: paired, soft, sampled"),
         ({"search": []}, "search: expected"),
         ({"data": {"workers": -1}}, "data.workers: expected"),
         ({"data": {"name": "romos"}}, "data.name: unknown data set 'romos'. Did you mean 'rooms'?"),
@@ -257,14 +257,18 @@ def test_replace_merges_a_section_and_checks_again() -> None:
 
 def test_replace_lets_what_follows_the_estimator_or_the_strategy_follow() -> None:
     plain = Experiment.load(value())
-    paired = plain.replace(search={"estimator": "paired"})
-    assert paired == Experiment.load(value(search={"estimator": "paired"})), "as a file that says the same"
-    assert paired.replace(search={"estimator": "soft"}) == plain
-    assert paired.replace(search={"steps": 7}).search.commit_gap == paired.search.commit_gap
-    assert plain.replace(search={"strategy": "darts"}) == Experiment.load(value(search={"strategy": "darts"}))
+    soft = plain.replace(search={"estimator": "soft"})
+    assert plain == Experiment.load(value(search={"estimator": "paired"}))
+    assert soft == Experiment.load(value(search={"estimator": "soft"})), "as a file that says the same"
+    assert soft.replace(search={"estimator": "paired"}) == plain
+    assert soft.replace(search={"steps": 7}).search.commit_gap == soft.search.commit_gap
+    darts = plain.replace(search={"strategy": "darts"})
+    assert darts == Experiment.load(value(search={"strategy": "darts"}))
+    assert (darts.search.estimator, darts.search.commit_gap) == ("soft", soft.search.commit_gap)
+    assert darts.replace(search={"strategy": "gumbel"}) == plain
     own = Experiment.load(value(search={"commit_gap": 0.4}))
-    assert own.replace(search={"estimator": "paired"}).search.commit_gap == 0.4, "it was chosen"
-    assert plain.replace(search={"estimator": "paired", "commit_gap": 0.3}).search.commit_gap == 0.3
+    assert own.replace(search={"estimator": "soft"}).search.commit_gap == 0.4, "it was chosen"
+    assert plain.replace(search={"estimator": "soft", "commit_gap": 0.6}).search.commit_gap == 0.6
 
 
 # Tasks.
