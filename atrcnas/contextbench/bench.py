@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from atrcnas.contextbench.designs import DESIGNS, design
+from atrcnas.contextbench.linear import SEED, Spillover, spillover
 from atrcnas.contextbench.table import BASELINE, Pools, all_configs, parse, read, spell
 from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.context_config import ContextConfig
@@ -109,25 +110,38 @@ class Bench:
 
     def gains_by_row(self, target: str, length: str = "full") -> pd.Series:
         """The gain of one target by its own row of kinds, percent: mean over configs of a seed, then over seeds."""
-        gain = self.contexts.groupby([target, "seed"])[f"{target}.gain.{length}"].mean()
-        return gain.groupby(level=target).mean()
+        return self._by_row(target, self.contexts[f"{target}.gain.{length}"])
+
+    def spillover(self, target: str, length: str = "full") -> Spillover:
+        """How far the rows of the other targets move the gain of one target."""
+        rows, others = self.contexts.reset_index(SEED), [name for name in self.tasks if name != target]
+        return spillover(rows, target, others, f"{target}.gain.{length}")
 
     def ranking(self, length: str = "full") -> pd.DataFrame:
         """Every config whose rows are known, the best first, with its gains and ``delta_m`` in percent.
 
-        The gain of a target is that of its own row of kinds in any config, so that few trained configs rank all of
-        them. It holds as far as a target is not moved by another target's row; ``measured`` is the mean Delta_m of
+        The gain of a target is what its own row of kinds brings in any config, and what the rows of the other targets
+        add, where trained configs say it (:meth:`spillover`): few of them rank all. ``measured`` is the mean Delta_m of
         those that were trained as a whole, ``latency_ratio`` their latency over the baseline's.
         """
-        rows = {name: self.gains_by_row(name, length) for name in self.tasks}
         table = pd.DataFrame(index=pd.Index(all_configs(self.pools), name="config"))
-        for i, (name, gains) in enumerate(rows.items()):
-            table[name] = gains.reindex([config.split("/")[i] for config in table.index]).to_numpy()
-        table["delta_m"] = table[list(rows)].mean(axis=1, skipna=False)
+        parts = dict(zip(self.tasks, zip(*(config.split("/") for config in table.index), strict=True), strict=True))
+        for name in self.tasks:
+            gain, moved = self.contexts[f"{name}.gain.{length}"], self.spillover(name, length).by_row
+            for other, adds in moved.items():
+                gain = gain - self.contexts[other].map(adds)
+            table[name] = self._by_row(name, gain).reindex(parts[name]).to_numpy()
+            for other, adds in moved.items():
+                table[name] += adds.reindex(parts[other]).fillna(0).to_numpy()
+        table["delta_m"] = table[list(self.tasks)].mean(axis=1, skipna=False)
         configs = self.contexts.groupby("config")
         table["measured"] = configs[f"delta_m.{length}"].mean()
         table["latency_ratio"] = configs["latency_ratio"].first()
         return table.dropna(subset="delta_m").sort_values("delta_m", ascending=False)
+
+    def _by_row(self, target: str, gain: pd.Series) -> pd.Series:
+        rows = self.contexts[[target]].assign(gain=gain)
+        return rows.groupby([target, SEED])["gain"].mean().groupby(level=target).mean()
 
     def standing(self, config: Config, length: str = "full") -> Standing:
         """Where a config stands in the :meth:`ranking`.

@@ -43,6 +43,10 @@ def lines(bench: Bench) -> Iterator[str]:
     yield from _table(f"the best of {len(ranking)} configs, Delta_m in percent", ranking.head(SHOWN))
     yield from _table("the worst", ranking.tail(SHOWN))
     yield from _table("do targets separate? Delta_m of whole configs against that of their rows", _separation(bench))
+    yield from _table(
+        "what the rows of the other targets add to the gain of a target: standard deviation, percent, and F statistic",
+        pd.DataFrame({name: _shared(bench, name) for name in bench.tasks}).T,
+    )
     figures = ["delta_m", *(f"{name}.gain" for name in bench.tasks)]
     yield from _table(
         "all rows: standard deviations of a training, and of what the rows of targets do not add up to, percent",
@@ -119,6 +123,11 @@ def _separation(bench: Bench) -> pd.DataFrame:
         },
         index=["configs outside of the design"],
     )
+
+
+def _shared(bench: Bench, target: str) -> dict[str, float]:
+    found = bench.spillover(target)
+    return {"effect": found.effect, "ratio": found.ratio, "freedom": found.freedom}
 
 
 def _table(title: str, table: pd.DataFrame) -> Iterator[str]:

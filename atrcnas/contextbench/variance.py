@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from atrcnas.contextbench.bench import Bench
+from atrcnas.contextbench.linear import SEED, squares
 
-SEED, REST = "seed", "rest"
+REST = "rest"
 
 
 def shares(bench: Bench, target: str, figure: str) -> pd.DataFrame:
@@ -33,12 +32,12 @@ def shares(bench: Bench, target: str, figure: str) -> pd.DataFrame:
     mains = [(pair,) for pair in pairs] + [(SEED,)]
     terms = [*mains, *itertools.combinations(pairs, 2)]
     y = rows[figure].to_numpy(float)
-    unexplained, left = _fit(rows, terms, y)
+    unexplained, left = squares(rows, terms, y)
     found = {}
     for term in terms:
         others = [other for other in terms if not set(term) <= set(other)]
-        before, freedom_before = _fit(rows, others, y)
-        after, freedom_after = _fit(rows, [*others, term], y)
+        before, freedom_before = squares(rows, others, y)
+        after, freedom_after = squares(rows, [*others, term], y)
         found[" x ".join(term)] = (before - after, freedom_before - freedom_after)
     found[REST] = (unexplained, left)
     table = pd.DataFrame.from_dict(found, orient="index", columns=["squares", "freedom"])
@@ -80,10 +79,10 @@ def interaction(bench: Bench, figure: str = "delta_m.full") -> pd.Series:
     rows = bench.contexts.reset_index()
     y = rows[figure].to_numpy(float)
     sums = [(target,) for target in bench.tasks] + [(SEED,)]
-    unexplained, left = _fit(rows, sums, y)
-    pure, free = _fit(rows, [("config",), (SEED,)], y)
+    unexplained, left = squares(rows, sums, y)
+    pure, free = squares(rows, [("config",), (SEED,)], y)
     each = rows.groupby("config").ngroup().to_numpy()
-    weight, _ = _fit(rows, sums, np.eye(each.max() + 1)[each])
+    weight, _ = squares(rows, sums, np.eye(each.max() + 1)[each])
     freedom = left - free
     if not (free and freedom):
         return pd.Series({"noise": np.nan, "interaction": np.nan, "ratio": np.nan, "freedom": freedom})
@@ -91,14 +90,3 @@ def interaction(bench: Bench, figure: str = "delta_m.full") -> pd.Series:
     excess = max(unexplained - pure - freedom * noise, 0.0)
     ratio = (unexplained - pure) / freedom / noise
     return pd.Series({"noise": noise**0.5, "interaction": (excess / weight) ** 0.5, "ratio": ratio, "freedom": freedom})
-
-
-def _fit(rows: pd.DataFrame, terms: Sequence[tuple[str, ...]], y: NDArray[np.float64]) -> tuple[float, int]:
-    """Sum of squares that a linear model of ``terms`` leaves, and its degrees of freedom."""
-    blocks = [np.ones((len(rows), 1))]
-    for term in terms:
-        groups = rows.groupby(list(term)).ngroup().to_numpy()
-        blocks.append(np.eye(groups.max() + 1)[groups])
-    design = np.hstack(blocks)
-    solution, _, rank, _ = np.linalg.lstsq(design, y, rcond=None)
-    return float(((y - design @ solution) ** 2).sum()), len(y) - int(rank)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -59,6 +60,34 @@ def additive(config: str, seed: int) -> dict[str, float]:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return load("rooms-small", write(tmp_path / "t.csv", [BASELINE, *factored(POOLS)], [0, 1], additive))
+
+
+def competing(config: str, seed: int) -> dict[str, float]:
+    """The same, but segmentation gains 4 percent more where depth has no contexts; noise of 0.4 percent."""
+    figures = additive(config, seed)
+    if config != BASELINE:
+        more = 4.0 * config.endswith("/none.none") + np.random.default_rng([seed, *config.encode()]).normal(scale=0.4)
+        figures["semseg.miou.full"] += (0.2 + seed / 100) * more / 100
+    return figures
+
+
+def test_what_a_targets_row_adds_to_another_target_is_found_and_counted(tmp_path: Path) -> None:
+    bench = load("rooms-small", write(tmp_path / "t.csv", [BASELINE, *all_configs(POOLS)], [0, 1], competing))
+    found = bench.spillover("semseg")
+    assert found.ratio > 10 and found.freedom == 15
+    assert found.effect == pytest.approx(4 * (1 / 16 * 15 / 16) ** 0.5, abs=0.2)
+    adds = found.by_row["depth"]
+    assert adds["none.none"] - adds.drop("none.none").mean() == pytest.approx(4, abs=0.5)
+    assert bench.spillover("depth").effect < 0.05
+    ranking = bench.ranking()
+    expected = {name: sum(worth(name)) / 2 + 2 * name.endswith("/none.none") for name in ranking.index}
+    assert (ranking["delta_m"] - pd.Series(expected)).abs().max() < 0.7
+    assert (ranking["delta_m"] - pd.Series(expected)).std() < 0.25
+
+
+def test_a_factored_design_cannot_tell_what_other_targets_add(bench: Bench) -> None:
+    found = bench.spillover("semseg")
+    assert found.freedom == 0 and not found.by_row and np.isnan(found.effect)
 
 
 def test_a_name_gives_its_kinds_back() -> None:
