@@ -16,8 +16,9 @@ quickstart: $(VENV)/.installed
 	$(BIN)/atrcnas run quickstart --run $(RUN)
 
 # A worker that dies ends the run, which then names its test: a new one in its place hides that, or waits for ever.
+# A test that hangs is named as well, with what it waits for.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --max-worker-restart 0 --timeout 900
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow

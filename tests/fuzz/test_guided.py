@@ -19,16 +19,15 @@ import pytest
 
 from tests.fuzz.guided.rule import judge
 from tests.fuzz.guided.targets import TARGETS
-from tests.time_limit import time_limit
 
 KEPT = sorted(path for path in (Path(__file__).parent / "corpus").glob("*/*") if path.is_file())
 SHARE = 2_000
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_an_input_that_broke_the_rule_once_keeps_it(path: Path) -> None:
-    with time_limit(60):
-        judge(TARGETS[path.parent.name], path.read_bytes())
+    judge(TARGETS[path.parent.name], path.read_bytes())
 
 
 @pytest.mark.parametrize("name", [name for name in TARGETS if name != "pt2"])  # as "pt2-archive", but slower
@@ -122,11 +121,11 @@ MADE: dict[str, tuple[str, Callable[[], bytes]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("what", MADE)
 def test_what_is_small_and_asks_for_much_is_refused_soon(what: str) -> None:
     name, make = MADE[what]
-    with time_limit(60):
-        assert judge(TARGETS[name], make()).refusal is not None
+    assert judge(TARGETS[name], make()).refusal is not None
 
 
 @pytest.mark.slow

@@ -21,14 +21,8 @@ from atrcnas.data.loading import open_source, training_loader
 from atrcnas.data.watched import WatchedLoader, polled
 from atrcnas.ground.errors import DataError
 from tests.conftest import TINY
-from tests.time_limit import time_limit
 
-
-@pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    """A loader that hangs fails its test."""
-    with time_limit(30):
-        yield
+pytestmark = pytest.mark.timeout(60)  # a loader that hangs fails its test
 
 
 @pytest.fixture
