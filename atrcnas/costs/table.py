@@ -1,7 +1,7 @@
 """What context configs cost: the network without contexts, and terms that a config pays for once if it uses any of theirs.
 
-A kind of a pair is a term of its own. What several share is another one: a task's label branch, the layer that fuses a
-target's contexts, a kind that is used anywhere at a level.
+A kind of a pair is a term of its own. What several share is another one: a task's label branch, the regions that a source
+has by its own label map, the layer that fuses a target's contexts, a kind that is used anywhere at a level.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def _terms_of(pair: Pair, kind: str) -> Iterable[Term]:
     yield Term(f"{pair}: {kind}", f"{kind} {at}", labels)
     yield Term(f"{kind} {at}", f"{kind} {at}, once for all")
     yield Term(f"contexts of {pair.target} {at}", f"fusing {at}")
+    if KINDS[kind].needs_source_label:
+        yield Term(f"{kind} of {pair.source} {at}", f"{kind} of a source {at}", (pair.source,))
     for task in labels:
         yield Term(f"labels of {task} {at}", f"labels {at}", (task,))
 

@@ -40,7 +40,8 @@ def test_a_label_branch_that_two_kinds_share_is_paid_for_once() -> None:
     names = {term.name for term in used(alone)}
     assert names == {"a<-a: tlabel", "tlabel at level 4", "contexts of a at level 4", "labels of a at level 4"}
     both = {term.name for term in used({**alone, BA: "slabel"})} - names
-    assert both == {"b<-a: slabel", "slabel at level 4", "contexts of b at level 4"}  # its label map is that of a
+    # Its label map is that of a.
+    assert both == {"b<-a: slabel", "slabel at level 4", "slabel of a at level 4", "contexts of b at level 4"}
 
 
 def test_two_kinds_of_a_pair_are_both_paid_for() -> None:
