@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.main_table.planned import plan
 from analysis.main_table.rows import rows_of
 from analysis.main_table.settings import Setting
 from analysis.main_table.systems import BASELINE, RANDOM_CONFIGS, System, kind_of, systems
@@ -67,10 +69,10 @@ def lines(setting: Setting) -> Iterator[str]:
 
 def missing(setting: Setting) -> str:
     """What the table is planned to hold and does not."""
-    rows, known = rows_of(setting), systems(setting)
+    rows, planned = rows_of(setting), Counter(name for name, _ in plan(setting))
     done = rows.groupby("system").size()
-    short = {name: setting.seeds - int(done.get(name, 0)) for name in known}
-    left = [f"{name} ({count})" for name, count in short.items() if count]
+    short = {name: seeds - int(done.get(name, 0)) for name, seeds in planned.items()}
+    left = [f"{name} ({short[name]})" for name in systems(setting) if short[name] > 0]
     return f"Still to be trained (seeds): {', '.join(left)}." if left else "Every row is trained."
 
 

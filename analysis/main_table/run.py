@@ -25,9 +25,10 @@ import torch
 from analysis.contextbench.one_run import prepare_search, rendered, run
 from analysis.filling import fill
 from analysis.main_table.one_task import of_one_task
+from analysis.main_table.planned import plan
 from analysis.main_table.rows import COSTS, columns
-from analysis.main_table.settings import SETTINGS, Setting
-from analysis.main_table.systems import ASPP, BASELINE, BLOCKS, LATENCY, MTI, ROWS, SINGLE, System, systems
+from analysis.main_table.settings import SETTINGS
+from analysis.main_table.systems import SINGLE, System, systems
 from analysis.search_quality.supernets import kept
 from atrcnas.contextbench import load
 from atrcnas.contextbench.table import spell
@@ -42,32 +43,6 @@ from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.strategies import STRATEGIES
 
 Data = Callable[[], tuple[Cached, Cached]]  # rendered when the first training asks
-Entry = tuple[str, int]
-
-
-def first(setting: Setting) -> list[str]:
-    """The systems that answer the question."""
-    names = (
-        *(BASELINE, ASPP, "searched-wide", LATENCY, ROWS, f"searched-wide-{setting.wide}"),
-        *("uniform-wide", f"uniform-wide-{setting.wide}", BLOCKS, "uniform-aspp", "searched-atrc"),
-        *("searched-wide-paired", "searched-atrc-paired"),
-        *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel", "wider", MTI, "pad-net"),
-    )
-    known = systems(setting)
-    return [name for name in names if name in known]
-
-
-def plan(setting: Setting) -> list[Entry]:
-    """Those that answer the question first, seed by seed, so that what stands is balanced; then the others.
-
-    Of the random configs each comes with one seed before any comes with a second: what is asked is how configs differ.
-    """
-    names, seeds = list(systems(setting)), range(setting.seeds)
-    drawn = [name for name in names if name.startswith("random-")]
-    deciding = [(name, seed) for seed in seeds for name in first(setting)]
-    once = [(name, place % len(seeds)) for place, name in enumerate(drawn)]
-    others = [(name, seed) for seed in seeds for name in names if name not in drawn]
-    return list(dict.fromkeys([*deciding, *once, *others, *((name, seed) for seed in seeds for name in drawn)]))
 
 
 def in_bench(experiment: Experiment, contexts: ContextConfig) -> pd.Series[Any] | None:

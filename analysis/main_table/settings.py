@@ -35,8 +35,9 @@ class Setting:
         pyramid: whether the backbone has the four scales that MTI-Net needs.
         published: the published ATRC config whose tasks are nearest.
         size: (height, width) of a validation image, where the data set has no such option.
-        seeds: number of seeds.
+        seeds: number of seeds; a random config has one, as what is asked is how configs differ.
         systems: the names of those that are compared; None: all that there are.
+        left_out: and of those that are not.
         costs_of: the setting that the costs of kinds were measured for, if it is another.
     """
 
@@ -54,6 +55,7 @@ class Setting:
     size: tuple[int, int] | None = None
     seeds: int = 5
     systems: tuple[str, ...] | None = None
+    left_out: tuple[str, ...] = ()
     costs_of: str | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -102,9 +104,13 @@ _SHORT = {
     **{"batch_size": 8, "optimizer": "adamw", "learning_rate": 0.004, "weight_decay": 0.0001, "decay_norms": False},
     **{"steps": 200, "validate_every": 200, "log_every": 20, "schedule": "cosine", "clip": 10},
 }
+_TWO_TASKS_ALONE = ("searched-wide-darts", "transfer-half", "transfer-small")
+_FOUR_TASKS_ALONE = ("searched-wide-two-paired", "searched-dense-paired", "searched-dense-long")
+_LEFT_OUT = (*_TWO_TASKS_ALONE, *_FOUR_TASKS_ALONE, "searched-wide-two")
 _HRNET18 = Setting(
     "rooms-hrnet18",
     "rooms",
+    left_out=_LEFT_OUT,
     aspp_multiply_adds=673350244,
     aspp_latency_ms=14.05,
     wider=128,
@@ -125,7 +131,9 @@ _PASCAL = ("semseg", "human_parts", "sal", "normals", "edge")
 def _small(name: str, tasks: Sequence[str], aspp_multiply_adds: int, published: str) -> Setting:
     """`rooms-small` with other tasks."""
     changes = {"name": name, "tasks": list(tasks)}
-    return Setting(name, "rooms-small", aspp_multiply_adds, wider=88, published=published, seeds=3, changes=changes)
+    left_out = _TWO_TASKS_ALONE if len(tasks) == 4 else _LEFT_OUT
+    kept = {"seeds": 3, "left_out": left_out, "changes": changes}
+    return Setting(name, "rooms-small", aspp_multiply_adds, wider=88, published=published, **kept)
 
 
 SETTINGS = {
@@ -141,6 +149,7 @@ SETTINGS = {
             wide=40,
             blocks=(48, 16),
             wider_aspp=32,
+            left_out=_FOUR_TASKS_ALONE,
         ),
         _small("rooms-small-nyud", _NYUD, 42432768, "atrc-nyud-hrnet18"),
         _small("rooms-small-pascal", _PASCAL, 52460352, "atrc-pascal-hrnet18"),
@@ -163,6 +172,7 @@ SETTINGS = {
             published="atrc-pascal-hrnet18",
             size=(180, 240),
             seeds=3,
+            left_out=_LEFT_OUT,
             changes={
                 "data": {"augment": {"crop_size": [96, 128], "scale": [0.75, 1.5]}},  # a third of the pixels
             },

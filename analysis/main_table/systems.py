@@ -59,7 +59,7 @@ def systems(setting: Setting) -> dict[str, System]:
         **_transferred(experiment),
         **_random(pools),
     }
-    return found if setting.systems is None else {name: found[name] for name in setting.systems}
+    return {name: found[name] for name in setting.systems or found if name not in setting.left_out}
 
 
 def kind_of(name: str) -> str:
@@ -125,7 +125,14 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
         "searched-wide": system("wide pool, by `soft`", {"space": "wide"}),
         "searched-wide-paired": system("wide pool, by `paired`", {"space": "wide"}, _PAIRED),
         "searched-wide-darts": system("wide pool, by `darts`", {"space": "wide"}, {"search": {"strategy": "darts"}}),
+        "searched-dense-paired": system("wide pool and `aspp_dense`, by `paired`", _with("aspp_dense"), _PAIRED),
+        "searched-dense-long": system(
+            "wide pool and `aspp_dense`, by `paired` in three times the steps",
+            _with("aspp_dense"),
+            {"search": {**_PAIRED["search"], "steps": 3 * setting.experiment().search.steps}},
+        ),
         "searched-wide-two": system(f"wide pool, two kinds a pair, at most {head}", two),
+        "searched-wide-two-paired": system(f"wide pool, two kinds a pair, at most {head}, by `paired`", two, _PAIRED),
     }
     if setting.wide is not None:
         found[f"searched-wide-{setting.wide}"] = system(f"{wide}, at most {head}", {**whole, **setting.widened})
@@ -144,6 +151,13 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
         found["searched-atrc-rows"] = system("published pool, by `rows`", {"space": "atrc"}, _by_rows(published))
         found["searched-wide-rows"] = system("wide pool, by `rows`", {"space": "wide"}, _by_rows(pools))
     return found
+
+
+def _with(kind: str) -> dict[str, Any]:
+    """The wide pool and one more kind."""
+    wide = SearchSpace.load("wide")
+    pairs = {rule: (*pool, kind) for rule, pool in wide.pairs.items()}
+    return {"space": wide.model_copy(update={"pairs": pairs}).dump()}
 
 
 def _by_rows(pools: Pools) -> dict[str, Any]:

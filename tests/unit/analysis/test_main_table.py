@@ -10,10 +10,11 @@ import pytest
 from analysis.ablation_path import greedy
 from analysis.main_table import versus
 from analysis.main_table.agreement import votes
+from analysis.main_table.planned import first, plan
 from analysis.main_table.rows import columns, with_delta_m
-from analysis.main_table.run import first, in_bench, plan
+from analysis.main_table.run import in_bench
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
-from analysis.main_table.systems import BLOCKS, LATENCY, NEAR, systems
+from analysis.main_table.systems import BLOCKS, LATENCY, NEAR, RANDOM_CONFIGS, systems
 from atrcnas.engine.costs import multiply_adds
 from atrcnas.engine.networks import fixed_network, with_model_of
 from atrcnas.runs.tables import Table
@@ -43,7 +44,7 @@ def test_the_wider_baseline_and_the_budgets_cost_what_the_aspp_head_costs(settin
 def test_every_system_can_be_searched_and_trained(setting: Setting) -> None:
     for name, system in systems(setting).items():
         search = setting.experiment().replace(**system.changes).replace(**system.searched_with).search
-        assert search.estimator == ("paired" if name.endswith("-paired") else "soft"), name
+        assert search.estimator == ("paired" if name.endswith(("-paired", "-long")) else "soft"), name
 
 
 def test_the_published_config_is_that_of_these_tasks_pairs() -> None:
@@ -66,7 +67,9 @@ def test_random_configs_are_different_mixed_and_the_same_each_time() -> None:
 
 def test_every_row_is_planned_once_and_the_deciding_ones_seed_by_seed() -> None:
     entries, deciding = plan(SMALL), first(SMALL)
-    assert len(entries) == len(set(entries)) == len(SYSTEMS) * SMALL.seeds
+    drawn = [name for name, _ in entries if name.startswith("random-")]
+    assert len(drawn) == len(set(drawn)) == RANDOM_CONFIGS  # one training each
+    assert len(entries) == len(set(entries)) == (len(SYSTEMS) - len(drawn)) * SMALL.seeds + len(drawn)
     assert entries[: len(deciding) * SMALL.seeds] == [(name, seed) for seed in range(SMALL.seeds) for name in deciding]
 
 

@@ -1,0 +1,33 @@
+"""Which rows a main table is to hold, in the order in which they are trained."""
+
+from __future__ import annotations
+
+from analysis.main_table.settings import Setting
+from analysis.main_table.systems import ASPP, BASELINE, BLOCKS, LATENCY, MTI, ROWS, systems
+
+Entry = tuple[str, int]  # system, seed
+
+
+def first(setting: Setting) -> list[str]:
+    """The systems that answer the question."""
+    names = (
+        *(BASELINE, ASPP, "searched-wide", LATENCY, ROWS, f"searched-wide-{setting.wide}"),
+        *("uniform-wide", f"uniform-wide-{setting.wide}", BLOCKS, "uniform-aspp", "searched-atrc"),
+        *("searched-wide-paired", "searched-atrc-paired"),
+        *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel", "wider", MTI, "pad-net"),
+    )
+    known = systems(setting)
+    return [name for name in names if name in known]
+
+
+def plan(setting: Setting) -> list[Entry]:
+    """Those that answer the question first, seed by seed, so that what stands is balanced; then the others.
+
+    Each random config has one seed: what is asked is how configs differ.
+    """
+    names, seeds = list(systems(setting)), range(setting.seeds)
+    drawn = [name for name in names if name.startswith("random-")]
+    deciding = [(name, seed) for seed in seeds for name in first(setting)]
+    once = [(name, place % len(seeds)) for place, name in enumerate(drawn)]
+    others = [(name, seed) for seed in seeds for name in names if name not in drawn]
+    return list(dict.fromkeys([*deciding, *once, *others]))
