@@ -23,7 +23,7 @@ from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.pairs import Pair
 
-ROUNDING = 0.01  # of counts that were divided among terms, and written with six digits
+ROUNDING = 0.01  # of counts that were fitted, and written with six digits
 
 
 def limits_of(experiment: Experiment, splits: Splits) -> Limits | None:
