@@ -17,6 +17,7 @@ from atrcnas.spec.space import SearchSpace
 
 BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
 LATENCY, ROWS, BLOCKS = "searched-wide-latency", "searched-rows-latency", "uniform-wide-blocks"
+LATENCY_PAIRED = f"{LATENCY}-paired"
 NEAR = "searched-wide-near"
 ASPP, WIDER_ASPP = "aspp-head", "aspp-head-{}"
 UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
@@ -97,8 +98,9 @@ def _widened(setting: Setting, pools: Pools) -> dict[str, System]:
         says = f"wide everywhere, task features {setting.wide} wide"
         found[f"uniform-wide-{setting.wide}"] = System(says, _uniform("wide", pools), setting.widened)
     if setting.blocks is not None:
-        says = f"wide everywhere, {_widths(setting.blocks)}"
-        found[BLOCKS] = System(says, _uniform("wide", pools), setting.within_latency)
+        for kind in ("linear", "wide"):  # the cheapest and the best
+            says = f"{kind} everywhere, {_widths(setting.blocks)}"
+            found[f"uniform-{kind}-blocks"] = System(says, _uniform(kind, pools), setting.within_latency)
     return found
 
 
@@ -141,6 +143,7 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
         pool = wide if setting.blocks is None else f"wide pool, {_widths(setting.blocks)}"
         says, changes = f"{pool}, at most the ASPP head's latency in ONNX Runtime", {**budget, **setting.within_latency}
         found[LATENCY] = system(says, changes)
+        found[LATENCY_PAIRED] = system(f"{says}, by `paired`", changes, _PAIRED)
         if few:
             found[ROWS] = system(f"{says}, by `rows`", changes, _by_rows(pools))
     if setting.near_baseline_ms is not None:
