@@ -136,9 +136,16 @@ _PASCAL = ("semseg", "human_parts", "sal", "normals", "edge")
 
 def _small(name: str, tasks: Sequence[str], aspp_multiply_adds: int, published: str) -> Setting:
     """`rooms-small` with other tasks."""
-    changes = {"name": name, "tasks": list(tasks)}
-    kept = {"wider": 88, "published": published, "seeds": 3, "left_out": _LEFT_OUT, "changes": changes}
-    return Setting(name, "rooms-small", aspp_multiply_adds, **kept)
+    return Setting(
+        name,
+        "rooms-small",
+        aspp_multiply_adds,
+        wider=88,
+        published=published,
+        seeds=3,
+        left_out=_LEFT_OUT,
+        changes={"name": name, "tasks": list(tasks)},
+    )
 
 
 SETTINGS = {

@@ -22,8 +22,8 @@ def sampler(seed: int = 0, **options: object) -> Sampler:
     return found
 
 
-def pressure(of: Sampler, limit: float = 30.0, steps: int = 100, seed: int = 0) -> Pressure:
-    return Pressure(Limits(planted(seed), {"latency_ms": limit, "parameters": 50.0}), of, steps).double()
+def pressure(of: Sampler, limit: float = 30.0, steps: int = 100) -> Pressure:
+    return Pressure(Limits(planted(), {"latency_ms": limit, "parameters": 40.0}), of, steps).double()
 
 
 @pytest.mark.parametrize("settled", [False, True])
@@ -41,7 +41,7 @@ def test_expected_cost_is_the_sum_over_all_configs_of_probability_times_cost(set
         chance = math.prod(table[pair][kind] for pair, kind in config.items())
         expected += chance * under.limits.table.predict(config, "latency_ms")
     torch.testing.assert_close(
-        under.expected(), torch.tensor([expected / 30, expected / 50], dtype=torch.float64), rtol=1e-6, atol=0
+        under.expected(), torch.tensor([expected / 30, expected / 40], dtype=torch.float64), rtol=1e-6, atol=0
     )
 
 
@@ -89,15 +89,10 @@ def test_the_limit_falls_from_the_cost_of_even_draws_and_no_pair_commits_before_
 
 
 @pytest.mark.parametrize("limit", [21.0, 26.0, 32.0])
-def test_a_search_that_wants_the_dearest_kinds_uses_its_budget_well(limit: float) -> None:
-    # A config drawn evenly has 2 to 3 less than the best that is allowed.
-    assert sum(short_of_the_best(limit, seed) < 0.75 for seed in range(4)) >= 3
-
-
-def short_of_the_best(limit: float, seed: int) -> float:
-    """By how much less than the best within the budget a search finds, where every pair wants what costs most."""
+@pytest.mark.parametrize("seed", range(4))
+def test_a_search_that_wants_the_dearest_kinds_uses_its_budget_well(limit: float, seed: int) -> None:
     of = Sampler(POOLS).double()
-    under = pressure(of, limit, steps=300, seed=seed)
+    under = pressure(of, limit, steps=300)
     wish = torch.rand(of.logits.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     wish[:, of.kinds.index("none")] = -1
     optimizer = torch.optim.Adam([of.logits], 20 / 300)
@@ -114,7 +109,8 @@ def short_of_the_best(limit: float, seed: int) -> float:
         return sum(float(wish[row, of.kinds.index(kinds[pair])]) for row, pair in enumerate(of.pairs))
 
     every = [dict(zip(POOLS, kinds, strict=True)) for kinds in itertools.product(*POOLS.values())]
-    return max(worth(kinds) for kinds in every if under.limits.excess(kinds) == 0) - worth(under.chosen())
+    allowed = [worth(kinds) for kinds in every if under.limits.excess(kinds) == 0]
+    assert worth(under.chosen()) > max(allowed) - 0.75  # a config drawn evenly has 2 to 3 less than the best
 
 
 def test_two_kinds_of_a_pair_are_chosen_where_both_fit() -> None:

@@ -26,7 +26,13 @@ AA, AB, BA, BB = POOLS
 def planted(seed: int = 0) -> CostTable:
     """Costs that are equal for terms of equal shapes."""
     generator = np.random.default_rng(seed)
-    shapes = {(term.sort, *(LABELS[task] for task in term.labels)): generator.uniform(1, 3) for term in terms(POOLS)}
+    shapes: dict[tuple[object, ...], float] = {}
+    # What a source has by its own label map is a small part of a context's cost; drawn last.
+    for of_source in (False, True):
+        for term in terms(POOLS):
+            if ("of a source" in term.sort) == of_source:
+                cost = generator.uniform(1, 3)
+                shapes[term.sort, *(LABELS[task] for task in term.labels)] = 0.1 * cost if of_source else cost
     costs = {term.name: shapes[(term.sort, *(LABELS[task] for task in term.labels))] for term in terms(POOLS)}
     return CostTable({measure: {BASE: 20.0, **costs} for measure in ("latency_ms", "multiply_adds", "parameters")})
 

@@ -22,7 +22,7 @@ from atrcnas.data.watched import WatchedLoader, polled
 from atrcnas.ground.errors import DataError
 from tests.conftest import TINY
 
-pytestmark = pytest.mark.timeout(60)  # a loader that hangs fails its test
+pytestmark = pytest.mark.timeout(30, func_only=True)  # a loader that hangs fails its test
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.sweep import SweepSpec
 
-pytestmark = pytest.mark.timeout(30)  # a reader that waits for a pipe's writer would wait for ever
+pytestmark = pytest.mark.timeout(5, func_only=True)  # a reader that waits for a pipe's writer would wait for ever
 
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "yaml": ("f.yaml", read_yaml),
