@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -40,8 +41,12 @@ class Limits:
         return {measure: self.table.predict(kinds, measure) / limit for measure, limit in self.allowed.items()}
 
     def nearest(self, kinds: Mapping[Pair, str], pools: Pools) -> dict[Pair, str]:
-        """The config itself, or one within the limits that differs from it in few pairs."""
-        liking = {pair: {kind: float(kind == kinds[pair]) for kind in pool} for pair, pool in pools.items()}
+        """The config itself, or one within the limits that differs from it in few pairs.
+
+        Which of the pairs with equal costs give way is drawn, the same for the same config.
+        """
+        draw = random.Random(" ".join(kinds[pair] for pair in pools))
+        liking = {pair: {**dict.fromkeys(pool, 0.0), kinds[pair]: draw.uniform(1, 1.5)} for pair, pool in pools.items()}
         return affordable(liking, self.excess)
 
     def least(self, liking: Liking) -> float:

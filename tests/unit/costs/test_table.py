@@ -168,6 +168,24 @@ def test_without_need_nothing_is_changed() -> None:
         assert limits.nearest(config, POOLS) == config
 
 
+def test_which_of_equal_pairs_gives_way_is_drawn() -> None:
+    """Contexts that cost the same are given up by every target alike, not by the first one alone."""
+    tasks, generator = ["a", "b", "c"], np.random.default_rng(0)
+    pools = dict.fromkeys(all_pairs(tasks, [4]), ("none", "global", "local"))
+    costs = {BASE: 10.0, **{term.name: float(": " in term.name) for term in terms(pools)}}
+    limits = Limits(CostTable({"latency_ms": costs}), {"latency_ms": 13.0})
+    kept = dict.fromkeys(pools, 0)
+    for _ in range(300):
+        config = {pair: str(generator.choice(("global", "local"))) for pair in pools}
+        found = limits.nearest(config, pools)
+        assert found == limits.nearest(config, pools), "the same config is answered otherwise"
+        assert all(kind in ("none", config[pair]) for pair, kind in found.items())
+        for pair, kind in found.items():
+            kept[pair] += kind != "none"
+    assert sum(kept.values()) == 300 * 3, "what the limit allows is not used"
+    assert min(kept.values()) > 60  # of 100 in mean, deviation 8
+
+
 def test_a_budget_below_the_cheapest_network_is_refused() -> None:
     Limits(planted(), {"latency_ms": 20.0}).check(POOLS)
     with pytest.raises(ConfigError, match=r"search.budget.latency_ms: expected at least 20, .* got 19.9"):
