@@ -51,11 +51,22 @@ class Limits:
 
     def least(self, liking: Liking) -> float:
         """The least that the sum of a config's shares was found to be."""
+        return self._share(affordable(liking, self._share))
 
-        def cost(kinds: Mapping[Pair, str]) -> float:
-            return sum(self.shares(kinds).values())
+    def room(self, pools: Pools) -> dict[str, int]:
+        """Kind -> how many pairs may have it at once, the others having what costs the least."""
+        cheapest = {pair: min(pool, key=lambda kind: self._share({pair: kind})) for pair, pool in pools.items()}
+        found: dict[str, int] = {}
+        for kind in dict.fromkeys(kind for pool in pools.values() for kind in pool):
+            config, offering = dict(cheapest), [pair for pair, pool in pools.items() if kind in pool]
+            for pair in sorted(offering, key=lambda pair: self._share({**cheapest, pair: kind})):
+                if self.excess({**config, pair: kind}) == 0:
+                    config[pair] = kind
+            found[kind] = sum(config[pair] == kind for pair in offering)
+        return found
 
-        return cost(affordable(liking, cost))
+    def _share(self, kinds: Mapping[Pair, str]) -> float:
+        return sum(self.shares(kinds).values())
 
     def check(self, pools: Pools, key: str = "search.budget.") -> None:
         """Refuse limits that no config keeps to; ``key`` is what their measures are asked for by.

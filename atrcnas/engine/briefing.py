@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from atrcnas.nn.net import MultiTaskNet
 from atrcnas.runs.folder import RunFolder
 from atrcnas.spec.branches import Branches
 from atrcnas.spec.experiment import Experiment
+from atrcnas.spec.kinds import NONE
 
 Fact = tuple[str, str]
 
@@ -42,6 +44,7 @@ def briefing(experiment: Experiment, folder: RunFolder, training: Training, spli
         ("data", f"{experiment.data.name}: {_shares(splits)}"),
         ("tasks", ", ".join(experiment.tasks) + helping),
         ("pairs", _pairs(net)),
+        *_budget(training),
         ("network", f"{experiment.backbone.name}: {costs} for an image of {size[0]} x {size[1]}"),
         *_branches(experiment, training),
         ("steps", f"{recipe.steps} of {recipe.batch_size} images{begun}"),
@@ -60,6 +63,23 @@ def training_multiply_adds(net: MultiTaskNet, size: tuple[int, int]) -> int:
     image = torch.empty(1, 3, *size, device="meta", dtype=next(shapes.parameters()).dtype)
     with torch.no_grad():
         return counted(lambda: shapes(image, mixture=mixture))
+
+
+def _budget(training: Training) -> list[Fact]:
+    """In how many pairs each kind fits at once, the rarest last; nothing without a budget."""
+    pressure = None if training.choice is None else training.choice.pressure
+    if pressure is None:
+        return []
+    pools = pressure.sampler.pools
+    offered = Counter(kind for pool in pools.values() for kind in pool)
+    room = pressure.limits.room(pools)
+    short = {kind: number for kind, number in room.items() if number < offered[kind] and kind != NONE}
+    if not short:
+        return [("budget", "fits each kind wherever it is offered")]
+    first, *others = [
+        f"{kind} in {number} of {offered[kind]}" for kind, number in sorted(short.items(), key=lambda entry: -entry[1])
+    ]
+    return [("budget", f"fits {', '.join([f'{first} pairs', *others])}; more with narrower maps (model.hidden)")]
 
 
 def _training_size(experiment: Experiment, splits: Splits) -> tuple[int, int]:

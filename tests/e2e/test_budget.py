@@ -55,6 +55,22 @@ def test_contexts_that_cost_more_than_they_are_worth_are_not_chosen(
     assert set(search(free, tmp_path / "free").kinds(free.tasks).values()) != {"none"}
 
 
+@pytest.mark.parametrize(
+    "more, says",
+    [
+        (1e3, "fits global in 0 of 4 pairs, local in 0 of 4,"),
+        (1e9, "each kind wherever it is offered"),
+        (3e6, "narrower maps (model.hidden)"),
+    ],
+)
+def test_a_search_says_which_kinds_its_budget_fits(
+    tiny_experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: float, says: str
+) -> None:
+    search(tiny(tiny_experiment, budget={"multiply_adds": BARE + more}, steps=1, validate_every=1), tmp_path / "run")
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.strip().startswith("budget"))
+    assert says in line
+
+
 def test_costs_are_weighed_in_double_precision(tiny_experiment: Path, tmp_path: Path) -> None:
     limit = {"multiply_adds": BARE + 3e6}
     keys = {"budget": limit, "cost_weight": {"parameters": 0.1}, "steps": 4, "validate_every": 4}

@@ -168,6 +168,21 @@ def test_without_need_nothing_is_changed() -> None:
         assert limits.nearest(config, POOLS) == config
 
 
+def test_a_limit_says_in_how_many_pairs_a_kind_fits() -> None:
+    costs = planted()
+    limits = Limits(costs, {"latency_ms": 32.0})
+    room = limits.room(POOLS)
+
+    def most(kind: str) -> int:
+        """Of every config that has this kind or `none`."""
+        alone = (config for config in every_config() if set(config.values()) <= {kind, "none"})
+        return max(list(config.values()).count(kind) for config in alone if limits.excess(config) == 0)
+
+    assert room == {kind: most(kind) for kind in ("none", "global", "local", "tlabel", "slabel")}
+    assert len(set(room.values())) > 2, "the limit tells nothing apart"
+    assert set(Limits(costs, {"latency_ms": 20.0}).room(POOLS).values()) == {0, 4}
+
+
 def test_which_of_equal_pairs_gives_way_is_drawn() -> None:
     """Contexts that cost the same are given up by every target alike, not by the first one alone."""
     tasks, generator = ["a", "b", "c"], np.random.default_rng(0)
