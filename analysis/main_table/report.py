@@ -14,41 +14,56 @@ from matplotlib.figure import Figure
 from analysis.main_table.planned import plan
 from analysis.main_table.rows import rows_of
 from analysis.main_table.settings import Setting
-from analysis.main_table.systems import BASELINE, RANDOM_CONFIGS, System, kind_of, systems
+from analysis.main_table.systems import (
+    BASELINE,
+    RANDOM,
+    RANDOM_WITHIN,
+    System,
+    group_of,
+    kind_of,
+    systems,
+)
 from atrcnas.plots import canvas
 from atrcnas.spec.kinds import KINDS
 
-RANDOM = "random"
+DRAWN = (RANDOM, RANDOM_WITHIN)
 # Points from a system's mark to its name, where the usual place is taken.
 ASIDE = {
     **{"uniform-linear": (6, -9), "uniform-wide-40": (-7, 5), "uniform-wide-blocks": (8, -1)},
     **{"searched-wide-latency": (-10, -3), "searched-wide-near": (9, -3), "aspp-head": (8, -6)},
     **{"uniform-tlabel": (8, 6), "uniform-slabel": (8, -3), "uniform-query": (8, -11), "published": (-6, -12)},
+    **{"uniform-wide-24-8": (-5, -23), "uniform-aspp": (-8, -2)},
     **{"uniform-aspp_dense": (8, -3), "searched-wide-two": (-6, 14), "uniform-wide": (7, -4)},
 }
 # They would cover searched-wide and searched-wide-latency.
 ONE_POINT = {
     *("searched-wide-paired", "searched-wide-darts", "searched-wide-rows", "transfer-half", "transfer-small"),
-    *("searched-rows-latency", "searched-wide-40", "searched-atrc-paired", "searched-atrc-rows"),
+    *(
+        "searched-rows-latency",
+        "searched-wide-40",
+        "searched-atrc-paired",
+        "searched-atrc-rows",
+        "searched-wide-near-paired",
+    ),
 }
 NOTE = (
     "mean and standard deviation over seeds; random configs: one point each; searches that end beside another: left out"
 )
-SEARCHED, DRAWN, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
+SEARCHED, GREY, PLAIN = "#d55e00", "#9a9a9a", "#0072b2"
 
 
 def summary(setting: Setting) -> pd.DataFrame:
     """One row per system in the order of the table, with means, deviations over seeds and numbers of seeds.
 
-    The random configs are one row: their deviation is that between configs, each the mean of its own seeds.
+    Random configs are one row: their deviation is that between configs, each the mean of its own seeds.
     """
     rows = rows_of(setting)
     numbers = [name for name in rows.columns if name not in ("system", "seed", "config")]
-    drawn = rows["system"].str.startswith(f"{RANDOM}-")
+    drawn = rows["system"].map(group_of).isin(DRAWN)
     whole = rows[~drawn].groupby("system")[numbers].agg(["mean", "std", "count"])
     each = rows[drawn].groupby("system")[numbers].mean()
-    both = pd.concat([whole, each.groupby(lambda _: RANDOM).agg(["mean", "std", "count"])])
-    order = list(dict.fromkeys(RANDOM if name.startswith(f"{RANDOM}-") else name for name in systems(setting)))
+    both = pd.concat([whole, each.groupby(group_of).agg(["mean", "std", "count"])])
+    order = list(dict.fromkeys(map(group_of, systems(setting))))
     return both.reindex([name for name in order if name in both.index])
 
 
@@ -82,7 +97,7 @@ def draw(setting: Setting) -> Figure:
         figure, (axes,) = canvas.panels("What contexts are worth, by how they are chosen", 1, 1, (7.0, 3.6))
         table = summary(setting)
         for name, row in table.iterrows():
-            if name != RANDOM and name not in ONE_POINT:
+            if name not in DRAWN and name not in ONE_POINT:
                 _draw_system(axes, str(name), row)
         _draw_random(axes, setting)
         axes.axhline(0, color=canvas.RULE, linewidth=0.8)
@@ -117,20 +132,20 @@ def _draw_system(axes: Axes, name: str, row: pd.Series) -> None:
 
 def _draw_random(axes: Axes, setting: Setting) -> None:
     rows = rows_of(setting)
-    drawn = rows[rows["system"].str.startswith(f"{RANDOM}-")].groupby("system")[["multiply_adds", "delta_m"]].mean()
+    drawn = rows[rows["system"].map(group_of) == RANDOM].groupby("system")[["multiply_adds", "delta_m"]].mean()
     if len(drawn):
         axes.plot(
-            drawn["multiply_adds"] / 1e6, drawn["delta_m"], "o", color=DRAWN, markersize=3.5, label="random configs"
+            drawn["multiply_adds"] / 1e6, drawn["delta_m"], "o", color=GREY, markersize=3.5, label="random configs"
         )
 
 
 def _says(name: str, known: Mapping[str, System]) -> str:
-    return f"random configs of the wide pool ({RANDOM_CONFIGS})" if name == RANDOM else f"{name}: {known[name].says}"
+    return f"{name}: {known[f'{name}-0' if name in DRAWN else name].says}"
 
 
 def _count(name: str, row: pd.Series) -> str:
     count = int(row["delta_m", "count"])
-    return f"{count} config{'s' * (count != 1)}" if name == RANDOM else str(count)
+    return f"{count} config{'s' * (count != 1)}" if name in DRAWN else str(count)
 
 
 def _spread(figure: pd.Series, digits: int) -> str:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.main_table.settings import Setting
+from analysis.main_table.settings import Setting, of_widths
 from atrcnas.contextbench.table import Pools, factored
+from atrcnas.costs.choosing import Limits
+from atrcnas.costs.table import CostTable
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
 from atrcnas.spec.kinds import KINDS
@@ -19,8 +21,10 @@ BASELINE, SINGLE, MTI = "baseline", "single-task", "mti-net"
 LATENCY, ROWS, BLOCKS = "searched-wide-latency", "searched-rows-latency", "uniform-wide-blocks"
 LATENCY_PAIRED = f"{LATENCY}-paired"
 NEAR = "searched-wide-near"
+NEAR_PAIRED = f"{NEAR}-paired"
 ASPP, WIDER_ASPP = "aspp-head", "aspp-head-{}"
 UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
+RANDOM, RANDOM_WITHIN = "random", "random-within"
 RANDOM_CONFIGS = 10
 FEW_ROWS = 100  # of kinds, of a target: so many are tried one by one
 _PAIRED = {"search": {"estimator": "paired"}}
@@ -59,8 +63,19 @@ def systems(setting: Setting) -> dict[str, System]:
         **_searched(setting, pools),
         **_transferred(experiment),
         **_random(pools),
+        **_random_within(setting, pools),
     }
     return {name: found[name] for name in setting.systems or found if name not in setting.left_out}
+
+
+def fitting_name(width: int, hidden: int) -> str:
+    """The system that has `wide` everywhere at these widths of task features and of pooled maps."""
+    return f"uniform-wide-{width}-{hidden}"
+
+
+def group_of(name: str) -> str:
+    """What a system is a row of: random configs share one."""
+    return name.rpartition("-")[0] if name.startswith(f"{RANDOM}-") else name
 
 
 def kind_of(name: str) -> str:
@@ -101,6 +116,9 @@ def _widened(setting: Setting, pools: Pools) -> dict[str, System]:
         for kind in ("linear", "wide"):  # the cheapest and the best
             says = f"{kind} everywhere, {_widths(setting.blocks)}"
             found[f"uniform-{kind}-blocks"] = System(says, _uniform(kind, pools), setting.within_latency)
+    for width, hidden in setting.fitting:
+        says = f"wide everywhere, {_widths((width, hidden))}"
+        found[fitting_name(width, hidden)] = System(says, _uniform("wide", pools), of_widths(width, hidden))
     return found
 
 
@@ -148,7 +166,9 @@ def _searched(setting: Setting, pools: Pools) -> dict[str, System]:
             found[ROWS] = system(f"{says}, by `rows`", changes, _by_rows(pools))
     if setting.near_baseline_ms is not None:
         budget = within({"latency_ms": setting.near_baseline_ms}, costs=str(setting.plain_costs))
-        found[NEAR] = system("wide pool, at most 30 % over the baseline's latency in ONNX Runtime", budget)
+        says = "wide pool, at most 30 % over the baseline's latency in ONNX Runtime"
+        found[NEAR] = system(says, budget)
+        found[NEAR_PAIRED] = system(f"{says}, by `paired`", budget, _PAIRED)
     if few:
         published = SearchSpace.load("atrc").pools(setting.experiment().tasks)
         found["searched-atrc-rows"] = system("published pool, by `rows`", {"space": "atrc"}, _by_rows(published))
@@ -199,8 +219,26 @@ def _random(pools: Pools) -> dict[str, System]:
         if kinds not in found and len(set(kinds.values())) > 1:
             found.append(kinds)
     return {
-        f"random-{number}": System("a random config of the wide pool", ContextConfig.from_kinds(kinds))
+        f"{RANDOM}-{number}": System("random configs of the wide pool", ContextConfig.from_kinds(kinds))
         for number, kinds in enumerate(found)
+    }
+
+
+def _random_within(setting: Setting, pools: Pools) -> dict[str, System]:
+    """Those that the strategy `random` trains within the ASPP heads' latency: drawn evenly, too slow ones made to fit."""
+    if setting.blocks is None or setting.aspp_latency_ms is None:
+        return {}
+    limits = Limits(CostTable.load(setting.costs, pools), {"latency_ms": setting.aspp_latency_ms})
+    says = f"random configs of the wide pool within the ASPP head's latency, {_widths(setting.blocks)}"
+    draw, found = random.Random(0), list[ContextConfig]()
+    while len(found) < RANDOM_CONFIGS:
+        kinds = limits.nearest({pair: draw.choice(list(pool)) for pair, pool in pools.items()}, pools)
+        contexts = ContextConfig.from_kinds(kinds)
+        if contexts not in found:
+            found.append(contexts)
+    return {
+        f"{RANDOM_WITHIN}-{number}": System(says, contexts, setting.within_latency)
+        for number, contexts in enumerate(found)
     }
 
 

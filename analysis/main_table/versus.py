@@ -16,16 +16,21 @@ from analysis.main_table.systems import (
     LATENCY,
     LATENCY_PAIRED,
     NEAR,
+    NEAR_PAIRED,
+    RANDOM,
     RANDOM_CONFIGS,
+    RANDOM_WITHIN,
     ROWS,
     WIDER_ASPP,
     System,
+    fitting_name,
+    group_of,
     kind_of,
     systems,
 )
 
 RIVALS = (ASPP, "deeper", "wider")
-NEARLY = 1.3  # times the baseline's latency, the budget of NEAR
+NEARLY = 1.3  # times the baseline's latency, the budget of NEAR and NEAR_PAIRED
 DRAWN_FROM = System("the pool of the random configs", changes={"space": "wide"})
 
 
@@ -55,6 +60,7 @@ def beside_aspp_heads(setting: Setting) -> Iterator[str]:
         LATENCY_PAIRED,
         ROWS,
         BLOCKS,
+        *(fitting_name(*widths) for widths in setting.fitting),
         WIDER_ASPP.format(setting.wider_aspp),
     ):
         if name in by_seed and ASPP in by_seed:
@@ -79,27 +85,37 @@ def _above(by_seed: pd.Series, least: float) -> str:
 def _rivals(name: str, by_seed: pd.DataFrame, setting: Setting) -> dict[str, pd.Series]:
     """Delta_m by seed: of one kind everywhere (the best), of other networks, of the median random config of the pool.
 
-    Only kinds count that the search could have answered with: of its pool, at its widths, within its latency.
+    The best of the kinds that the search could have answered with (of its pool, at its widths, within its latency), and
+    where there is a limit the best of any kind and widths within it.
     """
     known, limit = systems(setting), _limits(setting).get(name)
     alike = [other for other in by_seed if _widths(known[other]) == _widths(known[name])]
     offered = _offered(setting, known[name])
-    uniform = [other for other in alike if other.startswith("uniform-") and kind_of(other) in offered]
+    uniform = [other for other in by_seed if other.startswith("uniform-")]
     if limit is not None:
         taken = slowest(setting, "onnxruntime").reindex(uniform)
         uniform = list(taken.index[taken <= limit])
-    most = by_seed[uniform].count()
-    best = [by_seed[most.index[most == most.max()]].mean().idxmax()] if uniform else []
+    own = [other for other in uniform if other in alike and kind_of(other) in offered]
+    best = [*_best(by_seed[own]), *_best(by_seed[[] if limit is None else uniform])]
     rivals = {other: by_seed[other] for other in [*best, *RIVALS] if other in by_seed}
-    drawn = [other for other in alike if other.startswith("random-")]
-    if len(drawn) == RANDOM_CONFIGS and limit is None and offered == _offered(setting, DRAWN_FROM):
-        rivals["the median random config"] = pd.Series(by_seed[drawn].mean().median(), index=by_seed.index)
+    group, says = (RANDOM, "") if limit is None else (RANDOM_WITHIN, " within the latency")
+    drawn = [other for other in alike if group_of(other) == group]
+    if len(drawn) == RANDOM_CONFIGS and offered == _offered(setting, DRAWN_FROM):
+        median = by_seed[drawn].mean().median()
+        rivals[f"the median random config{says}"] = pd.Series(median, index=by_seed.index)
     return rivals
+
+
+def _best(by_seed: pd.DataFrame) -> list[str]:
+    """The system with the best mean of those with the most seeds; none of none."""
+    most = by_seed.count()
+    return [] if most.empty else [str(by_seed[most.index[most == most.max()]].mean().idxmax())]
 
 
 def _limits(setting: Setting) -> dict[str, float]:
     taken = slowest(setting, "onnxruntime")
-    budgets = {**dict.fromkeys((LATENCY, LATENCY_PAIRED, ROWS), (ASPP, 1.0)), NEAR: (BASELINE, NEARLY)}
+    of_aspp = dict.fromkeys((LATENCY, LATENCY_PAIRED, ROWS), (ASPP, 1.0))
+    budgets = {**of_aspp, **dict.fromkeys((NEAR, NEAR_PAIRED), (BASELINE, NEARLY))}
     return {name: times * taken[of] for name, (of, times) in budgets.items() if of in taken}
 
 
