@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from analysis.main_table.settings import Setting, of_widths
@@ -228,18 +230,25 @@ def _random_within(setting: Setting, pools: Pools) -> dict[str, System]:
     """Those that the strategy `random` trains within the ASPP heads' latency: drawn evenly, too slow ones made to fit."""
     if setting.blocks is None or setting.aspp_latency_ms is None:
         return {}
-    limits = Limits(CostTable.load(setting.costs, pools), {"latency_ms": setting.aspp_latency_ms})
     says = f"random configs of the wide pool within the ASPP head's latency, {_widths(setting.blocks)}"
-    draw, found = random.Random(0), list[ContextConfig]()
-    while len(found) < RANDOM_CONFIGS:
-        kinds = limits.nearest({pair: draw.choice(list(pool)) for pair, pool in pools.items()}, pools)
-        contexts = ContextConfig.from_kinds(kinds)
-        if contexts not in found:
-            found.append(contexts)
+    drawn = _drawn_within(setting.costs, setting.aspp_latency_ms, tuple(pools.items()))
     return {
         f"{RANDOM_WITHIN}-{number}": System(says, contexts, setting.within_latency)
-        for number, contexts in enumerate(found)
+        for number, contexts in enumerate(drawn)
     }
+
+
+@functools.cache  # a second for 25 pairs
+def _drawn_within(
+    costs: Path, latency_ms: float, sites: tuple[tuple[Pair, tuple[str, ...]], ...]
+) -> tuple[ContextConfig, ...]:
+    pools = dict(sites)
+    limits = Limits(CostTable.load(costs, pools), {"latency_ms": latency_ms})
+    draw, found = random.Random(0), dict[str, ContextConfig]()
+    while len(found) < RANDOM_CONFIGS:
+        kinds = limits.nearest({pair: draw.choice(pool) for pair, pool in pools.items()}, pools)
+        found.setdefault(" ".join(kinds.values()), ContextConfig.from_kinds(kinds))
+    return tuple(found.values())
 
 
 def _uniform(kind: str, pools: Pools) -> ContextConfig:
