@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -37,10 +37,11 @@ DRAWN_FROM = System("the pool of the random configs", changes={"space": "wide"})
 def lines(setting: Setting) -> Iterator[str]:
     """The table."""
     by_seed = rows_of(setting).pivot(index="seed", columns="system", values="delta_m")
+    known, taken = systems(setting), slowest(setting, "onnxruntime")
     yield "| | against | difference in Delta_m | better in |"
     yield "|---|---|---|---|"
     for name in [name for name in by_seed if name.startswith("searched")]:
-        for rival, other in _rivals(name, by_seed, setting).items():
+        for rival, other in _rivals(name, by_seed, setting, known, taken).items():
             found = (by_seed[name] - other).dropna()
             if len(found):
                 yield f"| {name} | {rival} | {_difference(found)} | {_above(found, 0)} |"
@@ -82,19 +83,20 @@ def _above(by_seed: pd.Series, least: float) -> str:
     return f"{(by_seed > least).sum()} of {len(by_seed)} seeds"
 
 
-def _rivals(name: str, by_seed: pd.DataFrame, setting: Setting) -> dict[str, pd.Series]:
+def _rivals(
+    name: str, by_seed: pd.DataFrame, setting: Setting, known: Mapping[str, System], taken: pd.Series
+) -> dict[str, pd.Series]:
     """Delta_m by seed: of one kind everywhere (the best), of other networks, of the median random config of the pool.
 
     The best of the kinds that the search could have answered with (of its pool, at its widths, within its latency), and
     where there is a limit the best of any kind and widths within it.
     """
-    known, limit = systems(setting), _limits(setting).get(name)
+    limit = _limits(taken).get(name)
     alike = [other for other in by_seed if _widths(known[other]) == _widths(known[name])]
     offered = _offered(setting, known[name])
     uniform = [other for other in by_seed if other.startswith("uniform-")]
     if limit is not None:
-        taken = slowest(setting, "onnxruntime").reindex(uniform)
-        uniform = list(taken.index[taken <= limit])
+        uniform = [other for other in uniform if taken.get(other, float("inf")) <= limit]
     own = [other for other in uniform if other in alike and kind_of(other) in offered]
     best = [*_best(by_seed[own]), *_best(by_seed[[] if limit is None else uniform])]
     rivals = {other: by_seed[other] for other in [*best, *RIVALS] if other in by_seed}
@@ -112,8 +114,7 @@ def _best(by_seed: pd.DataFrame) -> list[str]:
     return [] if most.empty else [str(by_seed[most.index[most == most.max()]].mean().idxmax())]
 
 
-def _limits(setting: Setting) -> dict[str, float]:
-    taken = slowest(setting, "onnxruntime")
+def _limits(taken: pd.Series) -> dict[str, float]:
     of_aspp = dict.fromkeys((LATENCY, LATENCY_PAIRED, ROWS), (ASPP, 1.0))
     budgets = {**of_aspp, **dict.fromkeys((NEAR, NEAR_PAIRED), (BASELINE, NEARLY))}
     return {name: times * taken[of] for name, (of, times) in budgets.items() if of in taken}

@@ -14,7 +14,16 @@ from analysis.main_table.planned import first, plan
 from analysis.main_table.rows import columns, with_delta_m
 from analysis.main_table.run import in_bench
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
-from analysis.main_table.systems import BLOCKS, LATENCY, NEAR, RANDOM_CONFIGS, systems
+from analysis.main_table.systems import (
+    BLOCKS,
+    LATENCY,
+    NEAR,
+    RANDOM,
+    RANDOM_CONFIGS,
+    RANDOM_WITHIN,
+    group_of,
+    systems,
+)
 from atrcnas.engine.costs import multiply_adds
 from atrcnas.engine.networks import fixed_network, with_model_of
 from atrcnas.runs.tables import Table
@@ -57,8 +66,9 @@ def test_the_published_config_is_that_of_these_tasks_pairs() -> None:
     }
 
 
-def test_random_configs_are_different_mixed_and_the_same_each_time() -> None:
-    drawn = [system.contexts for name, system in SYSTEMS.items() if name.startswith("random-")]
+@pytest.mark.parametrize("group", [RANDOM, RANDOM_WITHIN])
+def test_random_configs_are_different_mixed_and_the_same_each_time(group: str) -> None:
+    drawn = [system.contexts for name, system in SYSTEMS.items() if group_of(name) == group]
     kinds = [tuple(contexts.kinds(EXPERIMENT.tasks).values()) for contexts in drawn if contexts]
     assert len(set(kinds)) == 10 and all(len(set(config)) > 1 for config in kinds)
     again = systems(SMALL)
@@ -67,8 +77,8 @@ def test_random_configs_are_different_mixed_and_the_same_each_time() -> None:
 
 def test_every_row_is_planned_once_and_the_deciding_ones_seed_by_seed() -> None:
     entries, deciding = plan(SMALL), first(SMALL)
-    drawn = [name for name, _ in entries if name.startswith("random-")]
-    assert len(drawn) == len(set(drawn)) == RANDOM_CONFIGS  # one training each
+    drawn = [name for name, _ in entries if group_of(name) in (RANDOM, RANDOM_WITHIN)]
+    assert len(drawn) == len(set(drawn)) == 2 * RANDOM_CONFIGS  # one training each
     assert len(entries) == len(set(entries)) == (len(SYSTEMS) - len(drawn)) * SMALL.seeds + len(drawn)
     assert entries[: len(deciding) * SMALL.seeds] == [(name, seed) for seed in range(SMALL.seeds) for name in deciding]
 
