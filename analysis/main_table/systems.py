@@ -6,7 +6,6 @@ import functools
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from analysis.main_table.settings import Setting, of_widths
@@ -49,7 +48,8 @@ class System:
     searched_with: Mapping[str, Any] = field(default_factory=dict)
 
 
-def systems(setting: Setting) -> dict[str, System]:
+@functools.cache  # asked for by every table and figure of a setting
+def systems(setting: Setting) -> Mapping[str, System]:
     """Every system by name, in the order of the table."""
     experiment = setting.experiment()
     pools = SearchSpace.load("wide").pools(experiment.tasks)
@@ -231,24 +231,15 @@ def _random_within(setting: Setting, pools: Pools) -> dict[str, System]:
     if setting.blocks is None or setting.aspp_latency_ms is None:
         return {}
     says = f"random configs of the wide pool within the ASPP head's latency, {_widths(setting.blocks)}"
-    drawn = _drawn_within(setting.costs, setting.aspp_latency_ms, tuple(pools.items()))
-    return {
-        f"{RANDOM_WITHIN}-{number}": System(says, contexts, setting.within_latency)
-        for number, contexts in enumerate(drawn)
-    }
-
-
-@functools.cache  # a second for 25 pairs
-def _drawn_within(
-    costs: Path, latency_ms: float, sites: tuple[tuple[Pair, tuple[str, ...]], ...]
-) -> tuple[ContextConfig, ...]:
-    pools = dict(sites)
-    limits = Limits(CostTable.load(costs, pools), {"latency_ms": latency_ms})
+    limits = Limits(CostTable.load(setting.costs, pools), {"latency_ms": setting.aspp_latency_ms})
     draw, found = random.Random(0), dict[str, ContextConfig]()
     while len(found) < RANDOM_CONFIGS:
         kinds = limits.nearest({pair: draw.choice(pool) for pair, pool in pools.items()}, pools)
         found.setdefault(" ".join(kinds.values()), ContextConfig.from_kinds(kinds))
-    return tuple(found.values())
+    return {
+        f"{RANDOM_WITHIN}-{number}": System(says, contexts, setting.within_latency)
+        for number, contexts in enumerate(found.values())
+    }
 
 
 def _uniform(kind: str, pools: Pools) -> ContextConfig:

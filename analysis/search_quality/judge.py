@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from atrcnas.contextbench.bench import Bench
-from atrcnas.contextbench.table import BASELINE, all_configs, factored, spell
+from atrcnas.contextbench.table import BASELINE, factored, num_configs, spell
 
 
 def training_seeds(bench: Bench) -> list[int]:
@@ -58,7 +58,7 @@ class Judge:
 
     def __init__(self, bench: Bench, seeds: Sequence[int] | None = None, limit: float | None = None) -> None:
         self.delta_m = ranking_of_seeds(bench, training_seeds(bench) if seeds is None else seeds)
-        expected = len(all_configs(bench.pools))
+        expected = num_configs(bench.pools)
         if len(self.delta_m) != expected:
             raise ValueError(
                 f"expected Delta_m of {expected} configs, got {len(self.delta_m)}. Train the table further."

@@ -12,7 +12,7 @@ import pandas as pd
 
 from atrcnas.contextbench.designs import DESIGNS, design
 from atrcnas.contextbench.linear import SEED, Spillover, spillover
-from atrcnas.contextbench.table import BASELINE, Pools, all_configs, parse, read, spell
+from atrcnas.contextbench.table import BASELINE, Pools, all_configs, all_rows, parse, read, spell
 from atrcnas.ground.errors import ConfigError
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
@@ -124,8 +124,9 @@ class Bench:
         add, where trained configs say it (:meth:`spillover`): few of them rank all. ``measured`` is the mean Delta_m of
         those that were trained as a whole, ``latency_ratio`` their latency over the baseline's.
         """
+        rows = pd.MultiIndex.from_product(list(all_rows(self.pools).values()), names=list(self.tasks))
+        parts = {name: rows.get_level_values(name) for name in self.tasks}
         table = pd.DataFrame(index=pd.Index(all_configs(self.pools), name="config"))
-        parts = dict(zip(self.tasks, zip(*(config.split("/") for config in table.index), strict=True), strict=True))
         for name in self.tasks:
             gain, moved = self.contexts[f"{name}.gain.{length}"], self.spillover(name, length).by_row
             for other, adds in moved.items():

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from atrcnas.contextbench.bench import Bench
-from atrcnas.contextbench.table import BASELINE, all_configs, factored
+from atrcnas.contextbench.table import BASELINE, factored, num_configs
 from atrcnas.contextbench.variance import interaction, marginals, shares
 from atrcnas.ground.errors import RunError
 from atrcnas.plots import canvas
@@ -25,7 +25,7 @@ def lines(bench: Bench) -> Iterator[str]:
     """The report, line by line, in Markdown."""
     counted = bench.rows.groupby(level="seed").size()
     seeds = ", ".join(f"{seed} ({count})" for seed, count in counted.items())
-    space = len(all_configs(bench.pools)) + 1
+    space = num_configs(bench.pools) + 1
     configs = bench.rows.index.get_level_values("config").nunique()
     yield f"{bench.experiment.name}: {len(bench.rows)} rows, {configs} of {space} configs; seeds (rows): {seeds}"
     if bench.contexts.empty:

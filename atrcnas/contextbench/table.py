@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -64,9 +65,22 @@ def parse(config: str, pools: Pools) -> dict[Pair, str]:
     return kinds
 
 
+def all_rows(pools: Pools) -> dict[str, list[str]]:
+    """Every row of kinds that a target may have, by name; by target."""
+    own: dict[str, list[Sequence[str]]] = {}
+    for pair, pool in pools.items():
+        own.setdefault(pair.target, []).append(pool)
+    return {target: [".".join(chosen) for chosen in itertools.product(*offered)] for target, offered in own.items()}
+
+
+def num_configs(pools: Pools) -> int:
+    """How many configs the space has."""
+    return math.prod(len(pool) for pool in pools.values())
+
+
 def all_configs(pools: Pools) -> list[str]:
     """Every config of the space, by name."""
-    return [spell(dict(zip(pools, chosen, strict=True)), pools) for chosen in itertools.product(*pools.values())]
+    return ["/".join(rows) for rows in itertools.product(*all_rows(pools).values())]
 
 
 def factored(pools: Pools) -> list[str]:
