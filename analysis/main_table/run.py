@@ -100,7 +100,7 @@ def apart(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[s
 def trained(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[str, Any]:
     """One training's scores and losses after the last step, and costs; of ContextBench where it has them."""
     known = in_bench(experiment, contexts)
-    found = run(experiment, contexts, data()) if known is None else known.to_dict()
+    found = run(experiment, contexts, data(), {"full": 1.0}) if known is None else known.to_dict()
     last = {key.removesuffix(".full"): value for key, value in found.items() if key.endswith(".full")}
     net = fixed_network(with_model_of(experiment, contexts), contexts)
     costs = {"parameters": parameters(net), "multiply_adds": int(found["multiply_adds"])}
