@@ -202,7 +202,7 @@ SETTINGS = {
             aspp_latency_ms=None,
             published="atrc-pascal-hrnet18",
             seeds=3,
-            systems=("baseline", "aspp-head", "mti-net", "uniform-wide", "searched-wide-paired"),
+            systems=("baseline", "wider", "aspp-head", "mti-net", "uniform-wide", "searched-wide-paired"),
             changes={**_HRNET18.changes, **_PARTS, "tasks": list(_PASCAL)},
         ),
         Setting(
