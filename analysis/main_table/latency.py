@@ -22,7 +22,7 @@ import pandas as pd
 from analysis.filling import read
 from analysis.main_table.rows import kinds_of, rows_of
 from analysis.main_table.settings import SETTINGS, Setting
-from analysis.main_table.systems import BASELINE, RANDOM, RANDOM_WITHIN, SINGLE, System, group_of, systems
+from analysis.main_table.systems import BASELINE, DRAWN, SINGLE, System, group_of, systems
 from atrcnas.runs.tables import Columns, Table
 from atrcnas.spec.context_config import ContextConfig
 from atrcnas.spec.experiment import Experiment
@@ -36,7 +36,7 @@ LATENCY = "main_table_latency"
 def networks(setting: Setting) -> Iterator[tuple[str, str]]:
     """Each network of the table once, without the random ones: its system and config."""
     rows = rows_of(setting)
-    named = rows[~rows["system"].map(group_of).isin((RANDOM, RANDOM_WITHIN, SINGLE))]
+    named = rows[~rows["system"].map(group_of).isin((*DRAWN, SINGLE))]
     yield from named[["system", "config"]].drop_duplicates().itertuples(index=False, name=None)
 
 

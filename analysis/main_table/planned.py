@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 from analysis.main_table.settings import Setting
-from analysis.main_table.systems import (
-    ASPP,
-    BASELINE,
-    BLOCKS,
-    LATENCY,
-    MTI,
-    RANDOM,
-    RANDOM_WITHIN,
-    ROWS,
-    group_of,
-    systems,
-)
+from analysis.main_table.systems import ASPP, BASELINE, BLOCKS, DRAWN, LATENCY, MTI, ROWS, group_of, systems
 
 Entry = tuple[str, int]  # system, seed
 
@@ -37,7 +26,7 @@ def plan(setting: Setting) -> list[Entry]:
     Each random config has one seed: what is asked is how configs differ.
     """
     names, seeds = list(systems(setting)), range(setting.seeds)
-    drawn = [name for name in names if group_of(name) in (RANDOM, RANDOM_WITHIN)]
+    drawn = [name for name in names if group_of(name) in DRAWN]
     deciding = [(name, seed) for seed in seeds for name in first(setting)]
     once = [(name, place % len(seeds)) for place, name in enumerate(drawn)]
     others = [(name, seed) for seed in seeds for name in names if name not in drawn]

@@ -14,19 +14,10 @@ from matplotlib.figure import Figure
 from analysis.main_table.planned import plan
 from analysis.main_table.rows import rows_of
 from analysis.main_table.settings import Setting
-from analysis.main_table.systems import (
-    BASELINE,
-    RANDOM,
-    RANDOM_WITHIN,
-    System,
-    group_of,
-    kind_of,
-    systems,
-)
+from analysis.main_table.systems import BASELINE, DRAWN, RANDOM, System, group_of, kind_of, systems
 from atrcnas.plots import canvas
 from atrcnas.spec.kinds import KINDS
 
-DRAWN = (RANDOM, RANDOM_WITHIN)
 # Points from a system's mark to its name, where the usual place is taken.
 ASIDE = {
     **{"uniform-linear": (6, -9), "uniform-wide-40": (-7, 5), "uniform-wide-blocks": (8, -1)},
@@ -38,13 +29,8 @@ ASIDE = {
 # They would cover searched-wide and searched-wide-latency.
 ONE_POINT = {
     *("searched-wide-paired", "searched-wide-darts", "searched-wide-rows", "transfer-half", "transfer-small"),
-    *(
-        "searched-rows-latency",
-        "searched-wide-40",
-        "searched-atrc-paired",
-        "searched-atrc-rows",
-        "searched-wide-near-paired",
-    ),
+    *("searched-rows-latency", "searched-wide-40", "searched-atrc-paired", "searched-atrc-rows"),
+    "searched-wide-near-paired",
 }
 NOTE = (
     "mean and standard deviation over seeds; random configs: one point each; searches that end beside another: left out"

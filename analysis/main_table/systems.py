@@ -25,7 +25,7 @@ NEAR = "searched-wide-near"
 NEAR_PAIRED = f"{NEAR}-paired"
 ASPP, WIDER_ASPP = "aspp-head", "aspp-head-{}"
 UNIFORM = tuple(kind.name for kind in KINDS if kind.on_diagonal)
-RANDOM, RANDOM_WITHIN = "random", "random-within"
+DRAWN = RANDOM, RANDOM_WITHIN = "random", "random-within"  # groups of systems
 RANDOM_CONFIGS = 10
 FEW_ROWS = 100  # of kinds, of a target: so many are tried one by one
 _PAIRED = {"search": {"estimator": "paired"}}

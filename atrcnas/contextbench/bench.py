@@ -124,7 +124,8 @@ class Bench:
         add, where trained configs say it (:meth:`spillover`): few of them rank all. ``measured`` is the mean Delta_m of
         those that were trained as a whole, ``latency_ratio`` their latency over the baseline's.
         """
-        rows = pd.MultiIndex.from_product(list(all_rows(self.pools).values()), names=list(self.tasks))
+        own = all_rows(self.pools)
+        rows = pd.MultiIndex.from_product(list(own.values()), names=list(own))
         parts = {name: rows.get_level_values(name) for name in self.tasks}
         table = pd.DataFrame(index=pd.Index(all_configs(self.pools), name="config"))
         for name in self.tasks:

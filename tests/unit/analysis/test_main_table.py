@@ -16,11 +16,10 @@ from analysis.main_table.run import in_bench
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
 from analysis.main_table.systems import (
     BLOCKS,
+    DRAWN,
     LATENCY,
     NEAR,
-    RANDOM,
     RANDOM_CONFIGS,
-    RANDOM_WITHIN,
     group_of,
     systems,
 )
@@ -66,7 +65,7 @@ def test_the_published_config_is_that_of_these_tasks_pairs() -> None:
     }
 
 
-@pytest.mark.parametrize("group", [RANDOM, RANDOM_WITHIN])
+@pytest.mark.parametrize("group", DRAWN)
 def test_random_configs_are_different_mixed_and_the_same_each_time(group: str) -> None:
     drawn = [system.contexts for name, system in SYSTEMS.items() if group_of(name) == group]
     kinds = [tuple(contexts.kinds(EXPERIMENT.tasks).values()) for contexts in drawn if contexts]
@@ -77,7 +76,7 @@ def test_random_configs_are_different_mixed_and_the_same_each_time(group: str) -
 
 def test_every_row_is_planned_once_and_the_deciding_ones_seed_by_seed() -> None:
     entries, deciding = plan(SMALL), first(SMALL)
-    drawn = [name for name, _ in entries if group_of(name) in (RANDOM, RANDOM_WITHIN)]
+    drawn = [name for name, _ in entries if group_of(name) in DRAWN]
     assert len(drawn) == len(set(drawn)) == 2 * RANDOM_CONFIGS  # one training each
     assert len(entries) == len(set(entries)) == (len(SYSTEMS) - len(drawn)) * SMALL.seeds + len(drawn)
     assert entries[: len(deciding) * SMALL.seeds] == [(name, seed) for seed in range(SMALL.seeds) for name in deciding]

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from atrcnas.cli import app
 from atrcnas.contextbench import Bench, load, table_path
 from atrcnas.contextbench.report import draw, lines
-from atrcnas.contextbench.table import BASELINE, all_configs, columns, factored, parse, read, spell
+from atrcnas.contextbench.table import BASELINE, Pools, all_configs, columns, factored, parse, read, spell
 from atrcnas.contextbench.variance import interaction, marginals, shares
 from atrcnas.ground.errors import AtrcnasError, ConfigError, RunError
 from atrcnas.spec.context_config import ContextConfig
@@ -90,10 +90,14 @@ def test_a_factored_design_cannot_tell_what_other_targets_add(bench: Bench) -> N
     assert found.freedom == 0 and not found.by_row and np.isnan(found.effect)
 
 
-def test_a_name_gives_its_kinds_back() -> None:
-    names = all_configs(POOLS)
+@pytest.mark.parametrize("pools", [POOLS, dict(sorted(POOLS.items(), key=lambda item: item[0].source))])
+def test_a_name_gives_its_kinds_back(pools: Pools) -> None:
+    names = all_configs(pools)
     assert len(set(names)) == 4**4
-    assert [spell(parse(name, POOLS), POOLS) for name in names] == names
+    assert [spell(parse(name, pools), pools) for name in names] == names
+
+
+def test_a_name_has_a_row_per_target() -> None:
     kinds = {str(pair): kind for pair, kind in parse("local.none/slabel.tlabel", POOLS).items()}
     assert kinds == {
         "semseg<-semseg": "local",
