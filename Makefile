@@ -3,10 +3,6 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    ?= runs/quickstart
-# Each rebuilds the tables and figures of a page from stored rows, the last two once theirs are there.
-REPORTS := report search_quality.report
-REPORTS += $(if $(wildcard analysis/results/planted_search.csv),planted.page)
-REPORTS += $(if $(wildcard analysis/results/branch_table.csv),branch_summary)
 # Threads that wait by spinning slow a shared machine down many times.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -24,7 +20,7 @@ test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m slow
 
 report: $(VENV)/.installed-dev
-	for page in $(REPORTS); do $(BIN)/python -m analysis.$$page || exit; done
+	$(BIN)/python -m analysis.rebuild
 
 mutants: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(MUTANTS)

@@ -6,7 +6,8 @@ has by its own label map, the layer that fuses a target's contexts, a kind that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,19 +57,21 @@ def used(kinds: Mapping[Pair, str]) -> set[Term]:
     return {term for pair, kind in kinds.items() for part in parts(kind) for term in _terms_of(pair, part)}
 
 
-def _terms_of(pair: Pair, kind: str) -> Iterable[Term]:
+@functools.cache  # asked for at every change that a choice within a budget tries
+def _terms_of(pair: Pair, kind: str) -> tuple[Term, ...]:
     if kind == NONE:
-        return
+        return ()
     needed = ((pair.target, KINDS[kind].needs_target_label), (pair.source, KINDS[kind].needs_source_label))
     labels = tuple(task for task, is_needed in needed if is_needed)
     at = f"at level {pair.level}"
-    yield Term(f"{pair}: {kind}", f"{kind} {at}", labels)
-    yield Term(f"{kind} {at}", f"{kind} {at}, once for all")
-    yield Term(f"contexts of {pair.target} {at}", f"fusing {at}")
-    if KINDS[kind].needs_source_label:
-        yield Term(f"{kind} of {pair.source} {at}", f"{kind} of a source {at}", (pair.source,))
-    for task in labels:
-        yield Term(f"labels of {task} {at}", f"labels {at}", (task,))
+    by_source = Term(f"{kind} of {pair.source} {at}", f"{kind} of a source {at}", (pair.source,))
+    return (
+        Term(f"{pair}: {kind}", f"{kind} {at}", labels),
+        Term(f"{kind} {at}", f"{kind} {at}, once for all"),
+        Term(f"contexts of {pair.target} {at}", f"fusing {at}"),
+        *([by_source] if KINDS[kind].needs_source_label else []),
+        *(Term(f"labels of {task} {at}", f"labels {at}", (task,)) for task in labels),
+    )
 
 
 @dataclass(frozen=True)
