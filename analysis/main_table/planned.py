@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analysis.main_table.settings import Setting
 from analysis.main_table.systems import ASPP, BASELINE, BLOCKS, DRAWN, LATENCY, MTI, ROWS, group_of, systems
 
@@ -25,9 +27,14 @@ def plan(setting: Setting) -> list[Entry]:
 
     Each random config has one seed: what is asked is how configs differ.
     """
-    names, seeds = list(systems(setting)), range(setting.seeds)
+    names = list(systems(setting))
     drawn = [name for name in names if group_of(name) in DRAWN]
-    deciding = [(name, seed) for seed in seeds for name in first(setting)]
-    once = [(name, place % len(seeds)) for place, name in enumerate(drawn)]
-    others = [(name, seed) for seed in seeds for name in names if name not in drawn]
-    return list(dict.fromkeys([*deciding, *once, *others]))
+    once = [(name, place % setting.seeds) for place, name in enumerate(drawn)]
+    others = [name for name in names if name not in drawn]
+    return list(dict.fromkeys([*_by_seed(setting, first(setting)), *once, *_by_seed(setting, others)]))
+
+
+def _by_seed(setting: Setting, names: Sequence[str]) -> list[Entry]:
+    return [
+        (name, seed) for seed in range(setting.seeds) for name in names if seed < setting.fewer.get(name, setting.seeds)
+    ]

@@ -43,6 +43,7 @@ class Setting:
         published: the published ATRC config whose tasks are nearest.
         size: (height, width) of a validation image, where the data set has no such option.
         seeds: number of seeds; a random config has one, as what is asked is how configs differ.
+        fewer: system -> number of seeds, where it is smaller.
         systems: the names of those that are compared; None: all that there are.
         left_out: and of those that are not.
         costs_of: the setting that the costs of kinds were measured for, if it is another.
@@ -65,6 +66,7 @@ class Setting:
     systems: tuple[str, ...] | None = None
     left_out: tuple[str, ...] = ()
     costs_of: str | None = None
+    fewer: Mapping[str, int] = field(default_factory=dict, hash=False)
     changes: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def experiment(self, overrides: Sequence[str] = ()) -> Experiment:
@@ -117,7 +119,8 @@ _LEFT_OUT = (*_TWO_TASKS_ALONE, *_MORE_TASKS_ALONE, "searched-wide-two")
 _HRNET18 = Setting(
     "rooms-hrnet18",
     "rooms",
-    left_out=_LEFT_OUT,
+    left_out=(*_LEFT_OUT, "deeper", "searched-atrc-paired"),
+    fewer=dict.fromkeys(("single-task", "published", "searched-wide-paired"), 3),
     aspp_multiply_adds=673350244,
     aspp_latency_ms=14.05,
     wider=128,
@@ -188,11 +191,9 @@ SETTINGS = {
             _HRNET18,
             name="rooms-hrnet18-600",
             costs_of=_HRNET18.name,
-            seeds=3,
-            systems=(
-                *("baseline", "wider", "aspp-head", "uniform-wide", "uniform-aspp"),
-                *("searched-wide-latency", "searched-wide-paired"),
-            ),
+            seeds=2,
+            systems=("baseline", "wider", "aspp-head", "uniform-wide", "uniform-aspp", "searched-wide-latency"),
+            fewer={"wider": 1, "uniform-aspp": 1},
             changes={**_HRNET18.changes, "retrain": _LONGER},
         ),
         replace(
@@ -203,6 +204,7 @@ SETTINGS = {
             published="atrc-pascal-hrnet18",
             seeds=3,
             systems=("baseline", "wider", "aspp-head", "mti-net", "uniform-wide", "searched-wide-paired"),
+            fewer={},
             changes={**_HRNET18.changes, **_PARTS, "tasks": list(_PASCAL)},
         ),
         Setting(
@@ -214,7 +216,15 @@ SETTINGS = {
             published="atrc-pascal-hrnet18",
             size=(180, 240),
             seeds=3,
-            left_out=_LEFT_OUT,
+            systems=(
+                *("baseline", "wider", "aspp-head", "pad-net", "mti-net"),
+                *("uniform-none", "uniform-global", "uniform-local", "uniform-slabel", "uniform-wide", "uniform-aspp"),
+                *("searched-atrc", "searched-atrc-paired", "searched-wide", "searched-wide-paired"),
+            ),
+            fewer={
+                **dict.fromkeys(("uniform-none", "uniform-global", "uniform-local", "uniform-slabel"), 1),
+                **dict.fromkeys(("uniform-aspp", "searched-atrc-paired"), 1),
+            },
             changes={
                 "data": {"augment": {"crop_size": [96, 128], "scale": [0.75, 1.5]}},  # a third of the pixels
             },

@@ -82,6 +82,17 @@ def test_every_row_is_planned_once_and_the_deciding_ones_seed_by_seed() -> None:
     assert entries[: len(deciding) * SMALL.seeds] == [(name, seed) for seed in range(SMALL.seeds) for name in deciding]
 
 
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_each_system_has_the_seeds_of_its_table_or_the_fewer_that_are_said(setting: Setting) -> None:
+    found: dict[str, list[int]] = {}
+    for name, seed in plan(setting):
+        found.setdefault(name, []).append(seed)
+    assert set(found) == set(systems(setting)) >= set(setting.fewer)
+    seeds = {name: list(range(setting.fewer.get(name, setting.seeds))) for name in found if group_of(name) not in DRAWN}
+    assert seeds == {name: sorted(found[name]) for name in seeds}
+    assert max(map(len, found.values())) == setting.seeds
+
+
 def test_only_networks_that_contextbench_trained_are_looked_up() -> None:
     fixed = {name: system for name, system in SYSTEMS.items() if system.contexts is not None}
     found = {
