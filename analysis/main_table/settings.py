@@ -114,8 +114,8 @@ _SHORT = {
 _LONGER = {**_SHORT, "steps": 600, "validate_every": 600}
 _TWO_TASKS_ALONE = ("searched-wide-darts", "transfer-half", "transfer-small")
 _FOUR_TASKS_ALONE = ("searched-wide-two-paired", "searched-dense-paired", "searched-dense-long")
-_MORE_TASKS_ALONE = ("uniform-linear-blocks", "searched-wide-latency-paired", *_FOUR_TASKS_ALONE)
-_LEFT_OUT = (*_TWO_TASKS_ALONE, *_MORE_TASKS_ALONE, "searched-wide-two")
+_MORE_TASKS_ALONE = ("uniform-linear-blocks", *_FOUR_TASKS_ALONE)
+_LEFT_OUT = (*_TWO_TASKS_ALONE, *_MORE_TASKS_ALONE, "searched-wide-two", "searched-wide-latency-paired")
 _HRNET18 = Setting(
     "rooms-hrnet18",
     "rooms",
