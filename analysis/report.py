@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from analysis import ablation_path, pages
-from analysis.main_table import agreement, budgets, costs, latency, report, versus
+from analysis.main_table import agreement, budgets, costs, equal_time, latency, report, versus
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
 from analysis.places import DOCS, FIGURES, RESULTS
 from atrcnas.contextbench import Bench, load, table_path
@@ -56,6 +56,9 @@ def figures() -> dict[str, Figure | None]:
     """By the name of the file."""
     with canvas.styled():
         return {
+            "equal_time": equal_time.draw(
+                [SETTINGS[name] for name in ("rooms-small", "rooms-small-nyud", "rooms-small-pascal")]
+            ),
             "main_table": report.draw(SMALL),
             "agreement": agreement.draw(SMALL),
             "ablation_path": ablation_path.draw(read_table(PATH, ablation_path.FORM)),

@@ -1,9 +1,10 @@
-"""A rendered data set with the targets of one task, for the networks of a single task."""
+"""An experiment, and its rendered data set, with one task alone."""
 
 from __future__ import annotations
 
 from atrcnas.data.caching import Cached
 from atrcnas.data.sample import Sample
+from atrcnas.spec.experiment import Experiment
 
 
 class OneTask:
@@ -24,6 +25,13 @@ class OneTask:
     def __getitem__(self, index: int) -> Sample:
         whole, task = self.source[index], self.task
         return Sample(whole.name, whole.image, {task: whole.targets[task]}, {task: whole.valid[task]})
+
+
+def with_one_task(experiment: Experiment, task: str) -> Experiment:
+    """The experiment with one of its tasks and the options of that one."""
+    value = experiment.dump()
+    options = {name: own for name, own in value["task_options"].items() if name == task}
+    return Experiment.load({**value, "tasks": [task], "task_options": options})
 
 
 def of_one_task(data: tuple[Cached, Cached], task: str) -> tuple[Cached, Cached]:

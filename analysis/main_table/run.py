@@ -24,7 +24,7 @@ import torch
 
 from analysis.contextbench.one_run import prepare_search, rendered, run
 from analysis.filling import fill
-from analysis.main_table.one_task import of_one_task
+from analysis.main_table.one_task import of_one_task, with_one_task
 from analysis.main_table.planned import plan
 from analysis.main_table.rows import COSTS, columns
 from analysis.main_table.settings import SETTINGS
@@ -90,7 +90,7 @@ def row(system: System, experiment: Experiment, data: Data) -> dict[str, Any]:
 def apart(experiment: Experiment, contexts: ContextConfig, data: Data) -> dict[str, Any]:
     """A network for each task; what they cost is summed."""
     parts = [
-        trained(experiment.replace(tasks=[name]), contexts, lambda name=name: of_one_task(data(), name))
+        trained(with_one_task(experiment, name), contexts, lambda name=name: of_one_task(data(), name))
         for name in experiment.tasks
     ]
     summed = {key: sum(part[key] for part in parts) for key in COSTS}

@@ -94,11 +94,9 @@ def _rivals(
     limit = _limits(taken).get(name)
     alike = [other for other in by_seed if _widths(known[other]) == _widths(known[name])]
     offered = _offered(setting, known[name])
-    uniform = [other for other in by_seed if other.startswith("uniform-")]
-    if limit is not None:
-        uniform = [other for other in uniform if taken.get(other, float("inf")) <= limit]
+    uniform = uniform_within(by_seed, taken, limit)
     own = [other for other in uniform if other in alike and kind_of(other) in offered]
-    best = [*_best(by_seed[own]), *_best(by_seed[[] if limit is None else uniform])]
+    best = [*best_of(by_seed[own]), *best_of(by_seed[[] if limit is None else uniform])]
     rivals = {other: by_seed[other] for other in [*best, *RIVALS] if other in by_seed}
     group, says = (RANDOM, "") if limit is None else (RANDOM_WITHIN, " within the latency")
     drawn = [other for other in alike if group_of(other) == group]
@@ -108,7 +106,13 @@ def _rivals(
     return rivals
 
 
-def _best(by_seed: pd.DataFrame) -> list[str]:
+def uniform_within(by_seed: pd.DataFrame, taken: pd.Series, limit: float | None) -> list[str]:
+    """The systems with one kind everywhere, of any widths, that take at most so long; None: all."""
+    uniform = [name for name in by_seed if name.startswith("uniform-")]
+    return uniform if limit is None else [name for name in uniform if taken.get(name, float("inf")) <= limit]
+
+
+def best_of(by_seed: pd.DataFrame) -> list[str]:
     """The system with the best mean of those with the most seeds; none of none."""
     most = by_seed.count()
     return [] if most.empty else [str(by_seed[most.index[most == most.max()]].mean().idxmax())]

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from analysis.ablation_path import greedy
-from analysis.main_table import versus
+from analysis.main_table import equal_time, report, versus
 from analysis.main_table.agreement import votes
+from analysis.main_table.one_task import with_one_task
 from analysis.main_table.planned import first, plan
 from analysis.main_table.rows import columns, with_delta_m
 from analysis.main_table.run import in_bench
@@ -18,6 +19,7 @@ from analysis.main_table.systems import (
     BLOCKS,
     DRAWN,
     LATENCY,
+    LATENCY_PAIRED,
     NEAR,
     RANDOM_CONFIGS,
     group_of,
@@ -63,6 +65,14 @@ def test_the_published_config_is_that_of_these_tasks_pairs() -> None:
         Pair("depth", "semseg"): "slabel",
         Pair("depth", "depth"): "tlabel",
     }
+
+
+def test_a_network_of_one_task_has_the_options_of_that_task_alone() -> None:
+    experiment = SETTINGS["rooms-small-pascal"].experiment()
+    parts, edges = (with_one_task(experiment, name) for name in ("human_parts", "edge"))
+    assert (list(parts.resolved_tasks()), list(edges.resolved_tasks())) == (["human_parts"], ["edge"])
+    assert parts.task_options == experiment.task_options and edges.task_options == {}
+    assert (edges.retrain, edges.data, edges.seed) == (experiment.retrain, experiment.data, experiment.seed)
 
 
 @pytest.mark.parametrize("group", DRAWN)
@@ -165,6 +175,32 @@ def test_a_search_is_compared_with_kinds_that_it_could_have_had(monkeypatch: pyt
     }
     monkeypatch.setattr(versus, "rows_of", lambda _: rows[rows["system"] != "random-3"])
     assert not [line for line in versus.lines(SMALL) if "random" in line]
+
+
+def test_the_opening_figure_shows_what_fits_into_the_time_of_aspp_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    gains = {"baseline": 0.0, "wider": 5.0, "aspp-head": 20.0, "random-within-0": 18.0, "random-within-1": 20.0}
+    gains |= {"uniform-linear": 7.0, "uniform-wide-24-8": 19.0, BLOCKS: 30.0, LATENCY_PAIRED: 24.0}
+    rows = [
+        {"system": name, "seed": seed, "config": "", "delta_m": gain + seed}
+        for name, gain in gains.items()
+        for seed in (0, 2)
+    ]
+    taken = {"aspp-head": 2.0, "uniform-linear": 1.0, "uniform-wide-24-8": 2.0, BLOCKS: 2.1}
+    for module in (equal_time, report):
+        monkeypatch.setattr(module, "rows_of", lambda _: pd.DataFrame(rows))
+    monkeypatch.setattr(equal_time, "slowest", lambda *_: pd.Series(taken))
+    (panel,) = equal_time.draw([SMALL]).axes
+    assert panel.get_title(loc="left") == "2 tasks, 2 seeds"
+    shown = {
+        label.get_text(): text.get_text() for label, text in zip(panel.get_yticklabels(), panel.texts, strict=True)
+    }
+    assert shown == {
+        "no contexts, wider": "6.0 ± 1.4",
+        "no contexts, ASPP heads": "21.0 ± 1.4",
+        "random contexts": "20.0 ± 1.4",  # between the means of the two configs
+        "best kind for every pair": "20.0 ± 1.4",  # `wide` in wider maps takes longer
+        "searched": "25.0 ± 1.4",
+    }
 
 
 def test_votes_count_the_searches_that_chose_a_kind() -> None:
