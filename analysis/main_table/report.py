@@ -30,7 +30,7 @@ ASIDE = {
 ONE_POINT = {
     *("searched-wide-paired", "searched-wide-darts", "searched-wide-rows", "transfer-half", "transfer-small"),
     *("searched-rows-latency", "searched-wide-40", "searched-atrc-paired", "searched-atrc-rows"),
-    "searched-wide-near-paired",
+    *("searched-wide-near-paired", "searched-wide-latency-paired"),
 }
 NOTE = (
     "mean and standard deviation over seeds; random configs: one point each; searches that end beside another: left out"
