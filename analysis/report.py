@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from analysis import ablation_path, pages
-from analysis.main_table import agreement, budgets, costs, equal_time, latency, report, versus
+from analysis.main_table import agreement, budgets, costs, equal_time, latency, recipe, report, versus
 from analysis.main_table.settings import SETTINGS, SMALL, Setting
 from analysis.places import DOCS, FIGURES, RESULTS
 from atrcnas.contextbench import Bench, load, table_path
@@ -30,6 +30,7 @@ def tables() -> dict[str, Iterable[str]]:
     """What stands between the markers of each name."""
     return {
         **{f"{part}-{name}": made for name, setting in SETTINGS.items() for part, made in _main(setting).items()},
+        **{f"recipe-{name}": recipe.lines(SETTINGS[name]) for name in recipe.TRIED},
         "agreement": agreement.lines(SMALL),
         "cost-accuracy": costs.lines(),
         "budgets": budgets.lines(SMALL),

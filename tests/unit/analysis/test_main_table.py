@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.ablation_path import greedy
-from analysis.main_table import equal_time, report, versus
+from analysis.main_table import equal_time, recipe, report, versus
 from analysis.main_table.agreement import votes
 from analysis.main_table.one_task import with_one_task
 from analysis.main_table.planned import first, plan
@@ -201,6 +201,14 @@ def test_the_opening_figure_shows_what_fits_into_the_time_of_aspp_heads(monkeypa
         "best kind for every pair": "20.0 ± 1.4",  # `wide` in wider maps takes longer
         "searched": "25.0 ± 1.4",
     }
+
+
+@pytest.mark.parametrize("name", recipe.TRIED)
+def test_the_recipe_of_a_main_table_is_one_that_was_tried_with_seeds_of_its_own(name: str) -> None:
+    setting = SETTINGS[name]
+    experiment = setting.experiment()
+    assert experiment in [experiment.replace(**changes) for changes in recipe.TRIED[name].values()]
+    assert not set(recipe.SEEDS) & {seed for _, seed in plan(setting)}
 
 
 def test_votes_count_the_searches_that_chose_a_kind() -> None:
